@@ -1,0 +1,1 @@
+"""jaxseg: measure shortcut learning in medical image segmentation with fast ablation grids."""

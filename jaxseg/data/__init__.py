@@ -1,0 +1,1 @@
+"""Data sets, crops and pipelines: the only home of TensorFlow."""

@@ -1,0 +1,1 @@
+"""From a list of cells to trained, evaluated, stored results."""

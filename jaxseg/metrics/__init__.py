@@ -1,0 +1,1 @@
+"""Bands, counts to numbers, statistics over seeds."""

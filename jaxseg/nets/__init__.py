@@ -1,0 +1,1 @@
+"""The padding switch, layers and networks."""
