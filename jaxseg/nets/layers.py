@@ -1,0 +1,161 @@
+"""The building blocks of the networks: convolution blocks, pooling and the up-sampling switch.
+
+Up-sampling leaks position just as padding does, so it is an axis of its own:
+
+=============  =====================================================================================
+align_corners  bilinear with corner pixels aligned (the reference's): the sampling phase drifts
+               across the frame, so the layer does not commute with translations
+half_pixel     bilinear with pixel centres aligned; its edges are filled by the padding mode
+nearest        every pixel repeated: commutes with translations exactly
+transposed     learned 2×2 transposed convolution, stride 2 (`bilinear=False` in the reference)
+=============  =====================================================================================
+"""
+
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxseg.nets.padding import Mode, conv3x3, pad
+
+UPSAMPLING_MODES: tuple[str, ...] = ("align_corners", "half_pixel", "nearest", "transposed")
+NORMS: tuple[str, ...] = ("batch", "group", "none")
+_GROUPS = 8
+
+
+def torch_uniform(fan_in: int) -> Callable:
+    """Initialiser U(-1/sqrt(fan_in), 1/sqrt(fan_in)): PyTorch's default for convolutions."""
+    bound = fan_in**-0.5
+
+    def init(key: jax.Array, shape: tuple[int, ...], dtype=jnp.float32) -> jax.Array:
+        return jax.random.uniform(key, shape, dtype, -bound, bound)
+
+    return init
+
+
+class Conv3x3(nn.Module):
+    """3×3 convolution through the padding switch: float [B, H, W, in] -> [B, H, W, features]."""
+
+    features: int
+
+    @nn.compact
+    def __call__(self, x: jax.Array, mode: Mode) -> jax.Array:
+        init = torch_uniform(9 * x.shape[-1])
+        kernel = self.param("kernel", init, (3, 3, x.shape[-1], self.features))
+        bias = self.param("bias", init, (self.features,))
+        key = _noise_key(self) if isinstance(mode, str) and mode == "random" else None
+        return conv3x3(x, kernel.astype(x.dtype), bias.astype(x.dtype), mode, key=key)
+
+
+def _noise_key(module: nn.Module) -> jax.Array:
+    """Fresh noise where the caller gives a `padding` stream (training), the same noise otherwise."""
+    if module.has_rng("padding"):
+        return module.make_rng("padding")
+    return jax.random.key(0)
+
+
+class DoubleConv(nn.Module):
+    """(3×3 convolution, norm, ReLU) twice: float [B, H, W, in] -> [B, H, W, features].
+
+    Attributes:
+        features: channels of the output.
+        middle: channels between the two convolutions; None means `features`.
+        norm: "batch" (momentum 0.9, epsilon 1e-5: PyTorch's 0.1 and 1e-5), "group" or "none".
+        batch_axis: name of the mapped axis over which batch moments are averaged, if any.
+    """
+
+    features: int
+    middle: int | None = None
+    norm: str = "batch"
+    batch_axis: str | None = None
+
+    @nn.compact
+    def __call__(self, x: jax.Array, mode: Mode, train: bool) -> jax.Array:
+        for i, features in enumerate((self.middle or self.features, self.features), start=1):
+            x = Conv3x3(features, name=f"conv{i}")(x, mode)
+            x = nn.relu(self._normalise(x, train, f"norm{i}"))
+        return x
+
+    def _normalise(self, x: jax.Array, train: bool, name: str) -> jax.Array:
+        if self.norm == "batch":
+            return nn.BatchNorm(
+                use_running_average=not train,
+                momentum=0.9,
+                epsilon=1e-5,
+                name=name,
+                axis_name=self.batch_axis,
+                dtype=x.dtype,
+            )(x)
+        if self.norm == "group":
+            groups = np.gcd(_GROUPS, x.shape[-1]).item()
+            return nn.GroupNorm(num_groups=groups, name=name, dtype=x.dtype)(x)
+        return x
+
+
+class Upsample(nn.Module):
+    """Doubles height and width: float [B, H, W, C] -> [B, 2H, 2W, C].
+
+    Under `valid` padding `half_pixel` returns [B, 2H-4, 2W-4, C]: the pixels that need none.
+    `transposed` halves the channels.
+    """
+
+    method: str
+
+    @nn.compact
+    def __call__(self, x: jax.Array, mode: Mode) -> jax.Array:
+        match self.method:
+            case "align_corners":
+                return _align_corners(x)
+            case "half_pixel":
+                return _half_pixel(x, mode)
+            case "nearest":
+                return jnp.repeat(jnp.repeat(x, 2, axis=1), 2, axis=2)
+            case _:
+                return self._transposed(x)
+
+    def _transposed(self, x: jax.Array) -> jax.Array:
+        batch, height, width, channels = x.shape
+        features = channels // 2
+        # PyTorch counts a transposed kernel's fan-in from its output channels.
+        init = torch_uniform(4 * features)
+        kernel = self.param("kernel", init, (2, 2, channels, features)).astype(x.dtype)
+        bias = self.param("bias", init, (features,)).astype(x.dtype)
+        y = jnp.einsum("bhwi,klio->bhkwlo", x, kernel)
+        return y.reshape(batch, 2 * height, 2 * width, features) + bias[None, None, None]
+
+
+def _align_corners(x: jax.Array) -> jax.Array:
+    """Equals `torch.nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True)`."""
+    rows, cols = (jnp.asarray(_align_corners_matrix(n), x.dtype) for n in x.shape[1:3])
+    # Full precision: a rounded interpolation weight would move the sampling point.
+    x = jnp.einsum("oh,bhwc->bowc", rows, x, precision="highest")
+    return jnp.einsum("ow,bhwc->bhoc", cols, x, precision="highest")
+
+
+def _align_corners_matrix(size: int) -> np.ndarray:
+    """Interpolation weights [2 * size, size]; every row sums to 1."""
+    position = np.arange(2 * size) * (size - 1) / (2 * size - 1)
+    return np.maximum(0, 1 - np.abs(position[:, None] - np.arange(size)))
+
+
+def _half_pixel(x: jax.Array, mode: Mode) -> jax.Array:
+    if isinstance(mode, str) and mode == "partial":
+        mode = "replicate"  # 0.75 x / 0.75: renormalising the edge gives the edge pixel
+    if isinstance(mode, str) and mode == "random":
+        mode = "replicate"  # interpolated noise would not have the border's deviation
+    for axis in (1, 2):
+        x = _half_pixel_axis(pad(x, 1, mode, axes=(axis,)), axis)
+    return x
+
+
+def _half_pixel_axis(padded: jax.Array, axis: int) -> jax.Array:
+    n = padded.shape[axis] - 2
+    left, centre, right = (
+        jax.lax.slice_in_dim(padded, start, start + n, axis=axis) for start in range(3)
+    )
+    pairs = jnp.stack([0.25 * left + 0.75 * centre, 0.75 * centre + 0.25 * right], axis=axis + 1)
+    shape = list(padded.shape)
+    shape[axis] = 2 * n
+    return pairs.reshape(shape)
