@@ -1,1 +1,26 @@
 """jaxseg: measure shortcut learning in medical image segmentation with fast ablation grids."""
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "UNet": "jaxseg.nets.unet",
+    "pad": "jaxseg.nets.padding",
+    "PADDING_MODES": "jaxseg.nets.padding",
+    "crop_box": "jaxseg.data.crops",
+    "square_rings": "jaxseg.metrics.bands",
+    "border_rings": "jaxseg.metrics.bands",
+    "band_counts": "jaxseg.metrics.bands",
+    "dice": "jaxseg.metrics.dice",
+    "load_cell": "jaxseg.grid.checkpoints",
+}
+__all__ = ["__version__", *_HOMES]
+
+
+def __getattr__(name: str) -> Any:
+    # Looked up on first use: `import jaxseg` alone starts neither JAX nor Orbax.
+    if name not in _HOMES:
+        raise AttributeError(f"module 'jaxseg' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)

@@ -17,7 +17,7 @@ SHARED_DATA = pathlib.Path(__file__).parents[2] / "shared" / "data"
 
 @pytest.fixture(scope="session")
 def real_data() -> pathlib.Path:
-    """Folder that holds real ISIC 2017 and HC18 images; tests that need it are skipped without it."""
+    """Folder with real ISIC 2017 and HC18 images; tests that need it are skipped without."""
     root = pathlib.Path(os.environ.get("JAXSEG_TEST_DATA", SHARED_DATA))
     if not (root / "isic2017").is_dir():
         pytest.skip("real images not present (set JAXSEG_TEST_DATA)")

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 
 from jaxseg.errors import UsageError, check_choice
 from jaxseg.nets.layers import NORMS, UPSAMPLING_MODES, DoubleConv, Upsample, torch_uniform
-from jaxseg.nets.padding import PADDING_MODES, Mode, check_padding, pad
+from jaxseg.nets.padding import PADDING_MODES, Mode, check_padding
 
 
 class UNet(nn.Module):

@@ -1,0 +1,70 @@
+"""Shortcut B on generated lesions: padding × crop × seeds, on any machine, nothing downloaded.
+
+python launch/grid.py --config configs/padding_ablation.py          # minutes on 2 CPU cores
+python launch/grid.py --config configs/padding_ablation.py:quick    # a smoke run
+"""
+
+from ml_collections import ConfigDict
+
+from jaxseg.errors import check_choice
+from jaxseg.grid.cells import product
+
+VARIANTS = ("default", "quick")
+
+
+def get_config(variant: str | None = None) -> ConfigDict:
+    """All fields of a run; every one can be set as --config.<field>=<value>."""
+    quick = check_choice("config variant", variant or "default", VARIANTS) == "quick"
+    return ConfigDict(
+        {
+            "name": "padding_ablation" + ("_quick" if quick else ""),
+            "seed": 0,  # weights, order and boxes; the same seed is paired across arms
+            "data": {
+                "name": "lesion_phantoms",
+                "manual_dir": "",  # folder of downloaded images, where the data set needs one
+                "data_dir": "",  # prepared arrays; empty: $JAXSEG_CACHE or ~/.cache/jaxseg
+                "train_split": "train[:64]" if quick else "train[:400]",
+                "val_split": "validation[:16]" if quick else "validation",
+                "test_split": "test[:16]" if quick else "test[:100]",
+                "size": 32 if quick else 48,
+                "crop": "center",
+            },
+            "net": {
+                "width": 4 if quick else 8,
+                "depth": 3 if quick else 4,
+                "padding": "zeros",
+                "upsampling": "align_corners",
+                "norm": "batch",
+            },
+            "optim": {
+                "loss": "dice",  # dice, dice_bce or bce
+                "learning_rate": 1e-3,
+                "batch_size": 16,
+                "epochs": 2 if quick else 8,
+                "select": "last",  # or best, on the validation split
+            },
+            "eval": {
+                "test_sets": ("full", "quarter") if quick else ("full", "quarter", "random"),
+                "ring_width": 10.0,  # of the paper's rings, pixels at 256 × 256
+                "border_px": 4 if quick else 8,  # the outer band, pixels of the network's frame
+                "empty": "nan",  # Dice of an empty-empty case: nan (left out), one or smooth1
+                "resamples": 2000,
+            },
+            "run": {
+                "cells_per_device": 0,  # 0: chosen for the device
+                "checkpoint_epochs": 5,
+            },
+        }
+    )
+
+
+def get_grid(variant: str | None = None) -> list[dict]:
+    """Cells of the grid; the first value of each axis is what the others are compared with."""
+    seeds = range(2) if variant == "quick" else range(6)
+    return product(
+        **{
+            "net.padding": ("zeros", "reflect"),
+            "data.crop": ("center", "random"),
+            "seed": seeds,
+        }
+    )

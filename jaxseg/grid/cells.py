@@ -1,0 +1,215 @@
+"""The grid as plain data: axes -> overlays -> cells, and the settings checked at the door.
+
+A sweep is a list of dicts, made by `product` and `zipped`, each laid over the config's fields.
+Fields are dotted names ("net.padding"); a last part that is unique ("padding") will do.
+"""
+
+import itertools
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from jaxseg.data.crops import CROP_POLICIES, FIXED_VIEWS
+from jaxseg.errors import UsageError, check_choice
+from jaxseg.nets.padding import STANDARD_MODES
+from jaxseg.nets.unet import UNet, check_settings
+
+SEED = "seed"
+LOSSES = ("dice", "dice_bce", "bce")
+SELECTIONS = ("last", "best")
+EMPTY_RULES = ("nan", "one", "smooth1")
+Settings = dict[str, Any]
+
+
+class Cell(NamedTuple):
+    """One training run: `settings` are all config fields, flat and resolved, of this cell."""
+
+    id: str
+    arm: str
+    seed: int
+    settings: Settings
+
+
+def product(**axes: Sequence[Any]) -> list[dict[str, Any]]:
+    """All combinations of the axes' values, the last axis fastest."""
+    return [dict(zip(axes, values)) for values in itertools.product(*axes.values())]
+
+
+def zipped(**axes: Sequence[Any]) -> list[dict[str, Any]]:
+    """The axes' values side by side; raises UsageError when their lengths differ."""
+    lengths = {name: len(values) for name, values in axes.items()}
+    if len(set(lengths.values())) > 1:
+        raise UsageError(f"zipped grid: axes must be equally long, got {lengths}")
+    return [dict(zip(axes, values)) for values in zip(*axes.values())]
+
+
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> Settings:
+    """A nested mapping as {dotted name: value}; tuples and lists become tuples."""
+    flat: Settings = {}
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = tuple(value) if isinstance(value, list | tuple) else value
+    return flat
+
+
+def unflatten(flat: Settings) -> dict[str, Any]:
+    """The inverse of `flatten`."""
+    tree: dict[str, Any] = {}
+    for name, value in flat.items():
+        *parents, leaf = name.split(".")
+        node = tree
+        for parent in parents:
+            node = node.setdefault(parent, {})
+        node[leaf] = value
+    return tree
+
+
+def resolve_field(name: str, settings: Settings, where: str = "grid axis") -> str:
+    """The full dotted name of a field given in full or by a unique last part."""
+    if name in settings:
+        return name
+    matches = [full for full in settings if full.endswith("." + name)]
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        raise UsageError(f"{where} {name!r}: ambiguous, say one of {', '.join(matches)}")
+    shorts = [full.rpartition(".")[2] for full in settings]
+    return check_choice(where, name, [*settings, *shorts])
+
+
+def override_axes(
+    grid: Sequence[Mapping[str, Any]], overrides: Sequence[str], settings: Settings
+) -> list[dict[str, Any]]:
+    """Replaces or adds axes given as "padding=zeros,reflect" or "seed=0:10" (a range).
+
+    Values take the type of the config's field. Raises UsageError for an unknown axis or a value
+    that is not of the field's type.
+    """
+    overlays = [dict(overlay) for overlay in grid] or [{}]
+    for text in overrides:
+        name, separator, values = text.partition("=")
+        if not separator or not values:
+            raise UsageError(f"--grid {text!r}: must look like padding=zeros,reflect or seed=0:6")
+        field = resolve_field(name.strip(), settings)
+        new = _parse_values(field, values, settings[field])
+        kept = [
+            {k: v for k, v in o.items() if resolve_field(k, settings) != field} for o in overlays
+        ]
+        kept = [o for i, o in enumerate(kept) if o not in kept[:i]]
+        overlays = [{**overlay, field: value} for overlay in kept for value in new]
+    return overlays
+
+
+def _parse_values(field: str, text: str, like: Any) -> list[Any]:
+    if isinstance(like, int) and (span := re.fullmatch(r"(\d+):(\d+)", text.strip())):
+        return list(range(int(span[1]), int(span[2])))
+    try:
+        return [type(like)(value.strip()) for value in text.split(",")]
+    except ValueError:
+        raise UsageError(
+            f"--grid {field}={text}: values must be of type {type(like).__name__}"
+        ) from None
+
+
+def expand(config: Mapping[str, Any], grid: Sequence[Mapping[str, Any]]) -> list[Cell]:
+    """Lays each overlay over the config; every cell's settings are checked.
+
+    Raises UsageError for an unknown field, a value out of its rule, a value of the wrong type, an
+    empty grid, or two equal cells.
+    """
+    base = flatten(config)
+    if not grid:
+        raise UsageError("grid: has no cells; give at least one overlay")
+    overlays = [{resolve_field(k, base): v for k, v in overlay.items()} for overlay in grid]
+    axes = grid_axes(overlays)
+    cells = [_make_cell(base, overlay, axes) for overlay in overlays]
+    names = [cell.id for cell in cells]
+    doubled = next((name for name in names if names.count(name) > 1), None)
+    if doubled is not None:
+        raise UsageError(f"grid: cell {doubled} stands in it twice; remove one")
+    return cells
+
+
+def grid_axes(overlays: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    """The fields that vary over the grid besides the seed, each with its values in grid order."""
+    fields = dict.fromkeys(key for overlay in overlays for key in overlay if key != SEED)
+    values = {f: list(dict.fromkeys(o[f] for o in overlays if f in o)) for f in fields}
+    varying = {f: v for f, v in values.items() if len(v) > 1}
+    return varying or {"net.padding": values["net.padding"]} if "net.padding" in values else varying
+
+
+def _make_cell(base: Settings, overlay: Mapping[str, Any], axes: Mapping[str, Any]) -> Cell:
+    settings = {**base, **overlay}
+    for name, value in overlay.items():
+        if type(value) is not type(base[name]) and not (
+            isinstance(base[name], float) and isinstance(value, int)
+        ):
+            raise UsageError(
+                f"grid axis {name}={value!r}: must be of type {type(base[name]).__name__}"
+            )
+    check_cell(settings)
+    values = [str(settings[axis]) for axis in axes] or [settings["net.padding"]]
+    slug = "-".join(re.sub(r"[^\w.+]", "_", value) for value in values)
+    return Cell(f"{slug}-s{settings[SEED]}", "/".join(values), settings[SEED], settings)
+
+
+_AT_LEAST = {
+    "seed": 0, "data.size": 1, "optim.batch_size": 1, "optim.epochs": 1,
+    "eval.ring_width": 1, "eval.border_px": 1, "eval.resamples": 100,
+    "run.cells_per_device": 0, "run.checkpoint_epochs": 1,
+}  # fmt: skip
+_CHOICES = {
+    "data.crop": CROP_POLICIES, "optim.loss": LOSSES, "optim.select": SELECTIONS,
+    "eval.empty": EMPTY_RULES,
+}  # fmt: skip
+
+
+def check_cell(settings: Settings) -> None:
+    """Raises UsageError naming the field, its value and the rule for settings that cannot run."""
+    missing = [name for name in (*_AT_LEAST, *_CHOICES) if name not in settings]
+    if missing:
+        raise UsageError(f"config field {missing[0]}: is missing in the config file; add it")
+    for name, choices in _CHOICES.items():
+        check_choice(name, settings[name], choices)
+    for name, least in _AT_LEAST.items():
+        if settings[name] < least:
+            raise UsageError(f"{name}={settings[name]}: must be at least {least}")
+    if not settings["optim.learning_rate"] > 0:
+        raise UsageError(f"optim.learning_rate={settings['optim.learning_rate']}: must be above 0")
+    size = settings["data.size"]
+    if settings["eval.border_px"] >= size / 2:
+        raise UsageError(
+            f"eval.border_px={settings['eval.border_px']}: must be below half of data.size={size}"
+        )
+    for test_set in settings["eval.test_sets"]:
+        check_choice("eval.test_sets", test_set, FIXED_VIEWS)
+    if not settings["eval.test_sets"]:
+        raise UsageError(f"eval.test_sets=(): name at least one of {', '.join(FIXED_VIEWS)}")
+    check_settings(make_net(settings, classes=1), size, size)
+
+
+def make_net(settings: Settings, classes: int, batch_axis: str | None = None) -> UNet:
+    """The network of a cell."""
+    options = {k.removeprefix("net."): v for k, v in settings.items() if k.startswith("net.")}
+    return UNet(classes=classes, batch_axis=batch_axis, **options)
+
+
+# What may differ between cells of one compiled program: it travels as data or feeds the program.
+_DYNAMIC = ("seed", "data.crop", "optim.learning_rate")
+
+
+def group_cells(cells: Sequence[Cell]) -> list[list[Cell]]:
+    """Cells that share one compiled program, in grid order; standard paddings share theirs."""
+    groups: dict[tuple, list[Cell]] = {}
+    for cell in cells:
+        groups.setdefault(_program(cell.settings), []).append(cell)
+    return list(groups.values())
+
+
+def _program(settings: Settings) -> tuple:
+    static = {k: v for k, v in settings.items() if k not in _DYNAMIC}
+    if static["net.padding"] in STANDARD_MODES:
+        static["net.padding"] = "standard"
+    return tuple(sorted(static.items()))

@@ -1,0 +1,99 @@
+"""Evaluation of all cells of a chunk at once: predictions of test sets become stored counts."""
+
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from jaxseg.grid.mapping import Layout, map_cells
+from jaxseg.grid.train import Program, one_hot
+from jaxseg.metrics.bands import band_counts, border_rings, square_rings
+
+_BATCH = 32
+_EXAMPLE_QUANTILES = (0.9, 0.7, 0.5, 0.3)
+_REFERENCE_SIZE = 256
+EXAMPLE_RULE = (
+    "items at the 90th, 70th, 50th and 30th percentile of lesion area within {px} px of the "
+    "border, among the test items of set '{test_set}' that have any; chosen by the truth alone"
+)
+
+
+class TestSet(NamedTuple):
+    """Items of one test set: images uint8 [N, H, W, 3], masks uint8 [N, H, W], image int32 [N].
+
+    `image` is the index of the frame an item was cut from; items of one frame share it.
+    """
+
+    __test__ = False  # not a test class, whatever its name suggests to pytest
+
+    images: np.ndarray
+    masks: np.ndarray
+    image: np.ndarray
+
+
+class Examples(NamedTuple):
+    """Items to look at, and why these: item int32 [k], label [k], rule."""
+
+    test_set: str
+    item: np.ndarray
+    label: list[str]
+    rule: str
+
+
+def flatten_views(images: np.ndarray, masks: np.ndarray) -> TestSet:
+    """Prepared [n, views, H, W, 3] and [n, views, H, W] -> one item per view."""
+    n, views = masks.shape[:2]
+    flat = (np.reshape(a, (n * views, *a.shape[2:])) for a in (images, masks))
+    return TestSet(*flat, np.repeat(np.arange(n, dtype=np.int32), views))
+
+
+def ring_maps(size: int, ring_width: float, border_px: float) -> dict[str, np.ndarray]:
+    """The two band layouts of a frame: `centre` (the paper's rings, scaled) and `border`."""
+    return {
+        "centre": square_rings(size, max(1.0, ring_width * size / _REFERENCE_SIZE)),
+        "border": border_rings(size, border_px),
+    }
+
+
+def make_scorer(
+    program: Program, layout: Layout, rings: dict[str, np.ndarray], classes: int
+) -> Any:
+    """A mapped function (variables, hyper, images, masks) -> {layout: counts} for a batch."""
+
+    def score(variables, hyper, images, masks):
+        chosen = one_hot(program.predict(variables, hyper, images), classes)
+        truth = one_hot(masks, classes)
+        return {name: band_counts(chosen, truth, ring) for name, ring in rings.items()}
+
+    return map_cells(score, layout, ("cell", "cell", "shared", "shared"))
+
+
+def score_test_set(scorer: Any, variables: Any, hyper: Any, test: TestSet) -> dict[str, np.ndarray]:
+    """Counts of every cell on every item: {layout: int32 [cells, items, bands, classes, 3]}."""
+    n = len(test.image)
+    parts = []
+    for start in range(0, n, _BATCH):
+        # The last batch is filled by repeating its last item, so that one program serves all.
+        rows = np.minimum(np.arange(start, start + _BATCH), n - 1)
+        parts.append(scorer(variables, hyper, test.images[rows], test.masks[rows]))
+    host = jax.device_get(parts)
+    return {name: np.concatenate([p[name] for p in host], axis=1)[:, :n] for name in host[0]}
+
+
+def choose_examples(name: str, test: TestSet, border_px: int) -> Examples:
+    """Items at fixed percentiles of foreground area near the border; a rule over the truth only."""
+    size = test.masks.shape[1]
+    outer = border_rings(size, border_px) == 0
+    area = ((test.masks > 0) & outer[None]).sum((1, 2))
+    ranked = np.argsort(area, kind="stable")
+    ranked = ranked[area[ranked] > 0]
+    if not len(ranked):
+        ranked = np.arange(len(area))
+    picks, labels = [], []
+    for quantile in _EXAMPLE_QUANTILES:
+        item = int(ranked[round(quantile * (len(ranked) - 1))])
+        if item not in picks:
+            picks.append(item)
+            labels.append(f"{quantile:.0%} percentile of border area")
+    rule = EXAMPLE_RULE.format(px=border_px, test_set=name)
+    return Examples(name, np.asarray(picks, np.int32), labels, rule)

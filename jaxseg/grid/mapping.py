@@ -1,0 +1,101 @@
+"""The cell axis: cells spread over a mesh ('cell', 'data') and stacked within a device.
+
+A mapped function takes and returns arrays with a leading cell axis of devices × cells per device.
+Cells never talk to each other; the `data` axis splits one cell's batch over devices that would
+otherwise idle.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, NamedTuple
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+CELL, DATA = "cell", "data"
+Kind = Literal["cell", "batch", "shared"]
+_SPECS = {"cell": P(CELL), "batch": P(CELL, DATA), "shared": P()}
+
+
+class Layout(NamedTuple):
+    """How a chunk lies on the devices; `slots` cells are trained at the same time."""
+
+    mesh: jax.sharding.Mesh
+    per_device: int
+
+    @property
+    def slots(self) -> int:
+        return self.mesh.shape[CELL] * self.per_device
+
+
+def make_layout(
+    n_cells: int, batch_size: int, cells_per_device: int, devices: Sequence[jax.Device]
+) -> Layout:
+    """Cells fill the devices first; where devices are left over, they split the batch.
+
+    `cells_per_device` 0 means one on CPU, where a vmapped convolution becomes a slow grouped one,
+    and up to 8 on accelerators.
+    """
+    if cells_per_device == 0:
+        share = -(-n_cells // len(devices))
+        cells_per_device = 1 if devices[0].platform == "cpu" else min(8, share)
+    rows = min(len(devices), -(-n_cells // cells_per_device))
+    columns = max(d for d in range(1, len(devices) // rows + 1) if batch_size % d == 0)
+    chosen = np.asarray(devices[: rows * columns])
+    mesh = jax.make_mesh(
+        (rows, columns), (CELL, DATA), axis_types=(AxisType.Auto,) * 2, devices=chosen
+    )
+    return Layout(mesh, cells_per_device)
+
+
+def map_cells(
+    fn: Callable[..., Any], layout: Layout, kinds: Sequence[Kind], donate: Sequence[int] = ()
+) -> Any:
+    """Compiles `fn` of one cell into a function of a whole chunk.
+
+    Args:
+        fn: pure function of one cell.
+        layout: mesh and cells per device.
+        kinds: for each argument "cell" (leading cell axis), "batch" (cell axis, then a batch axis
+            split over `data`) or "shared" (no cell axis, the same for all).
+        donate: positions of arguments whose buffers may be reused.
+
+    Returns:
+        A jitted function; every output has a leading cell axis.
+    """
+    axes = tuple(None if kind == "shared" else 0 for kind in kinds)
+
+    def local(*args):
+        if layout.per_device > 1:
+            return jax.vmap(fn, in_axes=axes)(*args)
+        # One cell on a device is not vmapped: its convolutions stay plain ones.
+        single = [
+            arg if axis is None else jax.tree.map(lambda a: a[0], arg)
+            for arg, axis in zip(args, axes)
+        ]
+        return jax.tree.map(lambda a: a[None], fn(*single))
+
+    sharded = jax.shard_map(
+        local,
+        mesh=layout.mesh,
+        in_specs=tuple(_SPECS[kind] for kind in kinds),
+        out_specs=P(CELL),
+        check_vma=False,
+    )
+    return jax.jit(sharded, donate_argnums=tuple(donate))
+
+
+def put(layout: Layout, kind: Kind, tree: Any) -> Any:
+    """Sends numpy arrays to the layout's devices in the way a mapped function expects them."""
+    return jax.device_put(tree, NamedSharding(layout.mesh, _SPECS[kind]))
+
+
+def chunks(items: Sequence[Any], size: int) -> list[list[Any]]:
+    """`items` in runs of `size`; the last may be shorter."""
+    return [list(items[i : i + size]) for i in range(0, len(items), size)]
+
+
+def fill(items: Sequence[Any], size: int) -> list[Any]:
+    """`items` repeated from the last one up to `size`: idle slots redo a cell, unread."""
+    return [*items, *[items[-1]] * (size - len(items))]
