@@ -122,7 +122,7 @@ def expand(config: Mapping[str, Any], grid: Sequence[Mapping[str, Any]]) -> list
     base = flatten(config)
     if not grid:
         raise UsageError("grid: has no cells; give at least one overlay")
-    overlays = [{resolve_field(k, base): v for k, v in overlay.items()} for overlay in grid]
+    overlays = resolve_overlays(grid, base)
     axes = grid_axes(overlays)
     cells = [_make_cell(base, overlay, axes) for overlay in overlays]
     names = [cell.id for cell in cells]
@@ -132,12 +132,16 @@ def expand(config: Mapping[str, Any], grid: Sequence[Mapping[str, Any]]) -> list
     return cells
 
 
+def resolve_overlays(grid: Sequence[Mapping[str, Any]], settings: Settings) -> list[dict[str, Any]]:
+    """The overlays with their fields' full names. Raises UsageError for an unknown field."""
+    return [{resolve_field(k, settings): v for k, v in overlay.items()} for overlay in grid]
+
+
 def grid_axes(overlays: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
     """The fields that vary over the grid besides the seed, each with its values in grid order."""
     fields = dict.fromkeys(key for overlay in overlays for key in overlay if key != SEED)
     values = {f: list(dict.fromkeys(o[f] for o in overlays if f in o)) for f in fields}
-    varying = {f: v for f, v in values.items() if len(v) > 1}
-    return varying or {"net.padding": values["net.padding"]} if "net.padding" in values else varying
+    return {field: v for field, v in values.items() if len(v) > 1}
 
 
 def _make_cell(base: Settings, overlay: Mapping[str, Any], axes: Mapping[str, Any]) -> Cell:

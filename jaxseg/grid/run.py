@@ -90,7 +90,7 @@ def run_grid(config: Mapping[str, Any], grid: Sequence[Mapping[str, Any]], workd
         if all(cell.id in done for cell in members):
             continue
         clock = time.monotonic()
-        group = _make_group(members)
+        group = make_group(members)
         _write_config(workdir, config, grid, axes, group)
         examples = _write_examples(workdir, group)
         files.write_cells(workdir, groups, axes, done)
@@ -145,7 +145,7 @@ def _train_chunk(workdir: Path, group: Group, chunk: list[Cell]) -> Iterator[Non
     """Trains a chunk from its newest checkpoint on; returns (state, hyper, last losses)."""
     s = group.settings
     slots = fill(chunk, group.layout.slots)
-    hyper = put(group.layout, "cell", _stack_hyper(slots))
+    hyper = put(group.layout, "cell", stack_hyper(slots))
     state = group.init(hyper)
     with checkpoints.open_manager(workdir, chunk) as manager:
         abstract = jax.tree.map(
@@ -202,7 +202,7 @@ def _chunk_batches(
 def _validate(
     group: Group, slots: Sequence[Cell], state: Any, hyper: Any, last: bool
 ) -> tuple[Any, np.ndarray | None]:
-    """(state, [slots, 2] validation loss and Dice); each epoch under `best`, at the end otherwise."""
+    """(state, [slots, 2] validation loss and Dice): each epoch under `best`, else at the end."""
     best = group.settings["optim.select"] == "best"
     if not group.data.validation or not (best or last):
         return state, None
@@ -274,7 +274,7 @@ def _store_counts(
         files.write_arrays(files.counts_path(workdir, cell.id), arrays)
 
 
-def _make_group(cells: list[Cell]) -> Group:
+def make_group(cells: list[Cell]) -> Group:
     s = cells[0].settings
     data = _load_data(cells)
     layout = make_layout(
@@ -328,7 +328,7 @@ def _load_data(cells: Sequence[Cell]) -> GroupData:
     return GroupData(train, items[0], items[1], first.classes)
 
 
-def _stack_hyper(cells: Sequence[Cell]) -> Hyper:
+def stack_hyper(cells: Sequence[Cell]) -> Hyper:
     codes = [
         padding_code(c.settings["net.padding"])
         if c.settings["net.padding"] in STANDARD_MODES

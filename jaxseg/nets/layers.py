@@ -50,7 +50,7 @@ class Conv3x3(nn.Module):
 
 
 def _noise_key(module: nn.Module) -> jax.Array:
-    """Fresh noise where the caller gives a `padding` stream (training), the same noise otherwise."""
+    """Fresh noise where the caller gives a `padding` stream (training), else always the same."""
     if module.has_rng("padding"):
         return module.make_rng("padding")
     return jax.random.key(0)

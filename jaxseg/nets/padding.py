@@ -1,6 +1,6 @@
 """The padding switch: how a convolution sees the world beyond the frame.
 
-One table serves every network. The modes carry PyTorch's names; the standard five equal `numpy.pad`:
+One table serves every network. Modes carry PyTorch's names; the standard five equal `numpy.pad`:
 
 ============  ==============  ====================================================================
 mode          numpy.pad       what lies beyond the border
@@ -18,7 +18,7 @@ valid         -               nothing: the network mirrors its input once and sh
 ============  ==============  ====================================================================
 
 The standard modes are also available *as data*: their position in `STANDARD_MODES` is an integer
-code that one compiled program takes as an argument, so that cells with different modes can share it.
+code that one compiled program takes as an argument, so that cells of different modes share it.
 """
 
 from collections.abc import Sequence
@@ -82,8 +82,8 @@ def pad(
         key: PRNG key, needed by `random` alone.
 
     Returns:
-        Array whose `axes` are longer by 2 * width; `valid` returns x itself. The standard modes equal
-        `numpy.pad` bit for bit; `partial` pads zeros here and is renormalised by `conv3x3`.
+        Array whose `axes` are longer by 2 * width; `valid` returns x itself. The standard modes
+        equal `numpy.pad` bit for bit; `partial` pads zeros here and is renormalised by `conv3x3`.
 
     Raises:
         UsageError: unknown mode, a width the mode cannot fill, or `random` without a key.

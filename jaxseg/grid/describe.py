@@ -1,0 +1,77 @@
+"""What a grid would do, without doing it: cells, programs, steps, memory and expected time."""
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxseg.grid import workdir as files
+from jaxseg.grid.cells import Cell, expand, group_cells
+from jaxseg.grid.mapping import chunks, fill, put
+from jaxseg.grid.run import Group, make_group, stack_hyper
+
+_TIMED_STEPS = 3
+
+
+def describe(config: Mapping[str, Any], grid: Sequence[Mapping[str, Any]], workdir: Path) -> str:
+    """Prepares the data, compiles each program and times a few steps of it on random images.
+
+    Raises what `run_grid` would raise for the same arguments.
+    """
+    cells = expand(config, grid)
+    done = files.read_finished(workdir)
+    groups = group_cells(cells)
+    arms = list(dict.fromkeys(cell.arm for cell in cells))
+    finished = sum(cell.id in done for cell in cells)
+    lines = [
+        f"{len(cells)} cells, {finished} finished in {workdir}",
+        f"{len(arms)} arms: {', '.join(arms)}",
+        f"{len({cell.seed for cell in cells})} seeds; {len(groups)} compiled programs",
+    ]
+    for index, members in enumerate(groups):
+        lines += _describe_group(index, make_group(members), done)
+    return "\n".join(lines)
+
+
+def _describe_group(index: int, group: Group, done: Mapping[str, Any]) -> list[str]:
+    pending = [
+        c for c in chunks(group.cells, group.layout.slots) if not all(cell.id in done for cell in c)
+    ]
+    steps = group.steps_per_epoch * group.settings["optim.epochs"]
+    compile_s, step_s, memory = _measure(group, group.cells)
+    mesh = dict(group.layout.mesh.shape)
+    return [
+        f"program {index}: {len(group.cells)} cells in {len(pending)} chunks of "
+        f"{group.layout.slots} on {mesh['cell']} × {mesh['data']} devices",
+        f"  {group.steps_per_epoch} steps × {group.settings['optim.epochs']} epochs = "
+        f"{steps} steps a chunk, {1e3 * step_s:.0f} ms a step",
+        f"  compiling {compile_s:.0f} s, training about {len(pending) * steps * step_s:.0f} s",
+        f"  memory per device: {memory / 2**20:.0f} MiB for state, batch and buffers",
+    ]
+
+
+def _measure(group: Group, cells: Sequence[Cell]) -> tuple[float, float, float]:
+    """(seconds to compile, seconds a step, bytes per device) of a group's training step."""
+    s = group.settings
+    slots = fill(cells[: group.layout.slots], group.layout.slots)
+    hyper = put(group.layout, "cell", stack_hyper(slots))
+    state = group.init(hyper)
+    shape = (len(slots), s["optim.batch_size"], s["data.size"], s["data.size"])
+    rng = np.random.default_rng(0)
+    images = put(group.layout, "batch", rng.integers(0, 256, (*shape, 3), np.uint8))
+    masks = put(group.layout, "batch", rng.integers(0, 2, shape, np.uint8))
+    clock = time.monotonic()
+    compiled = group.step.lower(state, hyper, images, masks).compile()
+    compile_s = time.monotonic() - clock
+    analysis = compiled.memory_analysis()
+    memory = (analysis.argument_size_in_bytes + analysis.temp_size_in_bytes) if analysis else 0
+    state, loss = compiled(state, hyper, images, masks)
+    jax.block_until_ready(loss)
+    clock = time.monotonic()
+    for _ in range(_TIMED_STEPS):
+        state, loss = compiled(state, hyper, images, masks)
+    jax.block_until_ready(loss)
+    return compile_s, (time.monotonic() - clock) / _TIMED_STEPS, memory

@@ -1,0 +1,112 @@
+"""Trains a grid, scores it by distance from the centre and the border, and writes a report.
+
+    python launch/grid.py --config configs/padding_ablation.py
+    python launch/grid.py --config configs/padding_ablation.py:quick --workdir runs/smoke
+    python launch/grid.py --config configs/isic2017.py:small --config.data.manual_dir=DIR
+    python launch/grid.py --config configs/padding_ablation.py --grid padding=zeros,circular \
+        --grid seed=0:10 --config.optim.epochs=12 --dry_run
+
+The same command on the same --workdir resumes what is missing and then rewrites the report.
+Exit codes: 0 done, 1 data or disk, 2 usage, 130 interrupted.
+"""
+
+import importlib.util
+import os
+import sys
+from pathlib import Path
+
+from absl import app, flags
+from ml_collections import config_flags
+
+from jaxseg.errors import UsageError, one_line_errors
+
+_CONFIG = config_flags.DEFINE_config_file(
+    "config", None, "Config file, with an optional variant: configs/padding_ablation.py:quick"
+)
+_WORKDIR = flags.DEFINE_string(
+    "workdir", None, "Folder of results and checkpoints; default: runs/<config.name>"
+)
+_GRID = flags.DEFINE_multi_string(
+    "grid", [], "Replaces or adds an axis: padding=zeros,reflect or seed=0:10; may be repeated"
+)
+_DRY_RUN = flags.DEFINE_bool(
+    "dry_run", False, "Print cells, groups, steps, memory and expected time; train nothing"
+)
+
+
+def parse_flags(argv: list[str]) -> None:
+    """Parses the command line; raises UsageError for an unknown flag, field or value."""
+    app.define_help_flags()
+    try:
+        rest = flags.FLAGS(argv)[1:]
+    except (flags.Error, AttributeError, KeyError, TypeError, ValueError) as error:
+        message = " ".join(str(error).strip("'\"").replace("\\n", " ").split())
+        raise UsageError(f"{message}; see --help") from error
+    if rest:
+        raise UsageError(f"argument {rest[0]!r}: not understood; see --help")
+    if _CONFIG.value is None:
+        raise UsageError("--config: is needed, such as --config configs/padding_ablation.py")
+
+
+def load_grid(raw: str) -> list[dict]:
+    """The overlays of `get_grid` in the config file named on the command line."""
+    path, _, variant = raw.partition(":")
+    spec = importlib.util.spec_from_file_location("jaxseg_config", path)
+    if spec is None or spec.loader is None:
+        raise UsageError(f"--config {path}: is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.get_grid(variant or None) if hasattr(module, "get_grid") else [{}]
+
+
+def config_argument(argv: list[str]) -> str:
+    """The value given to --config; checked here because a missing file fails late in the flag."""
+    for i, word in enumerate(argv):
+        if word in ("--config", "-config") and i + 1 < len(argv):
+            return argv[i + 1]
+        if word.startswith(("--config=", "-config=")):
+            return word.partition("=")[2]
+    return ""
+
+
+def start_devices() -> None:
+    """One virtual CPU device per core, as cells do not share one well; compiled programs kept."""
+    import jax
+
+    from jaxseg.data.prepare import cache_dir
+
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    jax.config.update("jax_num_cpu_devices", cores or 1)
+    jax.config.update("jax_compilation_cache_dir", str(cache_dir() / "compiled"))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 1.0)
+
+
+def main(argv: list[str]) -> None:
+    """Runs or describes the grid, then writes and prints the report."""
+    raw = config_argument(argv)
+    path = raw.partition(":")[0]
+    if raw and not Path(path).is_file():
+        raise UsageError(f"--config {path}: no such file")
+    grid = load_grid(raw) if raw else []
+    parse_flags(argv)
+    start_devices()
+    from jaxseg.report.page import write_report
+
+    from jaxseg.grid.cells import flatten, override_axes
+    from jaxseg.grid.describe import describe
+    from jaxseg.grid.run import run_grid
+
+    config = _CONFIG.value.to_dict()
+    grid = override_axes(grid, _GRID.value, flatten(config)) if _GRID.value else grid
+    workdir = Path(_WORKDIR.value or Path("runs") / config["name"])
+    if _DRY_RUN.value:
+        print(describe(config, grid, workdir))
+        return
+    run_grid(config, grid, workdir)
+    write_report(workdir)
+
+
+if __name__ == "__main__":
+    again = "Nothing finished is lost; the same command resumes: python " + " ".join(sys.argv)
+    with one_line_errors("grid.py", again):
+        main(sys.argv)
