@@ -9,9 +9,9 @@ import jax
 import numpy as np
 
 from jaxseg.grid import workdir as files
-from jaxseg.grid.cells import Cell, expand, group_cells
+from jaxseg.grid.cells import expand, group_cells
 from jaxseg.grid.mapping import chunks, fill, put
-from jaxseg.grid.run import Group, make_group, stack_hyper
+from jaxseg.grid.run import Group, compile_step, make_group, stack_hyper
 
 _TIMED_STEPS = 3
 
@@ -41,7 +41,7 @@ def _describe_group(index: int, group: Group, done: Mapping[str, Any]) -> list[s
         c for c in chunks(group.cells, group.layout.slots) if not all(cell.id in done for cell in c)
     ]
     steps = group.steps_per_epoch * group.settings["optim.epochs"]
-    compile_s, step_s, memory = _measure(group, group.cells)
+    compile_s, step_s, memory = _measure(group)
     mesh = dict(group.layout.mesh.shape)
     return [
         f"program {index}: {len(group.cells)} cells in {len(pending)} chunks of "
@@ -53,19 +53,18 @@ def _describe_group(index: int, group: Group, done: Mapping[str, Any]) -> list[s
     ]
 
 
-def _measure(group: Group, cells: Sequence[Cell]) -> tuple[float, float, float]:
+def _measure(group: Group) -> tuple[float, float, float]:
     """(seconds to compile, seconds a step, bytes per device) of a group's training step."""
     s = group.settings
-    slots = fill(cells[: group.layout.slots], group.layout.slots)
+    slots = fill(group.cells[: group.layout.slots], group.layout.slots)
     hyper = put(group.layout, "cell", stack_hyper(slots))
     state = group.init(hyper)
     shape = (len(slots), s["optim.batch_size"], s["data.size"], s["data.size"])
     rng = np.random.default_rng(0)
     images = put(group.layout, "batch", rng.integers(0, 256, (*shape, 3), np.uint8))
     masks = put(group.layout, "batch", rng.integers(0, 2, shape, np.uint8))
-    clock = time.monotonic()
-    compiled = group.step.lower(state, hyper, images, masks).compile()
-    compile_s = time.monotonic() - clock
+    group, compile_s = compile_step(group)
+    compiled = group.step
     analysis = compiled.memory_analysis()
     memory = (analysis.argument_size_in_bytes + analysis.temp_size_in_bytes) if analysis else 0
     state, loss = compiled(state, hyper, images, masks)

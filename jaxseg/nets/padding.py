@@ -191,5 +191,11 @@ def _correlate(x: jax.Array, kernel: jax.Array, how: str) -> jax.Array:
 
 def _partial_ratio(height: int, width: int, dtype: jnp.dtype) -> jax.Array:
     """Window size over real pixels in the window: [1, height, width, 1], 1 inside the frame."""
-    rows, cols = (np.convolve(np.ones(n), np.ones(3), mode="same") for n in (height, width))
+    rows, cols = (_window_share(n) for n in (height, width))
     return jnp.asarray(9.0 / np.outer(rows, cols), dtype)[None, :, :, None]
+
+
+def _window_share(size: int) -> np.ndarray:
+    """How many of a window's three positions lie on the axis, for each centre: [size]."""
+    centre = np.arange(size)
+    return np.minimum(centre + 1, size - 1) - np.maximum(centre - 1, 0) + 1
