@@ -1,0 +1,159 @@
+"""Bands: rings of pixels at one distance from the frame's centre or border, and counts per band.
+
+A ring map gives every pixel the index of its band: int32 [size, size]. Both maps measure a pixel by
+its depth, the number of whole pixels between it and the nearest border (0 = it touches the border).
+"""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxseg.errors import UsageError
+
+
+def square_rings(size: int, width: float = 10) -> np.ndarray:
+    """The paper's bands: square (Chebyshev) rings about the centre of the frame.
+
+    The rings' half-widths are size // 2, size // 2 - width, … > 0, cut from the outside inwards,
+    so the innermost ring alone may be narrower: 256 and 10 give 8, 18, …, 128, that is 13 rings.
+    For even sizes and whole widths they equal the rings of Lin, Weng et al. 2024
+    (`analysis/metrics_by_rings.py` of their repository). For other frame sizes scale the width:
+    width * size / 256; where that is not whole, rings take whole pixels in turn (2.5: three, then
+    two). The innermost ring of an odd frame keeps the centre pixel, which the paper's slices lose.
+
+    Args:
+      size: side of the frame in pixels.
+      width: width of a ring in pixels, at least 1.
+    Returns:
+      int32 [size, size], the index of each pixel's ring; 0 is the innermost.
+    Raises:
+      UsageError: a size below 1 or a width below 1 pixel.
+    """
+    last = len(square_ring_edges(size, width)) - 1
+    from_outside = np.minimum(np.floor(_depth(size) / width), last)
+    return (last - from_outside).astype(np.int32)
+
+
+def square_ring_edges(size: int, width: float = 10) -> np.ndarray:
+    """Outer half-widths in pixels of the bands of `square_rings`, ascending: float64 [bands].
+
+    Band k holds the pixels whose outer side is further than edges[k - 1] (0 for the innermost) and
+    not further than edges[k] from the centre of the frame (even sizes).
+    """
+    _check(size, width)
+    outermost = max(size // 2, 1)
+    edges = outermost - width * np.arange(math.ceil(outermost / width))
+    return edges[::-1].astype(np.float64)
+
+
+def border_rings(size: int, width: float = 8) -> np.ndarray:
+    """Bands of one distance from the border: ring index = depth // width.
+
+    Args:
+      size: side of the frame in pixels.
+      width: width of a ring in pixels, at least 1.
+    Returns:
+      int32 [size, size]; 0 touches the border, the last ring (the centre) may be narrower.
+    Raises:
+      UsageError: a size below 1 or a width below 1 pixel.
+    """
+    _check(size, width)
+    return np.floor(_depth(size) / width).astype(np.int32)
+
+
+def border_ring_edges(size: int, width: float = 8) -> np.ndarray:
+    """Depths in pixels at which the bands of `border_rings` end: float64 [bands].
+
+    Ascending, in band order: band k spans edges[k - 1] (0 for the first) to edges[k]; the last ends
+    at the centre, size / 2.
+    """
+    n_bands = int(border_rings(size, width).max()) + 1
+    return np.minimum(width * np.arange(1.0, n_bands + 1), size / 2)
+
+
+def band_counts(
+    pred: jax.Array | np.ndarray,
+    target: jax.Array | np.ndarray,
+    rings: jax.Array | np.ndarray,
+    n_bands: int | None = None,
+) -> jax.Array:
+    """True positives, false positives and false negatives per band and class.
+
+    Works under jit and vmap. Counting is a product of int8 masks with the one-hot ring map summed
+    in int32: exact at any size, and faster on CPU than the same product in float32 or a scatter
+    (0.2 ms against 0.5 and 0.4 ms for a 256 x 256 image and 13 bands on two cores).
+
+    Args:
+      pred: bool [..., H, W, C], C foreground classes. May have leading axes that `target` lacks.
+      target: bool [..., H, W, C].
+      rings: int [H, W], each pixel's band; see `square_rings` and `border_rings`.
+      n_bands: number of bands (static); may be left out when `rings` is a numpy array.
+    Returns:
+      int32 [..., bands, classes, 3] with the leading axes of `pred`; the last axis is (tp, fp, fn).
+    Raises:
+      UsageError: shapes or dtypes that do not fit, or a band index outside [0, n_bands).
+    """
+    n_bands = _number_of_bands(rings, n_bands)
+    _check_masks(pred, target, rings)
+    pred, target = jnp.asarray(pred), jnp.asarray(target)
+    one_hot = jnp.expand_dims(jnp.asarray(rings), -1) == jnp.arange(n_bands).reshape(1, 1, -1)
+    in_truth = _sums(target, one_hot)
+    lead = pred.ndim - target.ndim
+    tp = _sums(pred & jnp.expand_dims(target, range(lead)), one_hot)
+    fp = _sums(pred, one_hot) - tp
+    fn = jnp.expand_dims(in_truth, range(lead)) - tp
+    return jnp.stack([tp, fp, fn], axis=-1)
+
+
+def _sums(mask: jax.Array, one_hot: jax.Array) -> jax.Array:
+    """Pixels of the mask [..., H, W, C] in each band of the one-hot map [H, W, bands]."""
+    *lead, height, width, classes = mask.shape
+    # An explicit [images * classes, pixels] matrix: contracting H and W in place is slower.
+    pixels = jnp.moveaxis(mask, -1, -3).reshape(-1, height * width)
+    bands = one_hot.reshape(height * width, -1)
+    sums = jax.lax.dot(
+        pixels.astype(jnp.int8), bands.astype(jnp.int8), preferred_element_type=jnp.int32
+    )
+    return jnp.moveaxis(sums.reshape(*lead, classes, -1), -1, -2)
+
+
+def _depth(size: int) -> np.ndarray:
+    along = np.minimum(np.arange(size), np.arange(size)[::-1])
+    return np.minimum(along[:, None], along[None, :])
+
+
+def _check(size: int, width: float) -> None:
+    if size < 1:
+        raise UsageError(f"size={size}: must be at least 1 pixel")
+    if not width >= 1:
+        raise UsageError(f"width={width}: rings must be at least 1 pixel wide; take a wider ring")
+
+
+def _number_of_bands(rings: jax.Array | np.ndarray, n_bands: int | None) -> int:
+    if not isinstance(rings, np.ndarray):
+        if n_bands is None:
+            raise UsageError("n_bands=None: must be given unless rings is a numpy array")
+        return n_bands
+    found = int(rings.max()) + 1
+    n_bands = found if n_bands is None else n_bands
+    if rings.min() < 0 or found > n_bands:
+        raise UsageError(
+            f"rings: band indices {rings.min()}..{found - 1} must lie in 0..{n_bands - 1}"
+        )
+    return n_bands
+
+
+def _check_masks(pred, target, rings) -> None:
+    for name, mask in (("pred", pred), ("target", target)):
+        if mask.dtype != bool:
+            raise UsageError(f"{name}: dtype {mask.dtype} must be bool; threshold the logits first")
+        if mask.ndim < 3 or mask.shape[-3:-1] != rings.shape:
+            raise UsageError(
+                f"{name}: shape {mask.shape} must be [..., H, W, C] with the rings' {rings.shape}"
+            )
+    if target.ndim > pred.ndim or pred.shape[pred.ndim - target.ndim :] != target.shape:
+        raise UsageError(
+            f"target: shape {target.shape} must equal the last axes of pred, {pred.shape}"
+        )
