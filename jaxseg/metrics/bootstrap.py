@@ -1,0 +1,77 @@
+"""Resampling of images, and intervals that count the doubt of both images and few seeds."""
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+from scipy import stats
+
+BLOCK = 2**22  # Elements of a weight matrix held at a time: 32 MiB.
+
+
+def resampled_items(clusters: np.ndarray, resamples: int, seed: int) -> Iterator[np.ndarray]:
+    """Multiplicities [block, items] of items when clusters are drawn with replacement."""
+    rng = np.random.default_rng(seed)
+    names, cluster_of_item = np.unique(clusters, return_inverse=True)
+    n = len(names)
+    block = max(1, BLOCK // len(clusters))
+    for start in range(0, resamples, block):
+        rows = min(block, resamples - start)
+        drawn = rng.integers(n, size=(rows, n)) + n * np.arange(rows)[:, None]
+        times = np.bincount(drawn.ravel(), minlength=rows * n).reshape(rows, n)
+        yield times[:, cluster_of_item].astype(float)
+
+
+def single_items(n_items: int) -> Iterator[np.ndarray]:
+    """Weights [block, items] that pick every item alone, in turn."""
+    block = max(1, BLOCK // n_items)
+    for start in range(0, n_items, block):
+        yield np.eye(min(block, n_items - start), n_items, start)
+
+
+def two_level_interval(
+    per_seed: np.ndarray, resampled: np.ndarray, level: float, seed: int
+) -> tuple[float, float]:
+    """Percentile interval of the mean over seeds that counts images and seeds.
+
+    Images are bootstrapped (the rows of `resampled`); to each row comes a draw of Student's t with
+    n - 1 degrees of freedom times the standard error over n seeds. Few seeds cannot be
+    bootstrapped: their resampled means spread too little and never leave the range of the seeds.
+    With one seed the interval covers images only.
+
+    Simulated coverage of the 95 % interval in % (in brackets: seeds resampled with replacement
+    instead), 1500 trials of 100 images, seed effects normal, for images that add to the mean
+    0, 0.5 and 2 times the standard error of the seeds:
+      2 seeds   94.9 (50.9)   96.1 (75.7)   98.9 (92.7)
+      3 seeds   96.5 (75.7)   96.6 (83.9)   98.0 (93.9)
+      4 seeds   95.8 (80.3)   96.5 (87.2)   97.3 (94.3)
+      6 seeds   94.9 (86.3)   95.2 (88.7)   96.6 (95.4)
+      10 seeds  94.5 (89.6)   96.0 (92.3)   95.0 (94.7)
+    Exponentially skewed seed effects, no image noise: 90, 89, 88, 88, 90 for 2, 3, 4, 6, 10 seeds,
+    as for any t interval (46, 70, 75, 81, 85 with seeds resampled).
+
+    Args:
+      per_seed: float [seeds] without NaN, values on all items.
+      resampled: float [resamples, seeds], values on resampled items. A row with NaN (a resample
+        without a single defined item in some seed) has no value and is left out.
+      level: of the interval, in (0, 1).
+      seed: of the draws at the level of seeds.
+    Returns:
+      (low, high); NaN when there is no seed or no resample with a value.
+    """
+    n_seeds = len(per_seed)
+    replicates = resampled.mean(axis=1) if n_seeds else np.array([math.nan])
+    if n_seeds > 1:
+        error = per_seed.std(ddof=1) / math.sqrt(n_seeds)
+        replicates = replicates + error * _t_draws(len(replicates), n_seeds - 1, seed)
+    replicates = replicates[~np.isnan(replicates)]
+    if replicates.size == 0:
+        return math.nan, math.nan
+    low, high = np.quantile(replicates, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def _t_draws(n: int, degrees: int, seed: int) -> np.ndarray:
+    """n equally likely quantiles of Student's t in random order: draws without sampling error."""
+    order = np.random.default_rng([seed, 1]).permutation(n)
+    return stats.t.ppf((order + 0.5) / n, degrees)
