@@ -20,6 +20,7 @@ from jaxseg.grid.cells import Cell, Settings, make_net
 from jaxseg.grid.train import TrainState, class_indices, normalise
 
 FOLDER = "checkpoints"
+_READ_ONLY = ocp.CheckpointManagerOptions(read_only=True, save_interval_steps=0, create=False)
 
 
 def open_manager(workdir: Path, chunk: Sequence[Cell]) -> ocp.CheckpointManager:
@@ -91,9 +92,6 @@ def find_cells(workdir: str | Path) -> dict[str, tuple[Path, int, dict[str, Any]
     if not found:
         raise JaxsegError(f"{root}: holds no checkpoints; give the workdir of a grid that has run")
     return found
-
-
-_READ_ONLY = ocp.CheckpointManagerOptions(read_only=True)
 
 
 def restore_cell(workdir: str | Path, cell: str) -> tuple[dict[str, Any], dict[str, Any]]:
