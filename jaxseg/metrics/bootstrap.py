@@ -32,7 +32,23 @@ def single_items(n_items: int) -> Iterator[np.ndarray]:
 def two_level_interval(
     per_seed: np.ndarray, resampled: np.ndarray, level: float, seed: int
 ) -> tuple[float, float]:
-    """Percentile interval of the mean over seeds; `contrast` says what it is and how it covers.
+    """Percentile interval of the mean over seeds that counts images and seeds.
+
+    Images are bootstrapped (the rows of `resampled`); to each row comes a draw of Student's t with
+    n - 1 degrees of freedom times the standard error over n seeds. Few seeds cannot be
+    bootstrapped: their resampled means spread too little and never leave the range of the seeds.
+    With one seed the interval covers images only.
+
+    Simulated coverage of the 95 % interval in % (in brackets: seeds resampled with replacement
+    instead), 1500 trials of 100 images, seed effects normal, for images that add to the mean
+    0, 0.5 and 2 times the standard error of the seeds:
+      2 seeds   94.9 (50.9)   96.1 (75.7)   98.9 (92.7)
+      3 seeds   96.5 (75.7)   96.6 (83.9)   98.0 (93.9)
+      4 seeds   95.8 (80.3)   96.5 (87.2)   97.3 (94.3)
+      6 seeds   94.9 (86.3)   95.2 (88.7)   96.6 (95.4)
+      10 seeds  94.5 (89.6)   96.0 (92.3)   95.0 (94.7)
+    Exponentially skewed seed effects, no image noise: 90, 89, 88, 88, 90 for 2, 3, 4, 6, 10 seeds,
+    as for any t interval (46, 70, 75, 81, 85 with seeds resampled).
 
     Args:
       per_seed: float [seeds] without NaN, values on all items.

@@ -69,7 +69,7 @@ def t_test_power(effect: float, n_seeds: int, level: float = 0.05) -> float:
         return math.nan
     if effect == 0:
         return level
-    # t squared is noncentral F; scipy's noncentral t has NaNs in the tails (1.18).
+    # t squared is noncentral F; scipy's noncentral t has NaNs in the tails (1.17).
     critical = stats.t.ppf(1 - level / 2, n_seeds - 1) ** 2
     shift = n_seeds * min(abs(effect), LARGEST_EFFECT) ** 2
     return float(stats.ncf.sf(critical, 1, n_seeds - 1, shift))

@@ -159,7 +159,7 @@ def contrast(
     The interval has two levels. Images are resampled with replacement, the same ones in every arm
     and seed. Seeds are too few to resample: each resample adds a draw of Student's t with n - 1
     degrees of freedom times the standard error over the n seeds; percentiles are then taken.
-    Seeds that were resampled, too, would cover far too little: see `two_level_interval`.
+    The coverage that was simulated stands in `two_level_interval`.
 
     p is the exact two-sided sign-flip p over seeds (`sign_flip_p`) and `p_floor` the smallest this
     number of seeds can give. `smallest_detectable` is the difference that a paired t-test on so
