@@ -1,0 +1,79 @@
+"""Forest plot of the comparisons: every difference with its interval, one panel per metric."""
+
+from collections.abc import Sequence
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from jaxseg.report.comparisons import NO_DIFFERENCE, Comparison, families
+from jaxseg.report.figures import LOOK
+from jaxseg.report.results import Results
+from jaxseg.report.words import label, metric_name, prominent
+
+MAX_ROWS = 24
+SHOWN, NOT_SHOWN, DETECTABLE = "#0072B2", "#777777", "#e4e4e4"
+
+
+def forest(results: Results, rows: Sequence[Comparison]) -> Figure | None:
+    """Rows are pairs and interactions, columns the compared metrics. None without comparisons.
+
+    Filled: the interval excludes 0. The grey bar spans the differences that this many seeds would
+    probably have missed. More than MAX_ROWS comparisons: those that touch the first arm.
+    """
+    if not rows:
+        return None
+    chosen = {metric_name(f[0]): prominent(results, f, MAX_ROWS) for f in families(rows)}
+    # Where arms share no seed a family lacks rows; lines are named by the fullest one.
+    lines = list(dict.fromkeys(label(results, row) for family in chosen.values() for row in family))
+    with matplotlib.rc_context(LOOK):
+        height = 0.26 * len(lines) + 1.3
+        figure = Figure(figsize=(3.4 + 2.3 * len(chosen), height), layout="constrained")
+        axes = np.asarray(figure.subplots(1, len(chosen), sharey=True, squeeze=False))[0]
+        for ax, (name, family) in zip(axes, chosen.items()):
+            for row in family:
+                _draw(ax, row, lines.index(label(results, row)))
+            ax.set_xlim(_limits(family))
+            ax.axvline(0, color="black", linewidth=0.8)
+            ax.set_title(name.replace(" on ", "\non "))
+            ax.set_xlabel("Difference")
+            ax.grid(axis="y", visible=False)
+        axes[0].set_yticks(range(len(lines)), lines)
+        axes[0].set_ylim(len(lines) - 0.4, -0.6)
+        _legend(figure)
+    return figure
+
+
+def _draw(ax: Axes, row: Comparison, y: int) -> None:
+    shown = row.verdict != NO_DIFFERENCE
+    colour = SHOWN if shown else NOT_SHOWN
+    if np.isfinite(row.smallest_detectable):
+        reach = row.smallest_detectable
+        ax.barh(y, 2 * reach, left=-reach, height=0.8, color=DETECTABLE, zorder=0)
+    ax.plot([row.ci_low, row.ci_high], [y, y], color=colour, linewidth=1.6)
+    marker = "o" if row.kind == "pair" else "D"
+    ax.plot(row.difference, y, marker, color=colour, mfc=colour if shown else "white", ms=5)
+
+
+def _limits(family: Sequence[Comparison]) -> tuple[float, float]:
+    """Of the intervals alone: few seeds have grey bars that would squeeze all else together."""
+    ends = np.array([(row.ci_low, row.difference, row.ci_high) for row in family] + [(0, 0, 0)])
+    low, high = float(np.nanmin(ends)), float(np.nanmax(ends))
+    margin = 0.08 * (high - low) or 0.01
+    return low - margin, high + margin
+
+
+def _legend(figure: Figure) -> None:
+    def dot(marker: str, colour: str, fill: str, text: str) -> Line2D:
+        return Line2D([], [], color=colour, marker=marker, mfc=fill, label=text)
+
+    handles = [
+        dot("o", SHOWN, SHOWN, "interval excludes 0"),
+        dot("o", NOT_SHOWN, "white", NO_DIFFERENCE),
+        dot("D", "black", "black", "interaction"),
+        Patch(color=DETECTABLE, label="too small to be shown by this many seeds"),
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=4)

@@ -1,0 +1,125 @@
+"""Writes the report of a workdir: two CSV files, the figures, and one page that opens offline."""
+
+import os
+from html import escape
+from pathlib import Path
+from typing import NamedTuple
+
+from jaxseg.report import sections
+from jaxseg.report.analysis import Analysis, analyse
+from jaxseg.report.comparisons import Comparison
+from jaxseg.report.examples import examples, shown_arms, shown_seed
+from jaxseg.report.figures import band_dice, learning_curves, rendered
+from jaxseg.report.forest import forest
+from jaxseg.report.results import setting
+from jaxseg.report.tables import SummaryRow, as_csv
+
+STYLE = Path(__file__).with_name("page.css")
+
+
+class Drawn(NamedTuple):
+    """One figure as files and on the page."""
+
+    name: str
+    png: bytes
+    svg: bytes
+    alt: str
+    caption: str
+
+
+def write_report(workdir: str | Path, analysis: Analysis | None = None) -> Path:
+    """Writes summary.csv, comparisons.csv, figures/ and report.html; returns the page's path.
+
+    Files are replaced one by one and whole, so that a reader never sees half of one; equal results
+    give equal bytes. Raises JaxsegError when no cell is done or a file is missing.
+    """
+    workdir = Path(workdir)
+    analysis = analyse(workdir) if analysis is None else analysis
+    drawn = _draw(analysis)
+    (workdir / "figures").mkdir(exist_ok=True)
+    for picture in drawn:
+        _replace(workdir / "figures" / f"{picture.name}.png", picture.png)
+        _replace(workdir / "figures" / f"{picture.name}.svg", picture.svg)
+    _replace(workdir / "summary.csv", as_csv(analysis.rows, SummaryRow._fields).encode())
+    _replace(workdir / "comparisons.csv", as_csv(analysis.comparisons, Comparison._fields).encode())
+    page = workdir / "report.html"
+    _replace(page, page_html(analysis, drawn).encode())
+    return page
+
+
+def page_html(analysis: Analysis, drawn: list[Drawn]) -> str:
+    """The whole page as text, pictures and style inside."""
+    results = analysis.results
+    title = f"{results.config.get('name') or 'grid'} on {results.data.get('name', 'unnamed data')}"
+    pictures = {p.name: sections.figure(p.name, p.png, p.alt, p.caption) for p in drawn}
+
+    def shown(name: str, heading: str) -> str:
+        return sections.section(name, heading, pictures[name]) if name in pictures else ""
+
+    body = [
+        sections.headline(analysis.reading),
+        sections.words(analysis.reading),
+        shown("band_dice", "Where in the frame"),
+        sections.arms(analysis),
+        sections.comparison_table(analysis) + pictures.get("comparisons", ""),
+        shown("examples", "Examples"),
+        shown("learning_curves", "Learning curves"),
+        sections.run(results),
+        sections.glossary(results),
+        sections.reproduce(results),
+    ]
+    return (
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{escape(title)}</title><style>{STYLE.read_text(encoding='utf-8')}</style></head>"
+        f"<body><header><h1>{escape(title)}</h1></header><main>{chr(10).join(body)}</main>"
+        "<footer>Made by jaxseg from the files of this folder.</footer></body></html>\n"
+    )
+
+
+def _draw(analysis: Analysis) -> list[Drawn]:
+    results = analysis.results
+    arms = shown_arms(results)
+    seed = shown_seed(results, arms[0])
+    border = setting(results, "eval.border_px", 8)
+    rule = results.examples.rule if results.examples else ""
+    some = f" {len(arms)} of {len(results.arms)} arms." if len(arms) < len(results.arms) else ""
+    planned = [
+        (
+            "band_dice",
+            band_dice(results, analysis.rows),
+            "Line plots of Dice and recall by position in the frame, one line per arm",
+            "Dice by half-width of the square ring, and recall by distance to the border (rings "
+            f"of {border} px). The border is at the right of every panel. Mean over seeds; shaded: "
+            "95 % interval. Rings that never hold an object have no point.",
+        ),
+        (
+            "comparisons",
+            forest(results, analysis.comparisons),
+            "Forest plot of the differences between arms with 95 % intervals",
+            "Differences with 95 % intervals, paired by seed.",
+        ),
+        (
+            "examples",
+            examples(results),
+            "Example images with the true outline and each arm's errors",
+            f"Rule: {rule}. Seed {seed}.{some}",
+        ),
+        (
+            "learning_curves",
+            learning_curves(results),
+            "Line plots of training loss and validation scores by epoch",
+            "Thin: one cell. Bold: mean of the arm's finished cells.",
+        ),
+    ]
+    return [
+        Drawn(name, rendered(figure, "png"), rendered(figure, "svg"), alt, caption)
+        for name, figure, alt, caption in planned
+        if figure is not None
+    ]
+
+
+def _replace(path: Path, content: bytes) -> None:
+    temporary = path.with_name(f".{path.name}.part")
+    temporary.write_bytes(content)
+    os.replace(temporary, path)

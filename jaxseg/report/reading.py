@@ -1,0 +1,193 @@
+"""The result in plain words: sentences that a researcher would sign, made from the rows alone."""
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from jaxseg.report.cautions import cautions
+from jaxseg.report.comparisons import INDEX, NO_DIFFERENCE, Comparison, families, headline
+from jaxseg.report.results import Results
+from jaxseg.report.tables import SummaryRow, value_of
+from jaxseg.report.words import (
+    interval,
+    metric_name,
+    number,
+    p_text,
+    plural,
+    prominent,
+    setting_text,
+    short,
+    verdict_text,
+)
+
+MAX_FINDINGS = 8
+
+
+class Reading(NamedTuple):
+    """`value` [low, high] is the headline number; the rest are sentences without markup."""
+
+    value: float
+    ci_low: float
+    ci_high: float
+    sentence: str
+    findings: list[str]
+    cautions: list[str]
+
+
+def reading(
+    results: Results, rows: Sequence[SummaryRow], comparisons: Sequence[Comparison]
+) -> Reading:
+    """Headline, findings and cautions of a grid. Nothing is said that no row shows."""
+    lead = headline(results, comparisons)
+    findings = [*_pair_findings(results, comparisons), *_interaction_findings(results, comparisons)]
+    if lead is None:
+        value, low, high, sentence = _single_arm(results, rows)
+    else:
+        value, low, high = -lead.difference, -lead.ci_high, -lead.ci_low
+        sentence = _headline_sentence(results, lead)
+    return Reading(value, low, high, sentence, findings, cautions(results, rows, comparisons))
+
+
+def _headline_sentence(results: Results, lead: Comparison) -> str:
+    """`lead` is the other arm minus the baseline; the headline is told from the baseline's side."""
+    new, old = results.settings[lead.arm_a][lead.axis], results.settings[lead.arm_b][lead.axis]
+    rest = setting_text(results, lead.arm_b, without=(lead.axis,))
+    same = f", {rest} in both" if rest else ""
+    amount = f"{number(-lead.difference, signed=True)} {interval(-lead.ci_high, -lead.ci_low)}"
+    basis = f"{lead.test_set} test set{same}; {_basis(lead)}"
+    if lead.verdict == NO_DIFFERENCE:
+        return (
+            f"{verdict_text(lead).capitalize()}: networks trained with {short(lead.axis)} {old} "
+            f"and with {new} differ by {amount} in the border shortcut index ({basis})."
+        )
+    more = "more" if lead.verdict == "lower" else "less"
+    size = f"{number(abs(lead.difference))} {_abs_ci(lead)}"
+    return (
+        f"Networks trained with {short(lead.axis)} {old} lose {size} {more} recall at the border, "
+        f"relative to the interior, than networks trained with {short(lead.axis)} {new} ({basis})."
+    )
+
+
+def _single_arm(results: Results, rows: Sequence[SummaryRow]) -> tuple[float, float, float, str]:
+    row = value_of(rows, results.arms[0], results.probe, "inner-outer", INDEX)
+    if row is None or not math.isfinite(row.value):
+        return math.nan, math.nan, math.nan, "No border shortcut index: nothing lies at the border."
+    name = f" of {row.arm}" if results.axes else ""
+    sentence = (
+        f"The border shortcut index{name} is {number(row.value)} "
+        f"{interval(row.ci_low, row.ci_high)} on the {row.test_set} test set "
+        f"({plural(row.n_seeds, 'seed')}, {plural(row.n_images, 'image')}); "
+        "no two arms could be compared."
+    )
+    return row.value, row.ci_low, row.ci_high, sentence
+
+
+def _pair_findings(results: Results, rows: Sequence[Comparison]) -> Iterator[str]:
+    pairs = [row for row in rows if row.kind == "pair"]
+    lead = prominent(results, [r for r in pairs if r.metric == INDEX], MAX_FINDINGS)
+    for row in lead:
+        yield _pair_sentence(results, row, [r for r in pairs if r.arms == row.arms])
+    for family in families(pairs):
+        if len(family) > len(lead):
+            shown = sum(row.verdict != NO_DIFFERENCE for row in family)
+            yield (
+                f"Over the whole grid, the interval of {metric_name(family[0])} excludes 0 in "
+                f"{shown} of {plural(len(family), 'pair')}."
+            )
+
+
+def _pair_sentence(results: Results, row: Comparison, alike: Sequence[Comparison]) -> str:
+    """All metrics of one pair: first what is shown, then what is not and what could have been."""
+    new, old = results.settings[row.arm_a][row.axis], results.settings[row.arm_b][row.axis]
+    rest = setting_text(results, row.arm_a, without=(row.axis,))
+    start = f"{short(row.axis).capitalize()} {new} instead of {old}" + (
+        f" ({rest})" if rest else ""
+    )
+    shown = [
+        f"{metric_name(r)} {r.verdict} by {number(abs(r.difference))} {_abs_ci(r)}"
+        for r in alike
+        if r.verdict != NO_DIFFERENCE
+    ]
+    missed = [f"{metric_name(r)} ({_not_shown(r)})" for r in alike if r.verdict == NO_DIFFERENCE]
+    parts = [", ".join(shown)] * bool(shown)
+    parts += [f"{NO_DIFFERENCE} in {', '.join(missed)}"] * bool(missed)
+    return f"{start}: {'; '.join(parts)}."
+
+
+def _not_shown(row: Comparison) -> str:
+    least = row.smallest_detectable
+    could = f", could have shown ≥ {number(least)}" if math.isfinite(least) else ""
+    return _amount(row) + could
+
+
+def _interaction_findings(results: Results, rows: Sequence[Comparison]) -> Iterator[str]:
+    found = [row for row in rows if row.kind == "interaction" and row.metric == INDEX]
+    pairs = {row.arms: row for row in rows if row.kind == "pair" and row.metric == INDEX}
+    lead = prominent(results, found, MAX_FINDINGS // 2)
+    for row in lead:
+        under_new = pairs.get((row.arm_a, row.arm_b))
+        under_old = pairs.get((row.arm_c, row.arm_d))
+        if under_new and under_old:
+            yield _interaction_sentence(results, row, under_new, under_old)
+    if len(found) > len(lead):
+        shown = sum(row.verdict != NO_DIFFERENCE for row in found)
+        yield (
+            f"Over the whole grid, {shown} of {len(found)} interactions of the border shortcut "
+            "index have an interval that excludes 0."
+        )
+
+
+def _interaction_sentence(
+    results: Results, row: Comparison, under_new: Comparison, under_old: Comparison
+) -> str:
+    """What one axis explains of another's effect, and what it leaves."""
+    x, y = row.axis.split(" x ")
+    a, d = results.settings[row.arm_a], results.settings[row.arm_d]
+    effect = f"{short(y).capitalize()} {a[y]} instead of {d[y]}"
+    new, old = f"{short(x)} {a[x]}", f"{short(x)} {d[x]}"
+    told = (
+        f"{effect} changes the border shortcut index by {_amount(under_old)} under {old} and by "
+        f"{_amount(under_new)} under {new}; the difference is {_amount(row)}"
+    )
+    if row.verdict == NO_DIFFERENCE:
+        return (
+            f"{told}: {verdict_text(row)}. These runs do not say that {short(x)} plays a part in "
+            f"what {short(y)} does, nor that it plays none."
+        )
+    if under_old.verdict == NO_DIFFERENCE:
+        return f"{told}: what {short(y)} does depends on {short(x)}."
+    return f"{told}: {_share(row, under_new, under_old, new, old, short(x), short(y))}"
+
+
+def _share(
+    row: Comparison,
+    under_new: Comparison,
+    under_old: Comparison,
+    new: str,
+    old: str,
+    x: str,
+    y: str,
+) -> str:
+    share = -row.difference / under_old.difference
+    if share < 0:
+        return f"the effect of {y} is larger under {new} than under {old}."
+    if share > 1:
+        return f"the effect of {y} under {old} is gone or reversed under {new}."
+    gone = f"about {100 * share:.0f} % of the effect of {y} goes away when {old} becomes {new}"
+    if under_new.verdict == NO_DIFFERENCE:
+        return f"{gone}; under {new} no effect of {y} is shown."
+    return f"{gone}. The rest is there under {new} too: {x} does not explain it."
+
+
+def _basis(row: Comparison) -> str:
+    sample = f"{plural(row.n_seeds, 'paired seed')}, {plural(row.n_images, 'image')}"
+    return f"{sample}, p = {p_text(row.p)}"
+
+
+def _abs_ci(row: Comparison) -> str:
+    low, high = sorted((abs(row.ci_low), abs(row.ci_high)))
+    return interval(low, high)
+
+
+def _amount(row: Comparison) -> str:
+    return f"{number(row.difference, signed=True)} {interval(row.ci_low, row.ci_high, signed=True)}"

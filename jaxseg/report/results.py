@@ -1,0 +1,256 @@
+"""Reads the plain files of a finished workdir; nothing here trains, evaluates or writes."""
+
+import csv
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jaxseg.errors import JaxsegError, check_choice
+
+LAYOUTS = ("centre", "border")
+TEST_SETS = ("full", "quarter", "random")
+
+
+class Cell(NamedTuple):
+    """One row of cells.csv; `settings` holds the value of every axis as text."""
+
+    name: str
+    arm: str
+    seed: int
+    status: str
+    epochs: str
+    wall_s: str
+    message: str
+    settings: dict[str, str]
+
+
+class Examples(NamedTuple):
+    """The shown items: image uint8 [k,H,W,3], truth uint8 [k,H,W], and why each was chosen."""
+
+    image: np.ndarray
+    truth: np.ndarray
+    label: list[str]
+    rule: str
+
+
+class Results(NamedTuple):
+    """All a report needs of one workdir. `arms` and `seeds` hold only cells that are done."""
+
+    workdir: Path
+    config: dict[str, Any]
+    grid: list[dict[str, Any]]
+    axes: dict[str, list[str]]
+    environment: dict[str, Any]
+    data: dict[str, Any]
+    progress: dict[str, Any]
+    cells: list[Cell]
+    arms: list[str]
+    seeds: dict[str, tuple[int, ...]]
+    settings: dict[str, dict[str, str]]
+    test_sets: list[str]
+    curves: dict[str, list[dict[str, Any]]]
+    examples: Examples | None
+
+    @property
+    def left_out(self) -> list[Cell]:
+        """Cells that diverged or are pending: no number of the report contains them."""
+        return [cell for cell in self.cells if cell.status != "done"]
+
+    @property
+    def probe(self) -> str:
+        """Test set on which border behaviour is judged: quarter, else random, else the first."""
+        return next((t for t in ("quarter", "random") if t in self.test_sets), self.test_sets[0])
+
+
+def load(workdir: str | Path) -> Results:
+    """Reads config.json, cells.csv, metrics.jsonl, progress.json and examples.npz of `workdir`.
+
+    Counts are read later, by `counts`. Raises JaxsegError when a file is missing or damaged, or
+    when no cell is done.
+    """
+    workdir = Path(workdir)
+    about = _read_json(workdir / "config.json")
+    axes = {key: [_text(v) for v in values] for key, values in about.get("axes", {}).items()}
+    cells = _read_cells(workdir / "cells.csv", list(axes))
+    done = [cell for cell in cells if cell.status == "done"]
+    if not done:
+        states = ", ".join(f"{c.name} {c.status}" for c in cells[:4]) or "none listed"
+        raise JaxsegError(
+            f"{workdir / 'cells.csv'}: no cell is done ({states}); run the same command again"
+        )
+    arms = _grid_order(done, axes)
+    return Results(
+        workdir=workdir,
+        config=about.get("config", {}),
+        grid=about.get("grid", []),
+        axes=axes,
+        environment=about.get("environment", {}),
+        data=about.get("data", {}),
+        progress=_read_json(workdir / "progress.json", {}),
+        cells=cells,
+        arms=arms,
+        seeds={arm: tuple(sorted(c.seed for c in done if c.arm == arm)) for arm in arms},
+        settings={cell.arm: cell.settings for cell in done},
+        test_sets=_stored_test_sets(workdir, done[0]),
+        curves=_read_curves(workdir / "metrics.jsonl"),
+        examples=_read_examples(workdir / "examples.npz"),
+    )
+
+
+def counts(
+    results: Results, arm: str, test_set: str, layout: str, seeds: Sequence[int] | None = None
+) -> np.ndarray:
+    """Counts of one arm, int32 [seeds, items, bands, classes, 3], last axis (tp, fp, fn).
+
+    `layout` is `centre` (square rings, innermost first) or `border` (rings by distance to the
+    border, outermost first). `seeds` defaults to every done seed of the arm. Raises JaxsegError
+    when a file is missing or the seeds were not scored on the same items.
+    """
+    check_choice("layout", layout, LAYOUTS)
+    seeds = results.seeds[arm] if seeds is None else seeds
+    stacks = [_stored(results, arm, seed, f"{test_set}.{layout}") for seed in seeds]
+    if len({stack.shape for stack in stacks}) != 1:
+        shapes = ", ".join(str(stack.shape) for stack in stacks)
+        raise JaxsegError(
+            f"counts of arm {arm!r}, {test_set}.{layout}: shapes {shapes} must be equal; "
+            "the cells were not scored on the same items, run the evaluation again"
+        )
+    return np.stack(stacks)
+
+
+def clusters(results: Results, test_set: str) -> np.ndarray:
+    """Image index of every item, int32 [items]; items of one image are resampled together."""
+    arm = results.arms[0]
+    return _stored(results, arm, results.seeds[arm][0], f"{test_set}.image")
+
+
+def common_seeds(results: Results, arms: Sequence[str]) -> tuple[int, ...]:
+    """Seeds that are done in every one of `arms`, ascending: what a paired comparison may use."""
+    shared = set.intersection(*(set(results.seeds[arm]) for arm in arms))
+    return tuple(sorted(shared))
+
+
+def example_prediction(results: Results, arm: str, seed: int) -> np.ndarray | None:
+    """Predicted class indices of the examples, uint8 [k, H, W]; None when not stored."""
+    path = _counts_path(results, arm, seed)
+    with np.load(path, allow_pickle=False) as stored:
+        return stored["examples.prediction"] if "examples.prediction" in stored.files else None
+
+
+def setting(results: Results, field: str, default: Any = None) -> Any:
+    """Config field by dotted name, such as `eval.border_px`; `default` when absent."""
+    value: Any = results.config
+    for part in field.split("."):
+        if not isinstance(value, dict) or part not in value:
+            return default
+        value = value[part]
+    return value
+
+
+def _counts_path(results: Results, arm: str, seed: int) -> Path:
+    name = next(c.name for c in results.cells if (c.arm, c.seed, c.status) == (arm, seed, "done"))
+    return results.workdir / "counts" / f"{name}.npz"
+
+
+def _stored(results: Results, arm: str, seed: int, key: str) -> np.ndarray:
+    path = _counts_path(results, arm, seed)
+    if not path.is_file():
+        raise JaxsegError(
+            f"{path}: missing although cells.csv says done; run the same command again"
+        )
+    with np.load(path, allow_pickle=False) as stored:
+        if key not in stored.files:
+            raise JaxsegError(
+                f"{path}: holds no {key!r}; evaluated with other test sets, run again"
+            )
+        return stored[key]
+
+
+def _stored_test_sets(workdir: Path, cell: Cell) -> list[str]:
+    path = workdir / "counts" / f"{cell.name}.npz"
+    if not path.is_file():
+        raise JaxsegError(
+            f"{path}: missing although cells.csv says done; run the same command again"
+        )
+    with np.load(path, allow_pickle=False) as stored:
+        names = {key.rsplit(".", 1)[0] for key in stored.files if key.endswith(".border")}
+    if not names:
+        raise JaxsegError(f"{path}: holds counts of no test set; run the evaluation again")
+    return [t for t in TEST_SETS if t in names] + sorted(names - set(TEST_SETS))
+
+
+def _read_json(path: Path, default: Any = None) -> Any:
+    if not path.is_file():
+        if default is not None:
+            return default
+        raise JaxsegError(f"{path}: not found; a report needs the workdir of a finished grid")
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise JaxsegError(f"{path}: not valid JSON ({error}); restore it or run again") from error
+
+
+def _read_cells(path: Path, axes: list[str]) -> list[Cell]:
+    if not path.is_file():
+        raise JaxsegError(f"{path}: not found; a report needs the workdir of a finished grid")
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    needed = ("cell", "status", "arm", "seed", *axes)
+    lacking = [name for name in needed if rows and rows[0].get(name) is None]
+    if lacking:
+        raise JaxsegError(f"{path}: column {lacking[0]!r} is missing; run the same command again")
+    return [
+        Cell(
+            name=row["cell"],
+            arm=row["arm"],
+            seed=int(row["seed"]),
+            status=row["status"],
+            epochs=row.get("epochs", ""),
+            wall_s=row.get("wall_s", ""),
+            message=row.get("message") or "",
+            settings={axis: row[axis] for axis in axes},
+        )
+        for row in rows
+    ]
+
+
+def _grid_order(done: list[Cell], axes: dict[str, list[str]]) -> list[str]:
+    def place(cell: Cell) -> list[int]:
+        return [
+            values.index(cell.settings[axis]) if cell.settings[axis] in values else len(values)
+            for axis, values in axes.items()
+        ]
+
+    return list(dict.fromkeys(cell.arm for cell in sorted(done, key=place)))
+
+
+def _read_curves(path: Path) -> dict[str, list[dict[str, Any]]]:
+    """Rows of every cell by step; a step written twice (a resumed run) keeps its last row."""
+    curves: dict[str, dict[int, dict[str, Any]]] = {}
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    for number, line in enumerate(lines, start=1):
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError as error:
+            # A run that was killed may leave its last line half written.
+            if number == len(lines):
+                break
+            raise JaxsegError(f"{path}:{number}: not valid JSON ({error})") from error
+        curves.setdefault(row["cell"], {})[row["step"]] = row
+    return {cell: [rows[step] for step in sorted(rows)] for cell, rows in curves.items()}
+
+
+def _read_examples(path: Path) -> Examples | None:
+    if not path.is_file():
+        return None
+    with np.load(path, allow_pickle=False) as stored:
+        labels = [str(label) for label in stored["label"]]
+        return Examples(stored["image"], stored["truth"], labels, str(stored["rule"]))
+
+
+def _text(value: Any) -> str:
+    """The text that csv.writer gives an axis value, so that both files name it alike."""
+    return "" if value is None else str(value)

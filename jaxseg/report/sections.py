@@ -1,0 +1,247 @@
+"""The sections of the report page as HTML text. Whatever comes from a file is escaped here."""
+
+import base64
+import math
+from collections.abc import Sequence
+from html import escape
+from typing import Any
+
+from jaxseg.report.analysis import Analysis
+from jaxseg.report.comparisons import INDEX, Comparison, families
+from jaxseg.report.reading import Reading
+from jaxseg.report.results import Results, setting
+from jaxseg.report.tables import SummaryRow, value_of
+from jaxseg.report.words import (
+    interval,
+    label,
+    metric_name,
+    number,
+    p_text,
+    plural,
+    prominent,
+)
+
+MAX_ROWS = 24
+
+GLOSSARY = {
+    "arm": "All training runs with equal settings except the seed.",
+    "cell": "One training run: one arm, one seed.",
+    "recall at the border": "Share of the true object pixels within {border} px of the frame's "
+    "border that are found, all images together.",
+    "border shortcut index": "Recall in the interior minus recall at the border. 0: the border is "
+    "segmented as well as the interior. Above 0: objects are lost at the border.",
+    "Dice": "2 tp / (2 tp + fp + fn). Pooled: counted over all images together. Per image: mean "
+    "over images, where images with nothing there and nothing predicted are {empty}.",
+    "quarter, random": "Test sets of crops in which objects reach the border; full: whole frames.",
+    "ring": "Pixels at one distance from the centre (squares, as in the paper) or from the border.",
+    "interval": "95 % interval over images and seeds: images are resampled (crops of one image "
+    "together), seeds enter through Student's t. With one seed it covers images only.",
+    "paired": "The same seed sees the same training images in the same order in every arm, so arms "
+    "are compared seed by seed.",
+    "p": "Exact sign-flip test over the seeds. With n seeds it cannot be below 2 / 2ⁿ.",
+    "p (Holm)": "p corrected for all comparisons of one metric on one test set.",
+    "interaction": "Difference of differences: how much the effect of one setting depends on "
+    "another.",
+    "could have shown": "The smallest true difference that this many seeds would show with 80 % "
+    "power, from the spread between seeds seen here.",
+    "seeds needed": "Seeds that would show a difference as large as the one seen, with 80 % power.",
+}
+CITATION = (
+    "Lin M., Weng N., Mikolaj K., Bashir Z., Svendsen M. B. S., Tolsgaard M., Christensen A. N., "
+    "Feragen A.: Shortcut Learning in Medical Image Segmentation. MICCAI 2024, arXiv 2403.06748."
+)
+
+
+def headline(reading: Reading) -> str:
+    """The number, its interval and one sentence."""
+    return (
+        '<section class="headline" aria-label="Headline">'
+        f'<span class="number">{number(reading.value, signed=True)}</span> '
+        f'<span class="interval">{interval(reading.ci_low, reading.ci_high, signed=True)} '
+        f"border shortcut index</span><p>{escape(reading.sentence)}</p></section>"
+    )
+
+
+def words(reading: Reading) -> str:
+    """Findings and cautions as lists."""
+    found = _list(reading.findings) or "<p>No two arms could be compared.</p>"
+    held = f'<div class="caution"><p><b>To bear in mind</b></p>{_list(reading.cautions)}</div>'
+    return section("reading", "Reading", found + (held if reading.cautions else ""))
+
+
+def figure(name: str, png: bytes, alt: str, caption: str) -> str:
+    """The picture embedded, linked to its SVG file beside the page."""
+    data = base64.b64encode(png).decode("ascii")
+    image = f'<img src="data:image/png;base64,{data}" alt="{escape(alt)}">'
+    files = f'<a href="figures/{name}.svg">SVG</a>, <a href="figures/{name}.png">PNG</a>'
+    return f"<figure>{image}<figcaption>{escape(caption)} ({files})</figcaption></figure>"
+
+
+def arms(analysis: Analysis) -> str:
+    """One row per arm: Dice on every test set, recall at the border and the index on the probe."""
+    results = analysis.results
+    probe = results.probe
+    columns = [(f"Dice, {t}", t, "all", "dice") for t in results.test_sets]
+    columns += [(f"Recall at the border, {probe}", probe, "outer", "recall")]
+    columns += [(f"Border shortcut index, {probe}", probe, "inner-outer", INDEX)]
+    head = [*results.axes] or ["arm"]
+    body = []
+    for arm in results.arms:
+        settings = results.settings[arm].values() if results.axes else [arm]
+        cells = [f"<td>{escape(value)}</td>" for value in settings]
+        cells += [f'<td class="n">{len(results.seeds[arm])}</td>']
+        cells += [_number_cell(analysis.rows, arm, *column[1:]) for column in columns]
+        body.append("".join(cells))
+    caption = (
+        "Pooled over images and averaged over seeds, with 95 % intervals; below Dice the mean ± SD "
+        "over images."
+    )
+    heads = [(h, False) for h in head] + [(h, True) for h in ("Seeds", *(c[0] for c in columns))]
+    return section("arms", "Arms", _table(heads, body, caption))
+
+
+def comparison_table(analysis: Analysis) -> str:
+    """The comparisons of every metric, the most telling ones where there are many."""
+    results = analysis.results
+    heads = [("Comparison", False), ("Difference", True), ("p", True), ("p (Holm)", True)]
+    heads += [("Seeds", True), ("Could have shown", True), ("Seeds needed", True)]
+    heads += [("Verdict", False)]
+    tables = []
+    for family in families(analysis.comparisons):
+        shown = prominent(results, family, MAX_ROWS)
+        caption = metric_name(family[0])
+        if len(shown) < len(family):
+            caption += f": the {len(shown)} of {len(family)} that touch the first arm"
+        tables.append(_table(heads, [_comparison(results, row) for row in shown], caption))
+    intro = (
+        "<p>Each value is compared with the first value of its axis, all else equal, and the "
+        "differences are paired by seed. “Higher” and “lower” mean that the interval excludes 0. "
+        'All rows: <a href="comparisons.csv">comparisons.csv</a>.</p>'
+    )
+    empty = "<p>No two arms with a common seed differ in one axis only.</p>"
+    return section("comparisons", "Comparisons", intro + "".join(tables) if tables else empty)
+
+
+def run(results: Results) -> str:
+    """What was run: data, amount, machine, files, and every setting."""
+    done = sum(cell.status == "done" for cell in results.cells)
+    facts: dict[str, Any] = {
+        "Data": results.data.get("description") or results.data.get("name", ""),
+        "Training images": results.data.get("n_train", ""),
+        "Test images": results.data.get("n_test", ""),
+        "Cells": f"{done} of {len(results.cells)} finished, {plural(len(results.arms), 'arm')}",
+    }
+    facts |= {f"{axis} (axis)": ", ".join(values) for axis, values in results.axes.items()}
+    facts |= {f"Time, {key[:-2]}": _duration(s) for key, s in _times(results).items()}
+    if "peak_memory_mb" in results.progress:
+        facts["Peak memory"] = f"{results.progress['peak_memory_mb']:.0f} MB"
+    facts |= results.environment
+    files = ("summary.csv", "comparisons.csv", "cells.csv", "metrics.jsonl", "config.json")
+    links = ", ".join(f'<a href="{name}">{name}</a>' for name in files)
+    config = _facts(_flat(results.config))
+    settings = f"<details><summary>All settings</summary>{config}</details>"
+    return section("run", "What was run", f"{_facts(facts)}<p>Files: {links}</p>{settings}")
+
+
+def glossary(results: Results) -> str:
+    """The terms of the page."""
+    empty = {"nan": "left out", "one": "scored 1", "smooth1": "scored 1 (smoothed as published)"}
+    known = {
+        "border": setting(results, "eval.border_px", 8),
+        "empty": empty.get(setting(results, "eval.empty", "nan"), "left out"),
+    }
+    pairs = [
+        f"<dt>{escape(k)}</dt><dd>{escape(v.format(**known))}</dd>" for k, v in GLOSSARY.items()
+    ]
+    return section("terms", "Terms", f"<dl>{''.join(pairs)}</dl>")
+
+
+def reproduce(results: Results) -> str:
+    """The command that makes the same files, and what to cite."""
+    name = results.config.get("name") or "CONFIG"
+    command = results.environment.get(
+        "command", f"python launch/grid.py --config configs/{name}.py"
+    )
+    version = results.environment.get("jaxseg", "")
+    text = (
+        f"<pre>{escape(str(command))}</pre><p>jaxseg {escape(str(version))}. The method follows: "
+        f"{escape(CITATION)}</p>"
+    )
+    return section("cite", "Reproduce and cite", text)
+
+
+def section(name: str, title: str, body: str) -> str:
+    """A section with a heading; `body` is HTML."""
+    return f'<section id="{name}"><h2>{escape(title)}</h2>{body}</section>'
+
+
+def _comparison(results: Results, row: Comparison) -> str:
+    kind = "interaction: " if row.kind == "interaction" else ""
+    needed = f"{row.seeds_needed:.0f}" if math.isfinite(row.seeds_needed) else "–"
+    numbers = [p_text(row.p), p_text(row.p_holm), str(row.n_seeds)]
+    numbers += [number(row.smallest_detectable), needed]
+    cells = "".join(f'<td class="n">{text}</td>' for text in numbers)
+    return (
+        f"<td>{escape(kind + label(results, row))}</td>"
+        f'<td class="n">{number(row.difference, signed=True)}'
+        f'<span class="soft">{interval(row.ci_low, row.ci_high, signed=True)}</span></td>'
+        f"{cells}<td>{escape(row.verdict)}</td>"
+    )
+
+
+def _number_cell(
+    rows: Sequence[SummaryRow], arm: str, test_set: str, band: str, metric: str
+) -> str:
+    row = value_of(rows, arm, test_set, band, metric)
+    if row is None:
+        return '<td class="n">–</td>'
+    small = interval(row.ci_low, row.ci_high)
+    each = value_of(rows, arm, test_set, band, f"{metric}_per_image")
+    spread = value_of(rows, arm, test_set, band, f"{metric}_per_image_sd")
+    if each and spread:
+        small += f"<br>{number(each.value)} ± {number(spread.value)}"
+    return f'<td class="n">{number(row.value)}<span class="soft">{small}</span></td>'
+
+
+def _table(heads: Sequence[tuple[str, bool]], body: Sequence[str], caption: str) -> str:
+    head = "".join(
+        f'<th scope="col"{" class=n" if right else ""}>{escape(text)}</th>' for text, right in heads
+    )
+    rows = "".join(f"<tr>{row}</tr>" for row in body)
+    return (
+        f'<div class="wide"><table><caption>{escape(caption)}</caption>'
+        f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
+    )
+
+
+def _facts(facts: dict[str, Any]) -> str:
+    rows = [
+        f'<tr><th scope="row">{escape(k)}</th><td>{escape(str(v))}</td></tr>'
+        for k, v in facts.items()
+    ]
+    return f'<div class="wide"><table><tbody>{"".join(rows)}</tbody></table></div>'
+
+
+def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        flat |= (
+            _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+        )
+    return flat
+
+
+def _times(results: Results) -> dict[str, float]:
+    names = ("wall_s", "train_s", "prepare_s", "compile_s", "evaluate_s")
+    return {name: results.progress[name] for name in names if name in results.progress}
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
+def _list(sentences: Sequence[str]) -> str:
+    items = "".join(f"<li>{escape(sentence)}</li>" for sentence in sentences)
+    return f"<ul>{items}</ul>" if items else ""

@@ -1,0 +1,85 @@
+"""One look per arm for all figures: colour by one axis, line style by the others."""
+
+import itertools
+from typing import Any, NamedTuple
+
+from jaxseg.report.results import Results
+
+# Okabe & Ito (2008), distinguishable under the common colour vision deficiencies; the pale
+# yellow stands last because it is hard to see on white.
+COLOURS = (
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#CC79A7",
+    "#E69F00",
+    "#56B4E9",
+    "#000000",
+    "#F0E442",
+)
+DASHES = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)), (0, (10, 3)), (0, (3, 1, 1, 1, 1, 1)))
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+
+# More lines than this in one panel cannot be told apart: the arms are then spread over panels.
+ARMS_PER_PANEL = 8
+
+
+class Style(NamedTuple):
+    """`colour` as #rrggbb; `dash` and `marker` as matplotlib takes them."""
+
+    colour: str
+    dash: Any
+    marker: str
+
+
+def colour_axis(results: Results) -> str | None:
+    """The axis told by colour: the first one, unless only a later one fits the palette."""
+    axes = list(results.axes)
+    return next(
+        (a for a in axes if len(results.axes[a]) <= len(COLOURS)), axes[0] if axes else None
+    )
+
+
+def arm_styles(results: Results) -> dict[str, Style]:
+    """Style of every arm. Arms alike in the colour axis share a colour, the others a line style."""
+    axis = colour_axis(results)
+    if axis is None:
+        return {arm: Style(COLOURS[0], DASHES[0], MARKERS[0]) for arm in results.arms}
+    hues = list(dict.fromkeys(results.settings[arm][axis] for arm in results.arms))
+    rests = list(dict.fromkeys(rest_of(results, arm) for arm in results.arms))
+    styles = {}
+    for arm in results.arms:
+        hue, rest = hues.index(results.settings[arm][axis]), rests.index(rest_of(results, arm))
+        styles[arm] = Style(
+            COLOURS[hue % len(COLOURS)], DASHES[rest % len(DASHES)], MARKERS[rest % len(MARKERS)]
+        )
+    return styles
+
+
+def rest_of(results: Results, arm: str) -> str:
+    """The arm's values on every axis but the coloured one, joined by `/`."""
+    axis = colour_axis(results)
+    return "/".join(v for key, v in results.settings[arm].items() if key != axis)
+
+
+def facets(results: Results) -> list[tuple[str, list[str]]]:
+    """(title, arms) of the panels that keep lines apart: one panel while all arms fit in it."""
+    if len(results.arms) <= ARMS_PER_PANEL:
+        return [("", results.arms)]
+    panels = [
+        (title, list(arms))
+        for title, arms in itertools.groupby(
+            sorted(results.arms, key=lambda arm: _order(results, arm)),
+            key=lambda arm: rest_of(results, arm),
+        )
+    ]
+    # One axis only: nothing to spread by, so equal runs of arms share a panel.
+    if len(panels) == 1:
+        step = ARMS_PER_PANEL
+        return [("", results.arms[i : i + step]) for i in range(0, len(results.arms), step)]
+    return panels
+
+
+def _order(results: Results, arm: str) -> int:
+    rests = list(dict.fromkeys(rest_of(results, a) for a in results.arms))
+    return rests.index(rest_of(results, arm))

@@ -1,0 +1,213 @@
+"""The rows of summary.csv: every number of every arm with its interval, in tidy form."""
+
+import csv
+import functools
+import io
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from jaxseg.metrics import statistics
+from jaxseg.metrics.bands import border_ring_edges, square_ring_edges
+from jaxseg.metrics.dice import dice, iou, recall
+from jaxseg.report.results import Results, clusters, counts, setting
+
+LEVEL = 0.95
+RESAMPLES = 2000
+# Intervals of single bands are drawn as shading, where fewer resamples do.
+BAND_RESAMPLES = 400
+SEED = 0
+
+# Bands of `regions`: the ring within eval.border_px of the border, and all the rest.
+OUTER, INNER = 0, 1
+
+
+class SummaryRow(NamedTuple):
+    """One number. Values are shares in [0, 1] (the index in [-1, 1]); intervals are 95 %.
+
+    `band` is `all`, `outer`, `inner`, `inner-outer`, `centre:<outer half-width, px>` or
+    `border:<from>-<to, px>`. `sd_seeds` is the spread between training runs, `n_left_out` the
+    images without a value of their own (nothing there and nothing predicted in that band),
+    averaged over runs; for `dice_per_image` it counts crops where a test set holds crops.
+    """
+
+    arm: str
+    test_set: str
+    band: str
+    metric: str
+    value: float
+    ci_low: float
+    ci_high: float
+    n_images: int
+    n_seeds: int
+    sd_seeds: float
+    n_left_out: float
+
+
+class Scored(NamedTuple):
+    """Counts of one arm on one test set, [seeds, images, 2, 1, 3], see `regions`."""
+
+    arm: str
+    test_set: str
+    parts: np.ndarray
+    resamples: int
+
+
+def regions(border: np.ndarray) -> np.ndarray:
+    """Sums border counts [..., bands, classes, 3] to [..., 2, 1, 3]: outer ring and the rest.
+
+    The rings are `eval.border_px` wide, so that ring 0 is the outer region. Classes are summed.
+    """
+    border = border.sum(axis=-2, keepdims=True)
+    return np.concatenate([border[..., :1, :, :], border[..., 1:, :, :].sum(-3, keepdims=True)], -3)
+
+
+def index_statistic() -> statistics.Statistic:
+    """The border shortcut index of `regions`: inner minus outer recall, both pooled."""
+    return statistics.difference(
+        statistics.pooled(recall, bands=[INNER]), statistics.pooled(recall, bands=[OUTER])
+    )
+
+
+def by_image(items: np.ndarray, image: np.ndarray) -> np.ndarray:
+    """Sums counts [seeds, items, …] over the items of one image: [seeds, images, …], by index.
+
+    Pooled statistics and their intervals stay exactly the same, with fewer items to resample.
+    """
+    _, index = np.unique(image, return_inverse=True)
+    summed = np.zeros((index.max() + 1, len(items), *items.shape[2:]), items.dtype)
+    np.add.at(summed, index, np.moveaxis(items, 1, 0))
+    return np.moveaxis(summed, 0, 1)
+
+
+def summary(results: Results) -> list[SummaryRow]:
+    """All rows, arm by arm in grid order. Intervals: two-level bootstrap over seeds and images.
+
+    `eval.resamples` resamples for the numbers of the whole frame, BAND_RESAMPLES for single rings.
+    """
+    return [
+        row
+        for arm in results.arms
+        for test_set in results.test_sets
+        for row in _arm_rows(results, arm, test_set)
+    ]
+
+
+def band_labels(results: Results, layout: str, bands: int) -> list[str]:
+    """Names of the rings in band order, such as `centre:18` or `border:0-8` (px of data.size)."""
+    size = int(setting(results, "data.size", 256))
+    if layout == "centre":
+        width = setting(results, "eval.ring_width", 10) * size / 256
+        return [f"centre:{edge:g}" for edge in square_ring_edges(size, width)][:bands]
+    edges = [0, *border_ring_edges(size, setting(results, "eval.border_px", 8))]
+    return [f"border:{low:g}-{high:g}" for low, high in itertools.pairwise(edges)][:bands]
+
+
+def as_csv(rows: Sequence[NamedTuple], columns: Sequence[str]) -> str:
+    """The rows as CSV text: numbers to 6 significant digits, NaN as an empty field."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([[_field(value) for value in row] for row in rows])
+    return buffer.getvalue()
+
+
+def value_of(
+    rows: Sequence[SummaryRow], arm: str, test_set: str, band: str, metric: str
+) -> SummaryRow | None:
+    """The one row with these keys, or None."""
+    wanted = (arm, test_set, band, metric)
+    return next((r for r in rows if (r.arm, r.test_set, r.band, r.metric) == wanted), None)
+
+
+def _arm_rows(results: Results, arm: str, test_set: str) -> Iterator[SummaryRow]:
+    items, image = counts(results, arm, test_set, "border"), clusters(results, test_set)
+    border = by_image(items, image)
+    centre = by_image(counts(results, arm, test_set, "centre"), image)
+    resamples = int(setting(results, "eval.resamples", RESAMPLES))
+    scored = Scored(arm, test_set, regions(border), resamples)
+    for metric in (dice, iou, recall):
+        yield _row(scored, "all", metric.__name__, statistics.pooled(metric))
+    yield from _per_image_rows(
+        scored._replace(parts=regions(items)), image, setting(results, "eval.empty", "nan")
+    )
+    yield from _class_rows(scored, border, results.data.get("classes", []))
+    yield from _region_rows(scored)
+    yield from _band_rows(results, scored, "centre", centre)
+    yield from _band_rows(results, scored, "border", border)
+
+
+def _per_image_rows(scored: Scored, image: np.ndarray, empty: str) -> Iterator[SummaryRow]:
+    """Mean over items and the SD between items of one run, averaged over runs."""
+    metric = functools.partial(dice, empty=empty)
+    mean = _row(scored, "all", "dice_per_image", statistics.per_image(metric), image)
+    yield mean
+    each = metric(scored.parts.sum(axis=2)[:, :, 0])
+    spread = [float(np.nanstd(d, ddof=1)) if np.isfinite(d).sum() > 1 else np.nan for d in each]
+    blank = {"ci_low": np.nan, "ci_high": np.nan, "sd_seeds": np.nan}
+    yield mean._replace(metric="dice_per_image_sd", value=float(np.mean(spread)), **blank)
+
+
+def _class_rows(scored: Scored, border: np.ndarray, names: Sequence[str]) -> Iterator[SummaryRow]:
+    """Dice of each class where there are several; all other rows hold the classes together."""
+    if border.shape[-2] == 1:
+        return
+    for k in range(border.shape[-2]):
+        name = names[k] if k < len(names) else str(k + 1)
+        one = scored._replace(parts=regions(border[..., k : k + 1, :]))
+        yield _row(one, "all", f"dice:{name}", statistics.pooled(dice))
+
+
+def _region_rows(scored: Scored) -> Iterator[SummaryRow]:
+    yield _row(scored, "outer", "recall", statistics.pooled(recall, bands=[OUTER]))
+    yield _row(scored, "inner", "recall", statistics.pooled(recall, bands=[INNER]))
+    yield _row(scored, "inner-outer", "border_shortcut_index", index_statistic())
+
+
+def _band_rows(
+    results: Results, scored: Scored, layout: str, rings: np.ndarray
+) -> Iterator[SummaryRow]:
+    rings = rings.sum(axis=-2, keepdims=True)
+    for k, label in enumerate(band_labels(results, layout, rings.shape[2])):
+        one = scored._replace(parts=rings[:, :, k : k + 1], resamples=BAND_RESAMPLES)
+        yield _row(one, label, "dice", statistics.pooled(dice))
+        if layout == "border":
+            yield _row(one, label, "recall", statistics.pooled(recall))
+
+
+def _row(
+    scored: Scored,
+    band: str,
+    metric: str,
+    statistic: statistics.Statistic,
+    image: np.ndarray | None = None,
+) -> SummaryRow:
+    found = statistics.estimate(
+        scored.parts,
+        statistic,
+        clusters=np.arange(scored.parts.shape[1]) if image is None else image,
+        resamples=scored.resamples,
+        level=LEVEL,
+        seed=SEED,
+    )
+    return SummaryRow(
+        arm=scored.arm,
+        test_set=scored.test_set,
+        band=band,
+        metric=metric,
+        value=found.value,
+        ci_low=found.ci_low,
+        ci_high=found.ci_high,
+        n_images=found.n_images,
+        n_seeds=found.n_seeds,
+        sd_seeds=found.sd_seeds,
+        n_left_out=found.n_left_out / len(scored.parts),
+    )
+
+
+def _field(value: object) -> str:
+    if isinstance(value, (float, np.floating)):
+        return "" if np.isnan(value) else f"{value:.6g}"
+    return str(value)

@@ -1,0 +1,86 @@
+"""The result as plain text for a terminal, at most 100 columns wide."""
+
+import textwrap
+from collections.abc import Sequence
+
+from jaxseg.report.analysis import Analysis
+from jaxseg.report.comparisons import INDEX
+from jaxseg.report.tables import value_of
+from jaxseg.report.words import (
+    interval,
+    label,
+    metric_name,
+    number,
+    p_text,
+    prominent,
+)
+
+WIDTH = 100
+MAX_ROWS = 12
+
+
+def terminal_table(analysis: Analysis) -> str:
+    """Arms, headline, comparisons of the border shortcut index, cautions, and what to do next."""
+    workdir = analysis.results.workdir
+    cell = next(c.name for c in analysis.results.cells if c.status == "done")
+    return "\n".join(
+        [
+            *_arms(analysis),
+            "",
+            *textwrap.wrap(analysis.reading.sentence, WIDTH),
+            "",
+            *_comparisons(analysis),
+            *_cautions(analysis),
+            f"Report:  {workdir / 'report.html'}",
+            f"Inspect: python launch/inspect_checkpoint.py --workdir {workdir} --cell {cell}",
+        ]
+    )
+
+
+def _arms(analysis: Analysis) -> list[str]:
+    results, probe = analysis.results, analysis.results.probe
+    columns = [(f"Dice {t}", t, "all", "dice") for t in results.test_sets]
+    columns += [("border recall", probe, "outer", "recall")]
+    columns += [("shortcut index", probe, "inner-outer", INDEX)]
+    lines = [["arm", "seeds", *(column[0] for column in columns)]]
+    for arm in results.arms:
+        found = [value_of(analysis.rows, arm, *column[1:]) for column in columns]
+        numbers = [number(row.value) if row else "–" for row in found]
+        last = found[-1]
+        numbers[-1] += f" {interval(last.ci_low, last.ci_high)}" if last else ""
+        lines.append([arm, str(len(results.seeds[arm])), *numbers])
+    return [*_aligned(lines), f"(border recall and shortcut index: {probe} test set)"]
+
+
+def _comparisons(analysis: Analysis) -> list[str]:
+    rows = [row for row in analysis.comparisons if row.metric == INDEX]
+    shown = prominent(analysis.results, rows, MAX_ROWS)
+    if not shown:
+        return []
+    lines = [[metric_name(rows[0]), "difference", "p", "verdict"]]
+    for row in shown:
+        amount = number(row.difference, signed=True)
+        amount += f" {interval(row.ci_low, row.ci_high, signed=True)}"
+        lines.append([label(analysis.results, row), amount, p_text(row.p), row.verdict])
+    more = f"… and {len(rows) - len(shown)} more in comparisons.csv"
+    return [*_aligned(lines), *([more] if len(shown) < len(rows) else []), ""]
+
+
+def _cautions(analysis: Analysis) -> list[str]:
+    wrapped = [
+        textwrap.fill(text, WIDTH, initial_indent="! ", subsequent_indent="  ")
+        for text in analysis.reading.cautions
+    ]
+    return [*wrapped, ""] if wrapped else []
+
+
+def _aligned(lines: Sequence[Sequence[str]]) -> list[str]:
+    """Columns two blanks apart; the first is wrapped when the line would pass WIDTH."""
+    widths = [max(len(line[k]) for line in lines) for k in range(len(lines[0]))]
+    widths[0] = max(12, min(widths[0], WIDTH - sum(widths[1:]) - 2 * (len(widths) - 1)))
+    aligned = []
+    for first, *rest in lines:
+        start, *more = textwrap.wrap(first, widths[0], subsequent_indent="  ") or [""]
+        columns = [text.ljust(width) for text, width in zip([start, *rest], widths)]
+        aligned += ["  ".join(columns).rstrip(), *more]
+    return aligned

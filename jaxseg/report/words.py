@@ -1,0 +1,95 @@
+"""How numbers, metrics and comparisons are named in figures, page and terminal."""
+
+import math
+
+from jaxseg.report.comparisons import INDEX, Comparison
+from jaxseg.report.results import Results
+from jaxseg.report.tables import SummaryRow
+
+METRICS = {
+    (INDEX, "inner-outer"): "border shortcut index",
+    ("recall", "outer"): "recall at the border",
+    ("recall", "inner"): "recall in the interior",
+    ("dice", "all"): "Dice",
+}
+
+
+def metric_name(row: Comparison | SummaryRow) -> str:
+    """Such as `recall at the border on quarter`."""
+    name = METRICS.get((row.metric, row.band), f"{row.metric} {row.band}")
+    return f"{name} on {row.test_set}"
+
+
+def number(value: float, digits: int = 3, signed: bool = False) -> str:
+    """`0.412`, `−0.412`, `+0.412` when signed, `–` when not a number."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    text = f"{value:{'+' if signed else ''}.{digits}f}"
+    # A rounded zero has no direction.
+    text = text.lstrip("+-") if float(text) == 0 else text
+    return text.replace("-", "−")
+
+
+def interval(low: float, high: float, signed: bool = False) -> str:
+    """`[0.381, 0.442]`, empty when there is no interval."""
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return ""
+    return f"[{number(low, signed=signed)}, {number(high, signed=signed)}]"
+
+
+def p_text(p: float) -> str:
+    """`0.031`, `<0.001`, `–` when not a number."""
+    if not math.isfinite(p):
+        return "–"
+    return "<0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def plural(n: int, noun: str) -> str:
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
+def short(axis: str) -> str:
+    """The field's own name: `net.padding` is `padding`."""
+    return axis.rsplit(".", 1)[-1]
+
+
+def setting_text(results: Results, arm: str, without: tuple[str, ...] = ()) -> str:
+    """`padding reflect, crop center`: the arm's values on all axes but those in `without`."""
+    pairs = results.settings[arm].items()
+    return ", ".join(f"{short(key)} {value}" for key, value in pairs if key not in without)
+
+
+def label(results: Results, row: Comparison) -> str:
+    """One line: `padding: reflect − zeros (crop center)`, or for an interaction
+    `crop random − center: under padding reflect minus under zeros`."""
+    a = results.settings[row.arm_a]
+    if row.kind == "pair":
+        b = results.settings[row.arm_b]
+        rest = setting_text(results, row.arm_a, without=(row.axis,))
+        what = f"{short(row.axis)}: {a[row.axis]} − {b[row.axis]}"
+        return f"{what} ({rest})" if rest else what
+    x, y = row.axis.split(" x ")
+    d = results.settings[row.arm_d]
+    rest = setting_text(results, row.arm_a, without=(x, y))
+    what = f"{short(y)} {a[y]} − {d[y]}: under {short(x)} {a[x]} minus under {d[x]}"
+    return f"{what} ({rest})" if rest else what
+
+
+def verdict_text(row: Comparison) -> str:
+    """The verdict, with the smallest detectable difference where nothing was shown."""
+    if row.verdict in ("lower", "higher"):
+        return row.verdict
+    if not math.isfinite(row.smallest_detectable):
+        return row.verdict
+    seeds = plural(row.n_seeds, "seed")
+    return f"{row.verdict} (could have shown ≥ {number(row.smallest_detectable)} with {seeds})"
+
+
+def prominent(results: Results, rows: list[Comparison], limit: int) -> list[Comparison]:
+    """At most `limit` rows of one metric: all if they fit, else those that touch the first arm."""
+    if len(rows) <= limit:
+        return rows
+    first = [row for row in rows if results.arms[0] in row.arms]
+    pairs = [row for row in first if row.kind == "pair"]
+    others = [row for row in first if row.kind != "pair"]
+    return [*pairs, *others][:limit]
