@@ -5,16 +5,16 @@ box lies and in how much of the frame it holds; a half-size box also zooms 2×. 
 `…_same_scale` controls hold the zoom at the quarter crop's 2×, so that position and zoom can be
 told apart. Each row names the policy to compare with and what the comparison then shows:
 
-| policy                  | box side  | position          | against                | shows           |
-|-------------------------|-----------|-------------------|------------------------|-----------------|
-| `center`                | 1         | whole frame       |                        | the baseline    |
-| `center_same_scale`     | 1/2       | central           | `center`               | zoom            |
-| `quarter`               | 1/2       | one of 4 quarters | `center`               | zoom + position |
-| `quarter`               |           |                   | `center_same_scale`    | position        |
-| `random`                | 1/2 … 1   | anywhere inside   | `center`               | zoom + position |
-| `random_same_scale`     | 1/2       | anywhere inside   | `center_same_scale`    | position        |
-| `off_center`            | 1/2 … 3/4 | outer places only | `center`               | zoom + position |
-| `off_center_same_scale` | 1/2       | outer places only | `center_same_scale`    | position        |
+| policy                  | box side  | position          | against             | shows           |
+|-------------------------|-----------|-------------------|---------------------|-----------------|
+| `center`                | 1         | whole frame       |                     | the baseline    |
+| `center_same_scale`     | 1/2       | central           | `center`            | zoom            |
+| `quarter`               | 1/2       | one of 4 quarters | `center`            | zoom + position |
+| `quarter`               |           |                   | `center_same_scale` | position        |
+| `random`                | 1/2 … 1   | anywhere inside   | `center`            | zoom + position |
+| `random_same_scale`     | 1/2       | anywhere inside   | `center_same_scale` | position        |
+| `off_center`            | 1/2 … 3/4 | outer places only | `center`            | zoom + position |
+| `off_center_same_scale` | 1/2       | outer places only | `center_same_scale` | position        |
 
 `center` and `quarter` are the paper's (Lin, Weng et al., arXiv 2403.06748).
 """
@@ -150,8 +150,8 @@ def epoch_plan(
 def fixed_boxes(test_set: str, n_images: int) -> NDArray[np.float64]:
     """Boxes of a test set, the same in every run: float64 [n_images, views, 4].
 
-    `full`: the whole frame; `quarter`: its four quarters; `random`: four boxes of policy `random` for
-    each image, keyed on the image's index. Raises UsageError for an unknown test set.
+    `full`: the whole frame; `quarter`: its four quarters; `random`: four boxes of policy `random`
+    for each image, keyed on the image's index. Raises UsageError for an unknown test set.
     """
     check_choice("eval.test_sets", test_set, FIXED_VIEWS)
     if test_set == "random":

@@ -1,0 +1,57 @@
+"""The one door to TensorFlow: imported on first use, kept off the accelerators, kept quiet."""
+
+import contextlib
+import functools
+import io
+import os
+from collections.abc import Iterator
+from typing import Any
+
+from absl import logging
+
+from jaxseg.errors import JaxsegError
+
+
+@functools.cache  # also keeps AutoGraph from rewriting it where it is called inside tf.data
+def tensorflow() -> Any:
+    """Returns the `tensorflow` module with GPUs hidden from it; JaxsegError where it is missing."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # Only image operations run here; oneDNN adds a line on stderr and varying rounding, no speed.
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+    try:
+        import tensorflow as tf
+    except ImportError as error:
+        raise JaxsegError(
+            f"TensorFlow cannot be imported ({error}): preparing data and host batches need it; "
+            "install tensorflow-cpu, or copy a prepared cache and use the device feed"
+        ) from error
+    if tf.config.get_visible_devices("GPU"):
+        tf.config.set_visible_devices([], "GPU")
+    return tf
+
+
+def data_options(threads: int = 2) -> Any:
+    """tf.data options: ordered, a private pool of `threads`, no tuner that claims the cores."""
+    tf = tensorflow()
+    options = tf.data.Options()
+    options.deterministic = True
+    options.autotune.enabled = False
+    options.threading.private_threadpool_size = threads
+    options.threading.max_intra_op_parallelism = 1
+    return options
+
+
+@contextlib.contextmanager
+def quiet_tfds() -> Iterator[Any]:
+    """Yields `tensorflow_datasets` without its bars, its prints and its lines below warning."""
+    tensorflow()
+    import tensorflow_datasets as tfds
+
+    verbosity = logging.get_verbosity()
+    tfds.disable_progress_bar()
+    logging.set_verbosity(min(verbosity, logging.WARNING))
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield tfds
+    finally:
+        logging.set_verbosity(verbosity)

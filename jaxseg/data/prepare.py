@@ -1,0 +1,137 @@
+"""From a data set's files to prepared stores: decode once, crop, resize, keep.
+
+Crops are cut at original resolution and then resized, the order of the paper's code.
+"""
+
+import contextlib
+import errno
+import fcntl
+import importlib
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from jaxseg.data import sources
+from jaxseg.data.decoding import VIEWS, fill_stores
+from jaxseg.data.host import quiet_tfds
+from jaxseg.data.progress import Progress, track
+from jaxseg.data.store import (
+    Prepared,
+    default_data_dir,
+    disk_full,
+    load_store,
+    store_folder,
+)
+from jaxseg.errors import JaxsegError, UsageError, check_choice
+
+
+def prepare(
+    name: str,
+    split: str,
+    *,
+    size: int,
+    views: str,
+    manual_dir: str | Path | None = None,
+    data_dir: str | Path | None = None,
+    progress: Progress = track,
+) -> Prepared:
+    """One prepared view; see `prepare_views`."""
+    return prepare_views(
+        name,
+        split,
+        size=size,
+        views=[views],
+        manual_dir=manual_dir,
+        data_dir=data_dir,
+        progress=progress,
+    )[views]
+
+
+def prepare_views(
+    name: str,
+    split: str,
+    *,
+    size: int,
+    views: Sequence[str],
+    manual_dir: str | Path | None = None,
+    data_dir: str | Path | None = None,
+    progress: Progress = track,
+) -> dict[str, Prepared]:
+    """Prepared views of a split: those on disk are mapped, the others made in one decoding pass.
+
+    `name` is isic2017, folders or lesion_phantoms; `split` may be sliced (`train[:85%]`); `views`
+    are `full`, `quarter` (4), `random` (4 fixed boxes an image), each at `size`, and `frame2x`, the
+    whole frame at 2 · `size`. `data_dir` is by default $JAXSEG_CACHE or ~/.cache/jaxseg. An
+    interrupted call is finished by the next one. What is on disk is used only while the source's
+    file names, sizes and times are unchanged, and needs no TensorFlow. Raises UsageError for wrong
+    arguments and JaxsegError for files that cannot be used and for a full disk.
+    """
+    for view in views:
+        check_choice("views", view, VIEWS)
+    if size < 1:
+        raise UsageError(f"data.size={size}: must be 1 or more pixels")
+    pairs, mark = sources.find_files(name, manual_dir)
+    sources.check_split(name, split, pairs, manual_dir)
+    root = Path(data_dir).expanduser() if data_dir else default_data_dir()
+    source = (name, sources.find_source(name).version, mark)
+    folders = {view: store_folder(root, source, split, size, view) for view in views}
+    if not all(map(load_store, folders.values())):
+        with _only_one_at_a_time(root):
+            # Another process may have made them in the meantime.
+            missing = [view for view in folders if load_store(folders[view]) is None]
+            if missing:
+                builder = _built(name, mark, manual_dir, root, progress)
+                lacking = {view: folders[view] for view in missing}
+                fill_stores(builder, split, size, lacking, pairs, progress)
+    return {view: _loaded(folder) for view, folder in folders.items()}
+
+
+def _loaded(folder: Path) -> Prepared:
+    store = load_store(folder)
+    if store is None:
+        raise JaxsegError(f"{folder}: was removed while it was being prepared; run again")
+    return store
+
+
+@contextlib.contextmanager
+def _only_one_at_a_time(root: Path) -> Iterator[None]:
+    root.mkdir(parents=True, exist_ok=True)
+    with (root / "prepare.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"waiting: another process prepares data in {root}", file=sys.stderr, flush=True)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _built(
+    name: str, mark: str, manual_dir: str | Path | None, root: Path, progress: Progress
+) -> Any:
+    """The TFDS builder with its records on disk, made now if need be."""
+    source = sources.find_source(name)
+    home = root / "tfds" / mark
+    with quiet_tfds() as tfds:
+        make = getattr(importlib.import_module(source.module), source.builder)
+        files = {"manual_dir": manual_dir, "progress": progress} if source.find_pairs else {}
+        builder = make(data_dir=str(home), **files)
+        if str(builder.version) != source.version:
+            raise JaxsegError(f"{name}: builder {builder.version}, table says {source.version}")
+        for left_over in home.glob(f"{name}/*incomplete*"):
+            shutil.rmtree(left_over)
+        try:
+            config = tfds.download.DownloadConfig(try_download_gcs=False)
+            builder.download_and_prepare(download_config=config)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            raise disk_full(home, _source_bytes(name, manual_dir), 0) from error
+    return builder
+
+
+def _source_bytes(name: str, manual_dir: str | Path | None) -> int:
+    pairs, _ = sources.find_files(name, manual_dir)
+    files = [path for members in pairs.values() for pair in members for path in pair[1:]]
+    return sum(Path(path).stat().st_size for path in files)
