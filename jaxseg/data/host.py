@@ -1,6 +1,8 @@
 """The one door to TensorFlow: imported on first use, kept off the accelerators, kept quiet."""
 
 import contextlib
+import functools
+import io
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -10,6 +12,7 @@ from absl import logging
 from jaxseg.errors import JaxsegError
 
 
+@functools.cache  # also keeps AutoGraph from rewriting it where it is called inside tf.data
 def tensorflow() -> Any:
     """Returns the `tensorflow` module with GPUs hidden from it; JaxsegError where it is missing."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -40,7 +43,7 @@ def data_options(threads: int = 2) -> Any:
 
 @contextlib.contextmanager
 def quiet_tfds() -> Iterator[Any]:
-    """Yields `tensorflow_datasets` without progress bars and below-warning log lines."""
+    """Yields `tensorflow_datasets` without its bars, its prints and its lines below warning."""
     tensorflow()
     import tensorflow_datasets as tfds
 
@@ -48,6 +51,7 @@ def quiet_tfds() -> Iterator[Any]:
     tfds.disable_progress_bar()
     logging.set_verbosity(min(verbosity, logging.WARNING))
     try:
-        yield tfds
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield tfds
     finally:
         logging.set_verbosity(verbosity)

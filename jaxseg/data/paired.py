@@ -8,15 +8,15 @@ import cv2
 import tensorflow_datasets as tfds
 
 from jaxseg.data import masks
-from jaxseg.data.host import tensorflow
 from jaxseg.data.progress import Progress, silent
 from jaxseg.data.sources import Pair, find_source
 from jaxseg.errors import JaxsegError, UsageError
 
-tf = tensorflow()
 
-
-class PairedImages(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+class PairedImages(
+    tfds.core.GeneratorBasedBuilder,
+    skip_registration=True,  # pyright: ignore[reportCallIssue, reportGeneralTypeIssues]
+):
     """Image bytes as they are on disk, masks as class indices, the file's stem as `id`.
 
     `manual_dir` may be given here or through `tfds.download.DownloadConfig(manual_dir=...)`.
@@ -58,9 +58,14 @@ class PairedImages(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     def _generate_examples(self, split: str, pairs: list[Pair]) -> Iterator[tuple[str, dict]]:
         for pair in self._progress(pairs, len(pairs), f"reading {self.name} {split}"):
-            image, mask = image_bytes(pair.image), self._read_mask(pair.mask)
-            _check_sizes(pair, image, mask)
-            yield pair.id, {"image": image, "mask": mask[..., None], "id": pair.id}
+            yield (
+                pair.id,
+                {
+                    "image": image_bytes(pair.image),
+                    "mask": self._read_mask(pair.mask)[..., None],
+                    "id": pair.id,
+                },
+            )
 
     def _read_mask(self, path: Path) -> Any:
         mask, is_binary = masks.class_mask(path)
@@ -73,23 +78,9 @@ class PairedImages(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         if len(self._coding) > 1:
             (first, a), (second, b) = self._coding.items()
             raise JaxsegError(f"{b}: holds {second} but {a.name} holds {first}; use one for all")
+        assert self.info.metadata is not None
         self.info.metadata["classes"] = list(classes or masks.class_names(self._n_classes))
         return mask
-
-
-def _check_sizes(pair: Pair, image: Any, mask: Any) -> None:
-    """Decodes the image once while it can still be named, and holds it against its mask."""
-    try:
-        pixels = tf.io.decode_image(image, channels=3) if isinstance(image, bytes) else image
-    except tf.errors.InvalidArgumentError as error:
-        raise JaxsegError(
-            f"{pair.image}: cannot be read as an image (truncated or damaged)"
-        ) from error
-    if tuple(pixels.shape[:2]) != mask.shape:
-        raise JaxsegError(
-            f"{pair.mask}: is {mask.shape[1]} × {mask.shape[0]} pixels, its image "
-            f"{pair.image.name} {pixels.shape[1]} × {pixels.shape[0]}; they must be equal"
-        )
 
 
 def image_bytes(path: Path) -> Any:

@@ -1,17 +1,50 @@
-"""The host feed: tf.data batches of one stream, a pure function of (policy, data seed, epoch)."""
+"""Training batches on the host: tf.data over prepared stores, every epoch a pure function.
+
+No flips, no colour, no other augmentation: what differs between arms is the crop alone.
+"""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from jaxseg.data.crops import epoch_plan, pixel_box, store_view
-from jaxseg.data.cut import cut
+from jaxseg.data.crops import epoch_plan, store_view
 from jaxseg.data.host import data_options, tensorflow
-from jaxseg.data.prepare import FRAME2X, Prepared
+from jaxseg.data.store import Prepared
 from jaxseg.errors import UsageError
 
-Batch = tuple[np.ndarray, np.ndarray]
+Batch = tuple[NDArray[np.uint8], NDArray[np.uint8]]
+
+
+def cut(image: Any, mask: Any, box: Any, size: int) -> tuple[Any, Any]:
+    """Cuts a box out of an image and its mask and resizes both to `size`.
+
+    `image` uint8 [H, W, 3], `mask` uint8 [H, W] and `box` float64 [4] as fractions (y0, x0, y1, x1)
+    -> uint8 tensors [size, size, 3] and [size, size]. Pixel bounds are those of `crops.pixel_box`;
+    the image is resized by `tf.image.resize` bicubic with antialiasing, rounded and clipped, the
+    mask by nearest neighbour. Works eagerly and inside tf.data.
+    """
+    tf = tensorflow()
+    image, mask = tf.convert_to_tensor(image), tf.convert_to_tensor(mask)
+    bounds = tf.shape(image)[:2]
+    scaled = tf.cast(box, tf.float64) * tf.cast(tf.tile(bounds, [2]), tf.float64)
+    edges = tf.cast(tf.floor(scaled + 1e-6), tf.int32)
+    start = tf.minimum(edges[:2], bounds - 1)
+    stop = tf.maximum(edges[2:], start + 1)
+    window = (slice(start[0], stop[0]), slice(start[1], stop[1]))
+    pixels = tf.image.resize(image[window], (size, size), "bicubic", antialias=True)
+    labels = tf.image.resize(mask[window][..., None], (size, size), "nearest")
+    return tf.cast(tf.clip_by_value(tf.round(pixels), 0, 255), tf.uint8), labels[..., 0]
+
+
+def steps_per_epoch(n_images: int, batch_size: int) -> int:
+    """Full batches in an epoch; UsageError when there is not even one."""
+    if not 1 <= batch_size <= n_images:
+        raise UsageError(
+            f"optim.batch_size={batch_size}: must be from 1 to the {n_images} training images"
+        )
+    return n_images // batch_size
 
 
 def train_batches(
@@ -22,53 +55,66 @@ def train_batches(
     start_epoch: int,
     epochs: int,
 ) -> Iterator[Batch]:
-    """Batches of the epochs `start_epoch` … `epochs` - 1, n // batch_size of each.
+    """Batches of epochs `start_epoch` … `epochs` - 1, in order, `steps_per_epoch` of them in each.
 
-    Args:
-        stores: prepared views; `center` reads full, `quarter` quarter, the others frame2x.
-        policy: a crop policy.
-        data_seed: with the epoch it fixes order and boxes; starting later yields the same batches.
-        batch_size: images a batch; what is left over at an epoch's end is dropped.
-
-    Yields:
-        (images uint8 [batch, size, size, 3], masks uint8 [batch, size, size] class indices).
-
-    Raises:
-        UsageError: an unknown policy, or fewer images than one batch.
+    Yields images uint8 [B, s, s, 3] and masks uint8 [B, s, s]. `stores` maps view names to prepared
+    stores and must hold `crops.store_view(policy)`: `full` and `quarter` are read as they are, from
+    `frame2x` (side 2 s) the epoch's box is cut and resized. `epochs` is the total, so that starting
+    at epoch e gives bit for bit what an undisturbed run gives from epoch e on. The last incomplete
+    batch of an epoch is dropped. Raises UsageError for arguments that break a rule.
     """
-    store = stores[store_view(policy)]
-    if len(store.ids) < batch_size:
-        raise UsageError(
-            f"optim.batch_size={batch_size}: the training split has only {len(store.ids)} images; "
-            "use a smaller batch or more images"
-        )
-    moving = store_view(policy) == FRAME2X
+    view = store_view(policy)
+    if view not in stores:
+        raise UsageError(f"stores: data.crop={policy!r} needs view {view!r}, got {list(stores)}")
+    if not 0 <= start_epoch <= epochs:
+        raise UsageError(f"start_epoch={start_epoch}: must be from 0 to epochs={epochs}")
+    store = stores[view]
+    steps = steps_per_epoch(len(store.images), batch_size)
+    frames = _frames(store, policy, data_seed, (steps, batch_size), (start_epoch, epochs))
+    if view == "frame2x":
+        frames = _cut_each(frames, store.images.shape[2] // 2, batch_size)
+    else:
+        frames = frames.map(lambda images, masks, boxes: (images, masks))
+    return frames.prefetch(2).with_options(data_options()).as_numpy_iterator()
+
+
+def _frames(
+    store: Prepared,
+    policy: str,
+    data_seed: int,
+    shape: tuple[int, int],
+    epoch_range: tuple[int, int],
+) -> Any:
+    """Dataset of whole prepared frames with their boxes, a batch at a time."""
     tf = tensorflow()
     side = store.images.shape[2]
-    spec = [
-        tf.TensorSpec((batch_size, side, side, 3), tf.uint8),
-        tf.TensorSpec((batch_size, side, side, 1), tf.uint8),
-        tf.TensorSpec((batch_size, 4), tf.int32),
-    ]
-    rows = _stored_batches(store, policy, data_seed, batch_size, range(start_epoch, epochs))
-    dataset = tf.data.Dataset.from_generator(lambda: rows, output_signature=tuple(spec))
-    if moving:
-        one = lambda image, mask, box: cut(image, mask, box, side // 2)  # noqa: E731
-        dataset = dataset.unbatch().map(one, num_parallel_calls=2).batch(batch_size)
-    else:
-        dataset = dataset.map(lambda images, masks, _: (images, masks[..., 0]))
-    return dataset.prefetch(2).with_options(data_options()).as_numpy_iterator()
+
+    def plan(epoch: NDArray[np.int64]) -> list[NDArray[Any]]:
+        order, boxes, views = epoch_plan(policy, len(store.images), data_seed, int(epoch))
+        order = order[: shape[0] * shape[1]].reshape(shape)
+        return [order, views[order], boxes[order]]
+
+    def read(order: NDArray[np.int32], views: NDArray[np.int32]) -> list[NDArray[np.uint8]]:
+        return [store.images[order, views], store.masks[order, views]]
+
+    def steps_of(epoch: Any) -> Any:
+        planned = tf.numpy_function(plan, [epoch], (tf.int32, tf.int32, tf.float64))
+        for tensor, last in zip(planned, ((), (), (4,)), strict=True):
+            tensor.set_shape((*shape, *last))
+        return tf.data.Dataset.from_tensor_slices(tuple(planned))
+
+    def read_step(order: Any, views: Any, boxes: Any) -> tuple[Any, Any, Any]:
+        images, masks = tf.numpy_function(read, [order, views], (tf.uint8, tf.uint8))
+        images.set_shape((shape[1], side, side, 3))
+        masks.set_shape((shape[1], side, side))
+        return images, masks, boxes
+
+    return tf.data.Dataset.range(*epoch_range).flat_map(steps_of).map(read_step)
 
 
-def _stored_batches(
-    store: Prepared, policy: str, data_seed: int, batch_size: int, epochs: range
-) -> Iterator[tuple[Any, Any, Any]]:
-    """Whole rows of the store with the pixel boxes to cut: the batches of all `epochs`."""
-    n, _, side = store.masks.shape[:3]
-    for epoch in epochs:
-        order, boxes, views = epoch_plan(policy, n, data_seed, epoch)
-        bounds = pixel_box(boxes, side, side)
-        for start in range(0, n - batch_size + 1, batch_size):
-            pick = order[start : start + batch_size]
-            images = store.images[pick, views[pick]]
-            yield images, store.masks[pick, views[pick]][..., None], bounds[pick]
+def _cut_each(frames: Any, size: int, batch_size: int) -> Any:
+    return (
+        frames.unbatch()
+        .map(lambda image, mask, box: cut(image, mask, box, size), num_parallel_calls=2)
+        .batch(batch_size, drop_remainder=True)
+    )

@@ -1,0 +1,152 @@
+"""The one decoding pass: encoded examples -> every view that is still missing, in fixed order."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from jaxseg.data.crops import FIXED_VIEWS, fixed_boxes
+from jaxseg.data.host import data_options, quiet_tfds, tensorflow
+from jaxseg.data.pipeline import cut
+from jaxseg.data.progress import Progress
+from jaxseg.data.sources import Pairs, find_source
+from jaxseg.data.store import StoreWriter, check_space, store_bytes
+from jaxseg.errors import JaxsegError, UsageError
+
+VIEWS = {**FIXED_VIEWS, "frame2x": 1}  # view -> boxes an image
+
+
+def fill_stores(
+    builder: Any,
+    split: str,
+    size: int,
+    folders: Mapping[str, Path],
+    pairs: Pairs,
+    progress: Progress,
+) -> None:
+    """Makes the stores of `folders` (view -> folder), going on where an earlier call stopped.
+
+    `builder` is a TFDS builder with features image, mask and id, its records on disk. Raises
+    JaxsegError naming the file that cannot be decoded, for a full disk and when every mask is
+    empty; UsageError when the split selects no images.
+    """
+    n_images = _count(builder, split)
+    shapes = {view: (n_images, VIEWS[view], _side(view, size)) for view in folders}
+    parent = next(iter(folders.values())).parent
+    check_space(parent, sum(store_bytes(*shape) for shape in shapes.values()))
+    writers = {view: StoreWriter(folders[view], *shapes[view]) for view in folders}
+    try:
+        start = min(len(writer.ids) for writer in writers.values())
+        examples = _examples(_encoded(builder, split), start, size, shapes, pairs)
+        label = f"preparing {builder.name} {split} at {size}"
+        for index, name, views in progress(examples, n_images - start, label):
+            for view, (images, masks) in views.items():
+                writers[view].append(int(index), images, masks, name.decode())
+        _finish(builder, split, list(writers.values()))
+    finally:
+        for writer in writers.values():
+            writer.close()
+
+
+def _side(view: str, size: int) -> int:
+    return 2 * size if view == "frame2x" else size
+
+
+def _count(builder: Any, split: str) -> int:
+    try:
+        count = builder.info.splits[split].num_examples
+    except ValueError as error:
+        raise UsageError(f"data split {split!r}: {str(error).splitlines()[0]}") from error
+    if not count:
+        raise UsageError(f"data split {split!r}: selects no images")
+    return count
+
+
+def _finish(builder: Any, split: str, writers: list[StoreWriter]) -> None:
+    if not writers[0].has_foreground():
+        for writer in writers:
+            writer.discard()
+        raise JaxsegError(
+            f"{builder.name} {split}: all {len(writers[0].ids)} masks are empty; "
+            "there is nothing to segment"
+        )
+    classes = find_source(builder.name).classes or builder.info.metadata["classes"]
+    for writer in writers:
+        writer.finish(classes)
+
+
+def _encoded(builder: Any, split: str) -> Any:
+    """Dataset of undecoded examples in their one order, whatever the number of shards."""
+    with quiet_tfds() as tfds:
+        skip = tfds.decode.SkipDecoding()
+        return builder.as_dataset(
+            split=split,
+            shuffle_files=False,
+            decoders={"image": skip, "mask": skip},
+            read_config=tfds.ReadConfig(
+                options=data_options(),
+                try_autocache=False,
+                interleave_cycle_length=1,
+                num_parallel_calls_for_interleave_files=1,
+            ),
+        )
+
+
+def _examples(
+    encoded: Any, start: int, size: int, shapes: Mapping[str, tuple[int, int, int]], pairs: Pairs
+) -> Iterator[tuple[int, bytes, dict[str, Any]]]:
+    """Yields (index, id, {view: (images [v, s, s, 3], masks [v, s, s])}) from image `start` on."""
+    tf = tensorflow()
+    boxes = {
+        view: fixed_boxes("full" if view == "frame2x" else view, n_images)
+        for view, (n_images, _, _) in shapes.items()
+    }
+
+    def decode_and_cut(index: Any, example: dict[str, Any]) -> tuple[Any, Any, dict[str, Any]]:
+        image, mask = decode(example["image"], example["mask"])
+        views = {}
+        for view, (_, count, side) in shapes.items():
+            of_image = tf.gather(boxes[view], index)
+            pieces = [cut(image, mask, of_image[v], side) for v in range(count)]
+            views[view] = tuple(tf.stack(part) for part in zip(*pieces, strict=True))
+        return index, example["id"], views
+
+    examples = encoded.enumerate().skip(start).map(decode_and_cut, num_parallel_calls=2)
+    done = start
+    try:
+        for example in examples.prefetch(2).with_options(data_options()).as_numpy_iterator():
+            yield example
+            done += 1
+    except tf.errors.InvalidArgumentError as error:
+        culprit = next(encoded.skip(done).take(1).as_numpy_iterator())
+        raise JaxsegError(_what_is_wrong(culprit, pairs)) from error
+
+
+def decode(image: Any, mask: Any) -> tuple[Any, Any]:
+    """Encoded bytes -> uint8 tensors image [H, W, 3] and mask [H, W], of the same height and width.
+
+    Raises tf.errors.InvalidArgumentError for damaged bytes and for sizes that differ.
+    """
+    tf = tensorflow()
+    image = tf.io.decode_image(image, channels=3, expand_animations=False)
+    mask = tf.io.decode_image(mask, channels=1, expand_animations=False)[..., 0]
+    image.set_shape((None, None, 3))
+    mask.set_shape((None, None))
+    tf.debugging.assert_equal(tf.shape(image)[:2], tf.shape(mask))
+    return image, mask
+
+
+def _what_is_wrong(example: Mapping[str, bytes], pairs: Pairs) -> str:
+    tf = tensorflow()
+    name = example["id"].decode()
+    files = {pair.id: pair for members in pairs.values() for pair in members}
+    image_name, mask_name = files[name][1:] if name in files else (name, f"mask of {name}")
+    sizes = []
+    for part, file in (("image", image_name), ("mask", mask_name)):
+        try:
+            shape = tf.io.decode_image(example[part], expand_animations=False).shape
+        except tf.errors.InvalidArgumentError:
+            return f"{file}: cannot be read as an image (truncated or damaged); replace the file"
+        sizes.append(f"{shape[0]}×{shape[1]}")
+    if sizes[0] == sizes[1]:
+        return f"{image_name}: cannot be decoded to three channels; save it as RGB"
+    return f"{mask_name}: {sizes[1]} pixels but its image has {sizes[0]}; the sizes must agree"

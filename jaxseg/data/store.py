@@ -1,0 +1,196 @@
+"""Prepared arrays on disk: two .npy files that are mapped, not read; written so as to be resumed.
+
+A store is a folder with images.npy, masks.npy and store.json. While it is being written its name
+ends in .partial and done.json counts what has safely reached the disk; the rename comes last.
+"""
+
+import errno
+import io
+import json
+import os
+import re
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jaxseg.errors import JaxsegError
+
+SAVE_EVERY = 64  # images between two safe points
+_PARTS = ("images", "masks")
+
+
+class Prepared(NamedTuple):
+    """A prepared view of a split, memory-mapped and read-only.
+
+    `images` uint8 [n, v, s, s, 3] in 0..255, `masks` uint8 [n, v, s, s] class indices with 0 the
+    background, `ids` the n names, `classes` the names of the foreground classes 1, 2, …
+    """
+
+    images: NDArray[np.uint8]
+    masks: NDArray[np.uint8]
+    ids: tuple[str, ...]
+    classes: tuple[str, ...]
+
+
+def default_data_dir() -> Path:
+    """$JAXSEG_CACHE, or ~/.cache/jaxseg."""
+    return Path(os.environ.get("JAXSEG_CACHE") or "~/.cache/jaxseg").expanduser()
+
+
+def store_folder(
+    data_dir: Path, source: tuple[str, str, str], split: str, size: int, view: str
+) -> Path:
+    """Folder of one store; `source` is (builder, version, fingerprint of its files)."""
+    words = {"[": "_from", ":": "_to", "%": "pct", "]": "", "+": "_and_", " ": ""}
+    slug = re.sub(r"[\[:%\]+ ]", lambda match: words[match[0]], split)
+    return data_dir / "prepared" / "-".join(source) / slug / f"{view}-{size}"
+
+
+def load_store(folder: Path) -> Prepared | None:
+    """Maps a finished store; None when there is none; JaxsegError when its files are damaged."""
+    if not (folder / "store.json").is_file():
+        return None
+    try:
+        described = json.loads((folder / "store.json").read_text())
+        images, masks = (np.load(folder / f"{part}.npy", mmap_mode="r") for part in _PARTS)
+        if not len(images) == len(masks) == len(described["ids"]):
+            raise ValueError("lengths differ")
+    except (OSError, ValueError, KeyError) as error:
+        raise JaxsegError(f"{folder}: damaged ({error}); delete the folder to redo it") from error
+    return Prepared(images, masks, tuple(described["ids"]), tuple(described["classes"]))
+
+
+def store_bytes(n_images: int, views: int, side: int) -> int:
+    """Bytes that a store of this shape takes on disk."""
+    return n_images * views * side * side * 4
+
+
+def check_space(folder: Path, needed: int) -> None:
+    """Raises JaxsegError when the disk below `folder` has fewer than `needed` bytes free."""
+    folder.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise disk_full(folder, needed, free)
+
+
+def disk_full(folder: Path, needed: int, free: int) -> JaxsegError:
+    """The error that says where how many bytes are needed."""
+    return JaxsegError(
+        f"{folder}: disk full, {needed} bytes needed and {free} free; make room, or set "
+        "data.data_dir or JAXSEG_CACHE to another disk"
+    )
+
+
+class StoreWriter:
+    """Writes one store from image 0, or from where an interrupted writer had safely got to."""
+
+    def __init__(self, folder: Path, n_images: int, views: int, side: int):
+        self.folder = folder
+        self.views = views
+        self._partial = folder.with_name(folder.name + ".partial")
+        self._partial.mkdir(parents=True, exist_ok=True)
+        self._needed = store_bytes(n_images, views, side)
+        shapes = [(n_images, views, side, side, 3), (n_images, views, side, side)]
+        headers = [_npy_header(shape) for shape in shapes]
+        records = [int(np.prod(shape[1:])) for shape in shapes]
+        self.ids = self._safe_ids(headers)
+        self._files = [
+            _open_at(self._partial / f"{part}.npy", header, record * len(self.ids))
+            for part, header, record in zip(_PARTS, headers, records, strict=True)
+        ]
+
+    def append(
+        self, index: int, images: NDArray[np.uint8], masks: NDArray[np.uint8], name: str
+    ) -> None:
+        """Adds image `index` (uint8 [v, s, s, 3] and [v, s, s]) unless it is there already."""
+        if index < len(self.ids):
+            return
+        try:
+            for file, array in zip(self._files, (images, masks), strict=True):
+                file.write(np.ascontiguousarray(array).data)
+        except OSError as error:
+            self._raise_disk_full(error)
+        self.ids.append(name)
+        if len(self.ids) % SAVE_EVERY == 0:
+            self.save()
+
+    def save(self) -> None:
+        """Makes what was appended safe against a kill and a power cut."""
+        try:
+            for file in self._files:
+                file.flush()
+                os.fsync(file.fileno())
+            _write_json(self._partial / "done.json", {"ids": self.ids})
+        except OSError as error:
+            self._raise_disk_full(error)
+
+    def has_foreground(self) -> bool:
+        """Whether any mask written so far holds anything but background."""
+        self.save()
+        return bool(np.load(self._partial / "masks.npy", mmap_mode="r")[: len(self.ids)].any())
+
+    def finish(self, classes: Sequence[str]) -> None:
+        """Turns the partial store into a finished one, in one rename."""
+        self.save()
+        self.close()
+        _write_json(self._partial / "store.json", {"ids": self.ids, "classes": list(classes)})
+        (self._partial / "done.json").unlink()
+        self._partial.rename(self.folder)
+
+    def close(self) -> None:
+        """Closes the files; what has not been saved is written again by the next writer."""
+        for file in self._files:
+            file.close()
+
+    def discard(self) -> None:
+        """Removes the partial store."""
+        self.close()
+        shutil.rmtree(self._partial)
+
+    def _safe_ids(self, headers: list[bytes]) -> list[str]:
+        done = self._partial / "done.json"
+        same = all(_starts_with(self._partial / f"{p}.npy", h) for p, h in zip(_PARTS, headers))
+        return json.loads(done.read_text())["ids"] if same and done.is_file() else []
+
+    def _raise_disk_full(self, error: OSError) -> None:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise error
+        free = shutil.disk_usage(self._partial).free
+        raise disk_full(self._partial, self._needed, free) from error
+
+
+def _npy_header(shape: tuple[int, ...]) -> bytes:
+    buffer = io.BytesIO()
+    described = {"descr": "|u1", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(buffer, described)
+    return buffer.getvalue()
+
+
+def _starts_with(path: Path, header: bytes) -> bool:
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(len(header)) == header
+
+
+def _open_at(path: Path, header: bytes, offset: int) -> io.BufferedWriter:
+    """Opens a .npy for writing behind `offset` bytes of data, dropping what follows them."""
+    file = path.open("r+b" if offset else "wb")
+    if not offset:
+        file.write(header)
+    file.seek(len(header) + offset)
+    file.truncate()
+    return file  # pyright: ignore[reportReturnType]
+
+
+def _write_json(path: Path, value: object) -> None:
+    beside = path.with_suffix(".tmp")
+    with beside.open("w") as file:
+        json.dump(value, file)
+        file.flush()
+        os.fsync(file.fileno())
+    beside.replace(path)
