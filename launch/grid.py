@@ -15,7 +15,7 @@ import os
 import sys
 from pathlib import Path
 
-from absl import app, flags
+from absl import app, flags, logging
 from ml_collections import config_flags
 
 from jaxseg.errors import UsageError, one_line_errors
@@ -73,12 +73,14 @@ def start_devices() -> None:
     """One virtual CPU device per core, as cells do not share one well; compiled programs kept."""
     import jax
 
-    from jaxseg.data.prepare import cache_dir
+    from jaxseg.data.store import default_data_dir
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     jax.config.update("jax_num_cpu_devices", cores or 1)
-    jax.config.update("jax_compilation_cache_dir", str(cache_dir() / "compiled"))
+    jax.config.update("jax_compilation_cache_dir", str(default_data_dir() / "compiled"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 1.0)
+    # Orbax and TensorFlow announce their settings; what a user should see is printed by us.
+    logging.set_verbosity(logging.ERROR)
 
 
 def main(argv: list[str]) -> None:
@@ -90,11 +92,12 @@ def main(argv: list[str]) -> None:
     grid = load_grid(raw) if raw else []
     parse_flags(argv)
     start_devices()
-    from jaxseg.report.page import write_report
-
     from jaxseg.grid.cells import flatten, override_axes
     from jaxseg.grid.describe import describe
     from jaxseg.grid.run import run_grid
+    from jaxseg.report.analysis import analyse
+    from jaxseg.report.page import write_report
+    from jaxseg.report.terminal import terminal_table
 
     config = _CONFIG.value.to_dict()
     grid = override_axes(grid, _GRID.value, flatten(config)) if _GRID.value else grid
@@ -103,7 +106,10 @@ def main(argv: list[str]) -> None:
         print(describe(config, grid, workdir))
         return
     run_grid(config, grid, workdir)
-    write_report(workdir)
+    print("writing the report …", file=sys.stderr, flush=True)
+    analysis = analyse(workdir)
+    write_report(workdir, analysis)
+    print(terminal_table(analysis))
 
 
 if __name__ == "__main__":

@@ -10,8 +10,9 @@ import numpy as np
 
 Array = np.ndarray
 
+# Absorbance per RGB channel; melanin is fitted to the median lesion/skin colour ratio.
+MELANIN = np.float32([0.40, 1.06, 1.54])
 HAIR = np.float32([0.7, 1.0, 1.2])
-BLACK = np.float32([1.0, 1.0, 1.0])
 INK = np.float32([1.2, 1.4, 0.4])
 MARKERS = np.float32(
     [[0.95, 0.85, 0.1], [0.4, 0.8, 0.8], [0.1, 0.5, 0.75], [0.9, 0.2, 0.15], [0.75, 0.75, 0.9]]
@@ -22,30 +23,34 @@ ASPECT = 4 / 3
 
 
 def draw_absorbing(rng: np.random.Generator, size: int) -> Array:
-    """Optical density of freckles, hairs, ruler and ink: float32 [size, size, 3]."""
-    density = np.zeros((size, size, 3), np.float32)
+    """Optical density of freckles, hairs, ruler and ink: float32 [3, size, size]."""
+    density = np.zeros((3, size, size), np.float32)
     if rng.random() < 0.3:
-        density += _freckles(rng, size)[..., None] * np.float32([0.4, 1.06, 1.54])
+        density += np.multiply.outer(MELANIN, _freckles(rng, size))
     if rng.random() < 0.35:
-        density += rng.uniform(0.3, 1.1) * _hairs(rng, size)[..., None] * HAIR
+        density += np.multiply.outer(rng.uniform(0.3, 1.1) * HAIR, _hairs(rng, size))
     if rng.random() < 0.3:
-        density += rng.uniform(0.4, 0.9) * _ruler(rng, size)[..., None] * BLACK
+        density += rng.uniform(0.4, 0.9) * _ruler(rng, size)[None]
     if rng.random() < 0.1:
-        density += rng.uniform(0.3, 0.9) * _ink(rng, size)[..., None] * INK
+        density += np.multiply.outer(rng.uniform(0.3, 0.9) * INK, _ink(rng, size))
     return density
 
 
 def draw_opaque(rng: np.random.Generator, image: Array, mask: Array) -> Array:
-    """Adds gel, bubbles, a colour marker clear of `mask` and the field to float [size, size, 3]."""
-    size = len(image)
+    """Adds gel, bubbles, a colour marker and the round field to float32 [3, size, size].
+
+    A marker or field that would hide part of the lesion `mask` is left out.
+    """
+    size = len(mask)
     if rng.random() < 0.15:
-        image = image * (1 + 0.12 * _gel_edge(rng, size))[..., None]
+        image = image * (1 + rng.uniform(0.03, 0.1) * _gel_edge(rng, size)[None])
     if rng.random() < 0.1:
-        image = image + 0.25 * _bubbles(rng, size)[..., None]
+        image = image + rng.uniform(0.05, 0.18) * _bubbles(rng, size)[None]
     if rng.random() < 0.12:
         image = _marker(rng, image, mask)
-    if rng.random() < 0.4:
-        image = image * _field(rng, size)[..., None]
+    if rng.random() < 0.42:
+        field = _field(rng, size)
+        image = image if field[mask > 0].min() < 0.5 else image * field[None]
     return image
 
 
@@ -110,17 +115,17 @@ def _ink(rng: np.random.Generator, size: int) -> Array:
 def _ellipse_level(size: int, centre: Array, radius: float) -> Array:
     """Distance from `centre` in radii of a circle squashed with its 4:3 frame: [size, size]."""
     axis = (np.arange(size, dtype=np.float32) + 0.5) / size
-    x, y = (axis - centre[0]) / radius, (axis - centre[1]) / (radius * ASPECT)
-    return np.sqrt(x[None, :] ** 2 + y[:, None] ** 2).astype(np.float32)
+    x, y = axis - np.float32(centre[0]), (axis - np.float32(centre[1])) / ASPECT
+    return np.sqrt(x[None, :] ** 2 + y[:, None] ** 2) / radius
 
 
 def _marker(rng: np.random.Generator, image: Array, mask: Array) -> Array:
-    """A coloured paper disc reaching in from one side; left out where it would hide the lesion."""
+    """A coloured paper disc reaching in from one side."""
     centre = np.array([rng.choice([-0.02, 1.02]), rng.uniform(0.1, 0.9)])
     colour = MARKERS[rng.integers(len(MARKERS))] * rng.uniform(0.85, 1.05)
-    level = _ellipse_level(len(image), centre, rng.uniform(0.12, 0.27))
-    cover = np.clip((1 - level) * 40, 0, 1)[..., None]
-    return image if mask[level < 1.1].any() else image * (1 - cover) + cover * colour
+    level = _ellipse_level(len(mask), centre, rng.uniform(0.12, 0.27))
+    cover = np.clip((1 - level) * 40, 0, 1)[None]
+    return image if mask[level < 1.1].any() else image * (1 - cover) + cover * colour[:, None, None]
 
 
 def _gel_edge(rng: np.random.Generator, size: int) -> Array:
@@ -141,7 +146,7 @@ def _bubbles(rng: np.random.Generator, size: int) -> Array:
 
 def _field(rng: np.random.Generator, size: int) -> Array:
     """The dermatoscope's round field: 1 inside, near 0 outside; corners or more are dark."""
-    radius = rng.uniform(0.42, 0.54) if rng.random() < 0.2 else rng.uniform(0.57, 0.68)
+    radius = rng.uniform(0.42, 0.54) if rng.random() < 0.17 else rng.uniform(0.57, 0.66)
     level = _ellipse_level(size, rng.normal(0.5, 0.03, 2), radius)
     edge = rng.uniform(0.01, 0.06)
     return 0.03 + 0.97 / (1 + np.exp(np.clip((level - 1) / edge * 2, -30, 30)))

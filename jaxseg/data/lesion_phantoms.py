@@ -22,18 +22,18 @@ crop, at its border, and the rule is wrong. Random crops cut lesions anywhere an
 Nothing is drawn along the border of every frame, and nothing here knows of any padding mode.
 """
 
+import math
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 
 from jaxseg.data import lesion_artefacts
+from jaxseg.data.lesion_artefacts import MELANIN
 from jaxseg.errors import UsageError
 
 Array = np.ndarray
 
-# Absorbance per RGB channel, mean 1. Melanin is fitted to the median lesion/skin colour ratio.
-MELANIN = np.float32([0.40, 1.06, 1.54])
 BLOOD = np.float32([0.35, 1.35, 1.30])
 GREY = np.float32([1.10, 1.00, 0.90])
 SMALLEST = 32
@@ -68,17 +68,16 @@ def draw_lesion(seed: int, index: int, size: int = 128) -> tuple[Array, Array]:
     level = _level(points, lesion)
     mask = (level < 1).astype(np.uint8)
     absorber = _sample_absorber(rng)
-    strength = np.clip(rng.lognormal(np.log(0.36), 0.7), 0.1, 1.5)
-    density = _skin_texture(rng, size)
-    density += _pigment(rng, level, lesion, strength)[..., None] * absorber
+    strength = float(np.clip(rng.lognormal(np.log(0.38), 0.7), 0.1, 1.5))
+    pigment = _pigment(rng, level, lesion, strength)
     for decoy in _sample_decoys(rng, mask):
-        spot = _pigment(rng, _level(points, decoy), decoy, strength * rng.uniform(0.5, 1.2))
-        density += spot[..., None] * absorber
+        pigment += _pigment(rng, _level(points, decoy), decoy, strength * rng.uniform(0.6, 1.2))
+    density = _skin_texture(rng, size) + np.multiply.outer(absorber, pigment)
     density += lesion_artefacts.draw_absorbing(rng, size)
     image = _light(rng, size) * np.exp(-density)
     image = lesion_artefacts.draw_opaque(rng, image, mask)
-    image += rng.uniform(0.004, 0.012) * rng.standard_normal((size, size, 1), np.float32)
-    return np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8), mask
+    image += rng.uniform(0.004, 0.012) * rng.standard_normal((size, size), np.float32)[None]
+    return cv2.merge(list(np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8))), mask
 
 
 def _noise(rng: np.random.Generator, size: int, cells: int) -> Array:
@@ -91,22 +90,22 @@ def _warped_grid(rng: np.random.Generator, size: int) -> Array:
     """Pixel centres in frame fractions, shaken so that outlines are ragged: [2, size, size]."""
     axis = (np.arange(size, dtype=np.float32) + 0.5) / size
     x, y = np.meshgrid(axis, axis)
-    coarse, fine = rng.uniform(0.004, 0.014), rng.uniform(0.001, 0.006)
-    shake = [coarse * _noise(rng, size, 9) + fine * _noise(rng, size, 28) for _ in range(2)]
+    coarse, fine = rng.uniform(0.003, 0.009), rng.uniform(0.001, 0.004)
+    shake = [coarse * _noise(rng, size, 9) + fine * _noise(rng, size, 32) for _ in range(2)]
     return np.stack([x, y]) + np.stack(shake)
 
 
 def _sample_outline(rng: np.random.Generator) -> Array:
     angles = np.linspace(0, 2 * np.pi, 256, endpoint=False)
-    orders = np.arange(2, 8)[:, None]
-    size = rng.uniform(0.05, 0.35) * rng.standard_normal((6, 1)) / orders
-    wave = (size * np.cos(orders * angles + rng.uniform(0, 2 * np.pi, (6, 1)))).sum(0)
+    orders = np.arange(2, 14)[:, None]
+    size = rng.uniform(0.1, 0.5) * rng.standard_normal(orders.shape) / orders**1.5
+    wave = (size * np.cos(orders * angles + rng.uniform(0, 2 * np.pi, orders.shape))).sum(0)
     radius = np.exp(wave)
     return (radius / np.sqrt(np.mean(radius**2))).astype(np.float32)
 
 
 def _sample_blob(rng: np.random.Generator, centre: Array, radius: float) -> Blob:
-    elongation = np.exp(np.abs(0.25 * rng.standard_normal()))
+    elongation = float(np.exp(np.abs(0.25 * rng.standard_normal())))
     angle, softness = rng.uniform(0, np.pi), rng.uniform(0.03, 0.16)
     return Blob(centre, radius, elongation, angle, _sample_outline(rng), softness)
 
@@ -115,7 +114,7 @@ def _sample_lesion(rng: np.random.Generator) -> Blob:
     """Centred, area log-normal; large lesions are held nearer the middle, as the frame forces."""
     area = np.clip(rng.lognormal(np.log(0.13), 1.1), 0.012, 0.5)
     radius = float(np.sqrt(area / np.pi))
-    spread = np.array([0.057, 0.063]) * (1 - radius)
+    spread = np.array([0.068, 0.075]) * (1 - radius)
     return _sample_blob(rng, np.array([0.494, 0.505]) + spread * rng.standard_normal(2), radius)
 
 
@@ -125,7 +124,7 @@ def _sample_decoys(rng: np.random.Generator, mask: Array) -> list[Blob]:
     clearance = cv2.distanceTransform(1 - mask, cv2.DIST_L2, 3) / size
     decoys = []
     for _ in range(rng.poisson(2.0)):
-        radius = float(np.clip(rng.lognormal(np.log(0.07), 0.5), 0.025, 0.2))
+        radius = float(np.clip(rng.lognormal(np.log(0.08), 0.5), 0.03, 0.2))
         tries = rng.uniform(-0.04, 1.04, (24, 2))
         x, y = np.clip(tries * size, 0, size - 1).astype(int).T
         outer = np.abs(tries - 0.5).max(1) > 0.34
@@ -138,11 +137,11 @@ def _sample_decoys(rng: np.random.Generator, mask: Array) -> list[Blob]:
 def _level(points: Array, blob: Blob) -> Array:
     """Distance from the blob's centre in units of its outline: below 1 inside. [size, size]."""
     x, y = points - blob.centre.astype(np.float32)[:, None, None]
-    cos, sin = np.cos(blob.angle), np.sin(blob.angle)
-    stretch = np.sqrt(blob.elongation) * blob.radius, blob.radius / np.sqrt(blob.elongation)
-    u, v = (x * cos + y * sin) / stretch[0], (y * cos - x * sin) / stretch[1]
-    distance, angle = cv2.cartToPolar(u.astype(np.float32), v.astype(np.float32))
-    place = (angle * (len(blob.outline) / (2 * np.pi))).astype(int) % len(blob.outline)
+    cos, sin = math.cos(blob.angle), math.sin(blob.angle)
+    root = math.sqrt(blob.elongation)
+    u, v = (x * cos + y * sin) / root, (y * cos - x * sin) * root
+    distance, angle = cv2.cartToPolar(u / blob.radius, v / blob.radius)
+    place = (angle * (len(blob.outline) / (2 * math.pi))).astype(np.int32) % len(blob.outline)
     return distance / blob.outline[place]
 
 
@@ -151,34 +150,34 @@ def _pigment(rng: np.random.Generator, level: Array, blob: Blob, strength: float
     size = len(level)
     blotches = _noise(rng, size, int(np.clip(1.5 / blob.radius, 4, 32)))
     network = np.abs(_noise(rng, size, int(np.clip(7 / blob.radius, 16, 64)))) - 0.8
-    core = rng.uniform(0, 1.2) * np.exp(-((level / rng.uniform(0.4, 0.8)) ** 2))
-    texture = 0.8 + rng.uniform(0.1, 0.4) * blotches - rng.uniform(0, 0.3) * network + core
+    core = rng.uniform(0, 1.2) * np.exp(-((level / rng.uniform(0.4, 0.8)) ** 2) + 0.5 * blotches)
+    texture = 0.8 + rng.uniform(0.1, 0.5) * blotches - rng.uniform(0, 0.3) * network + core
     # Annotators take in the fuzzy edge: the body is half-way down a little inside the outline.
     body = 1 / (1 + np.exp(np.clip((level - 1 + blob.softness) / blob.softness * 2, -30, 30)))
     return strength * body * np.maximum(texture, 0.2)
 
 
 def _sample_absorber(rng: np.random.Generator) -> Array:
-    weights = rng.dirichlet([4.0, 0.7, 0.5])
+    weights = rng.dirichlet([4.0, 0.5, 0.9])
     return (weights[:, None] * np.stack([MELANIN, BLOOD, GREY])).sum(0).astype(np.float32)
 
 
 def _skin_texture(rng: np.random.Generator, size: int) -> Array:
-    """Density of uneven skin: patches, flush and grain. [size, size, 3]."""
+    """Density of uneven skin: patches, flush and grain. [3, size, size]."""
     patches = 0.03 * _noise(rng, size, 4) + rng.uniform(0, 0.05) * _noise(rng, size, 11)
     grain = rng.uniform(0, 0.03) * _noise(rng, size, 40)
     flush = rng.uniform(0, 0.05) * _noise(rng, size, 6)
-    return (patches + grain)[..., None] * MELANIN + flush[..., None] * BLOOD
+    return np.multiply.outer(MELANIN, patches + grain) + np.multiply.outer(BLOOD, flush)
 
 
 def _light(rng: np.random.Generator, size: int) -> Array:
-    """Light returned by bare skin: its colour, a gradient and a soft fall-off. [size, size, 3]."""
+    """Light returned by bare skin: its colour, a gradient and a soft fall-off. [3, size, size]."""
     green = 0.65 * np.exp(0.16 * rng.standard_normal())
-    red = green * np.exp(0.14 + 0.08 * rng.standard_normal())
+    red = green * np.exp(max(0.03, 0.15 + 0.08 * rng.standard_normal()))
     blue = green * np.exp(-0.06 + 0.07 * rng.standard_normal())
     axis = np.linspace(-1, 1, size, dtype=np.float32)
-    tilt = rng.uniform(-0.1, 0.1, 2)
+    tilt = rng.uniform(-0.1, 0.1, 2).astype(np.float32)
     gradient = tilt[0] * axis[None, :] + tilt[1] * axis[:, None]
     falloff = rng.uniform(0, 0.2) * (axis[None, :] ** 2 + 0.5 * axis[:, None] ** 2)
-    colour = np.minimum([red, green, blue], 0.97)
-    return (np.exp(gradient - falloff)[..., None] * colour).astype(np.float32)
+    colour = np.minimum(np.float32([red, green, blue]), 0.97)
+    return np.multiply.outer(colour, np.exp(gradient - falloff))

@@ -1,4 +1,4 @@
-"""The generated lesions of `lesion_phantoms` as a data set. Imports TensorFlow Datasets."""
+"""TFDS builder of `lesion_phantoms`. Importing this module imports TensorFlow Datasets."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -6,44 +6,42 @@ from typing import Any
 import tensorflow_datasets as tfds
 
 from jaxseg.data.lesion_phantoms import draw_lesion
-from jaxseg.data.progress import Progress, silent
-from jaxseg.data.sources import SOURCES
 
-FRAME = 128
-# Frames and the sequence they are drawn from; splits never share a frame.
-SPLITS = {"train": (800, 0), "validation": (100, 1), "test": (200, 2)}
+SIZE = 128
+# Split name: (seed of draw_lesion, frames). Frame i does not depend on the split's length.
+SPLITS = {"train": (0, 800), "validation": (1, 100), "test": (2, 200)}
 
 
-class LesionPhantoms(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """800 training, 100 validation and 200 test frames of 128 × 128, drawn when first asked for."""
+class LesionPhantoms(tfds.core.GeneratorBasedBuilder):
+    """Generated dermoscopy-like frames; made on the spot, nothing is downloaded."""
 
-    VERSION = tfds.core.Version(SOURCES["lesion_phantoms"].version)
+    name = "lesion_phantoms"
+    VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES = {"1.0.0": "First release."}  # noqa: RUF012
-
-    def __init__(self, *, manual_dir: None = None, progress: Progress = silent, **kwargs: Any):
-        del manual_dir  # nothing is downloaded
-        self._progress = progress
-        super().__init__(**kwargs)
 
     def _info(self) -> tfds.core.DatasetInfo:
         return self.dataset_info_from_configs(
+            description="Generated dermoscopy-like frames with one labelled lesion each.",
             features=tfds.features.FeaturesDict(
                 {
-                    "image": tfds.features.Image(shape=(FRAME, FRAME, 3), encoding_format="png"),
-                    "mask": tfds.features.Image(shape=(FRAME, FRAME, 1), encoding_format="png"),
+                    "image": tfds.features.Image(shape=(SIZE, SIZE, 3), encoding_format="png"),
+                    "mask": tfds.features.Image(shape=(SIZE, SIZE, 1), encoding_format="png"),
                     "id": tfds.features.Text(),
                 }
             ),
-            metadata=tfds.core.MetadataDict(classes=["lesion"]),
+            supervised_keys=("image", "mask"),
+            # Slices such as train[:400] then name the same frames everywhere.
+            disable_shuffling=True,
         )
 
-    def _split_generators(self, dl_manager: Any) -> dict[str, Iterator[tuple[str, dict]]]:
+    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
         del dl_manager
-        return {split: self._generate_examples(split) for split in SPLITS}
+        return {split: self._generate_examples(*spec) for split, spec in SPLITS.items()}
 
-    def _generate_examples(self, split: str) -> Iterator[tuple[str, dict]]:
-        count, seed = SPLITS[split]
-        for index in self._progress(range(count), count, f"drawing lesion_phantoms {split}"):
-            image, mask = draw_lesion(seed, index, FRAME)
-            name = f"{split}_{index:05d}"
-            yield name, {"image": image, "mask": mask[..., None], "id": name}
+    def _generate_examples(self, seed: int, count: int) -> Iterator[tuple[int, dict[str, Any]]]:
+        for index in range(count):
+            image, mask = draw_lesion(seed, index, SIZE)
+            yield (
+                index,
+                {"image": image, "mask": mask[..., None], "id": f"phantom_{seed}_{index:04d}"},
+            )

@@ -7,20 +7,20 @@ from typing import Any
 
 from tqdm import tqdm
 
-Progress = Callable[[Iterable[Any], int, str], Iterator[Any]]
+Progress = Callable[..., Iterator[Any]]
 SECONDS_BETWEEN_LINES = 10.0
 
 
-def track(items: Iterable[Any], total: int, label: str) -> Iterator[Any]:
+def track(items: Iterable[Any], total: int, label: str, unit: str = "image") -> Iterator[Any]:
     """Yields `items` unchanged and shows how many of `total` are done and the time left."""
     if sys.stderr.isatty():
-        return iter(tqdm(items, total=total, desc=label, unit="image"))
+        return iter(tqdm(items, total=total, desc=label, unit=unit))
     return _lines(items, total, label)
 
 
-def silent(items: Iterable[Any], total: int, label: str) -> Iterator[Any]:
+def silent(items: Iterable[Any], total: int, label: str, unit: str = "") -> Iterator[Any]:
     """Yields `items` and shows nothing."""
-    del total, label
+    del total, label, unit
     return iter(items)
 
 

@@ -32,7 +32,7 @@ def terminal_table(analysis: Analysis) -> str:
             *_comparisons(analysis),
             *_cautions(analysis),
             f"Report:  {workdir / 'report.html'}",
-            f"Inspect: python launch/inspect_checkpoint.py --workdir {workdir} --cell {cell}",
+            f"Inspect: python launch/inspect_checkpoint.py {workdir} --cell {cell}",
         ]
     )
 
