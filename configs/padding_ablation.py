@@ -40,7 +40,7 @@ def get_config(variant: str | None = None) -> ConfigDict:
                 "loss": "dice",  # dice, dice_bce or bce
                 "learning_rate": 1e-3,
                 "batch_size": 16,
-                "epochs": 2 if quick else 8,
+                "epochs": 10 if quick else 8,
                 "select": "last",  # or best, on the validation split
             },
             "eval": {

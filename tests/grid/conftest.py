@@ -1,0 +1,30 @@
+"""A tiny grid on generated lesions, prepared once for all tests."""
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory):
+    """Folder of prepared arrays and compiled programs shared by the session's runs."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def tiny_config(cache):
+    """Nested settings of a run that takes seconds."""
+    return {
+        "name": "tiny",
+        "seed": 0,
+        "data": {
+            "name": "lesion_phantoms", "manual_dir": "", "data_dir": str(cache),
+            "train_split": "train[:16]", "val_split": "validation[:6]", "test_split": "test[:6]",
+            "size": 32, "crop": "center",
+        },
+        "net": {"width": 2, "depth": 2, "padding": "zeros", "upsampling": "nearest",
+                "norm": "batch"},
+        "optim": {"loss": "dice", "learning_rate": 1e-2, "batch_size": 4, "epochs": 3,
+                  "select": "best"},
+        "eval": {"test_sets": ("full", "quarter"), "ring_width": 10.0, "border_px": 4,
+                 "empty": "nan", "resamples": 200},
+        "run": {"cells_per_device": 0, "checkpoint_epochs": 1},
+    }  # fmt: skip

@@ -1,0 +1,93 @@
+"""The real entry points, as a user calls them."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1]
+QUICK = ["--config", "configs/padding_ablation.py:quick"]
+SMALL = ["--grid", "padding=zeros,reflect", "--grid", "seed=0:1", "--config.optim.epochs=2",
+         "--config.net.width=2", "--config.eval.resamples=200"]  # fmt: skip
+
+
+def _call(script, *arguments, cache=None):
+    environment = {**os.environ, "JAXSEG_CACHE": str(cache or "/nonexistent")}
+    return subprocess.run(
+        [sys.executable, ROOT / "launch" / script, *map(str, arguments)],
+        cwd=ROOT, env=environment, capture_output=True, text=True, timeout=400,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    home = tmp_path_factory.mktemp("launch")
+    result = _call("grid.py", *QUICK, *SMALL, "--workdir", home / "run", cache=home / "cache")
+    assert result.returncode == 0, result.stderr
+    return home / "run", home / "cache", result
+
+
+def test_one_command_leaves_tables_figures_and_a_page(run):
+    workdir, _, result = run
+    page = (workdir / "report.html").read_text()
+    assert "<html" in page and "border shortcut index" in page
+    for name in ("summary.csv", "comparisons.csv", "cells.csv", "config.json", "metrics.jsonl"):
+        assert (workdir / name).stat().st_size > 0
+    assert list((workdir / "figures").glob("*.png"))
+    assert "zeros/center" in result.stdout and "report.html" in result.stdout
+    assert "Traceback" not in result.stderr
+
+
+def test_the_same_command_again_only_rewrites_the_report(run):
+    workdir, cache, _ = run
+    before = {p: p.read_bytes() for p in (workdir / "counts").iterdir()}
+    result = _call("grid.py", *QUICK, *SMALL, "--workdir", workdir, cache=cache)
+    assert result.returncode == 0 and "compiling" not in result.stderr
+    assert before == {p: p.read_bytes() for p in (workdir / "counts").iterdir()}
+
+
+def test_checkpoints_can_be_inspected_compared_and_exported(run, tmp_path):
+    workdir = run[0]
+    listed = _call("inspect_checkpoint.py", workdir)
+    assert "reflect-random-s0" in listed.stdout and "finished" in listed.stdout
+    cell = ["--cell", "zeros-center-s0"]
+    shown = _call("inspect_checkpoint.py", workdir, *cell, "--export", tmp_path / "cell.npz")
+    assert "params/inc/conv1/kernel" in shown.stdout and '"net.padding": "zeros"' in shown.stdout
+    with np.load(tmp_path / "cell.npz") as arrays:
+        assert arrays["params/inc/conv1/kernel"].shape == (3, 3, 3, 2)
+    compared = _call("inspect_checkpoint.py", workdir, *cell, "--diff", "reflect-center-s0")
+    assert compared.returncode == 0 and "params/inc/conv1/kernel" in compared.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments, code, message",
+    [
+        ([], 2, "--config: is needed"),
+        (["--config", "configs/none.py"], 2, "configs/none.py: no such file"),
+        (["--config", "configs/padding_ablation.py:quik"], 2, "did you mean 'quick'"),
+        ([*QUICK, "--config.net.paddin=zeros"], 2, "padding"),
+        ([*QUICK, "--config.optim.epochs=many"], 2, "optim.epochs"),
+        ([*QUICK, "--grid", "paddin=zeros"], 2, "did you mean 'padding'"),
+        ([*QUICK, "--grid", "padding=mirror"], 2, "net.padding='mirror'"),
+        ([*QUICK, "--config.data.size=30"], 2, "must be a multiple of 8"),
+        ([*QUICK, "--config.data.name=folders"], 2, "data.manual_dir"),
+        ([*QUICK, "--config.data.train_split=trane"], 2, "did you mean 'train'"),
+        ([*QUICK, "--workdirs", "x"], 2, "workdir"),
+    ],
+)
+def test_mistakes_are_one_line_with_exit_code_2(arguments, code, message, tmp_path):
+    result = _call("grid.py", *arguments, *([] if "--workdirs" in arguments else
+                   ["--workdir", tmp_path / "w"]), cache=tmp_path / "c")  # fmt: skip
+    assert result.returncode == code, result.stderr
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_inspecting_a_folder_that_is_not_there_is_one_line(tmp_path):
+    result = _call("inspect_checkpoint.py", tmp_path / "none")
+    assert result.returncode == 1 and "no such folder" in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
