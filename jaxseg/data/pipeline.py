@@ -70,6 +70,7 @@ def train_batches(
         raise UsageError(f"start_epoch={start_epoch}: must be from 0 to epochs={epochs}")
     store = stores[view]
     steps = steps_per_epoch(len(store.images), batch_size)
+    epoch_plan(policy, len(store.images), data_seed, start_epoch)  # raises here, not in a thread
     frames = _frames(store, policy, data_seed, (steps, batch_size), (start_epoch, epochs))
     if view == "frame2x":
         frames = _cut_each(frames, store.images.shape[2] // 2, batch_size)
