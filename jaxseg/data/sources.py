@@ -191,7 +191,7 @@ SOURCES: dict[str, Source] = {
         None,
     ),
     "lesion_phantoms": Source(
-        "jaxseg.data.lesion_phantoms",
+        "jaxseg.data.lesion_phantoms_builder",
         "LesionPhantoms",
         "1.0.0",
         None,
