@@ -43,13 +43,13 @@ def data_options(threads: int = 2) -> Any:
 
 @contextlib.contextmanager
 def quiet_tfds() -> Iterator[Any]:
-    """Yields `tensorflow_datasets` without its bars, its prints and its lines below warning."""
+    """Yields `tensorflow_datasets` without its bars, its prints and its warnings."""
     tensorflow()
     import tensorflow_datasets as tfds
 
     verbosity = logging.get_verbosity()
     tfds.disable_progress_bar()
-    logging.set_verbosity(min(verbosity, logging.WARNING))
+    logging.set_verbosity(min(verbosity, logging.ERROR))
     try:
         with contextlib.redirect_stdout(io.StringIO()):
             yield tfds

@@ -7,6 +7,7 @@ import contextlib
 import errno
 import fcntl
 import importlib
+import os
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
@@ -19,6 +20,7 @@ from jaxseg.data.host import quiet_tfds
 from jaxseg.data.progress import Progress, track
 from jaxseg.data.store import (
     Prepared,
+    check_space,
     default_data_dir,
     disk_full,
     load_store,
@@ -82,7 +84,7 @@ def prepare_views(
             # Another process may have made them in the meantime.
             missing = [view for view in folders if load_store(folders[view]) is None]
             if missing:
-                builder = _built(name, mark, manual_dir, root, progress)
+                builder = _built(name, mark, manual_dir, root, pairs, progress)
                 lacking = {view: folders[view] for view in missing}
                 fill_stores(builder, split, size, lacking, pairs, progress)
     return {view: _loaded(folder) for view, folder in folders.items()}
@@ -108,7 +110,12 @@ def _only_one_at_a_time(root: Path) -> Iterator[None]:
 
 
 def _built(
-    name: str, mark: str, manual_dir: str | Path | None, root: Path, progress: Progress
+    name: str,
+    mark: str,
+    manual_dir: str | Path | None,
+    root: Path,
+    pairs: sources.Pairs,
+    progress: Progress,
 ) -> Any:
     """The TFDS builder with its records on disk, made now if need be."""
     source = sources.find_source(name)
@@ -119,19 +126,23 @@ def _built(
         builder = make(data_dir=str(home), **files)
         if str(builder.version) != source.version:
             raise JaxsegError(f"{name}: builder {builder.version}, table says {source.version}")
-        for left_over in home.glob(f"{name}/*incomplete*"):
+        if builder.is_prepared():
+            return builder
+        for left_over in home.glob(f"{name}/incomplete*"):
             shutil.rmtree(left_over)
+        needed = _bytes_on_disk(pairs)
+        check_space(home, needed)
         try:
             config = tfds.download.DownloadConfig(try_download_gcs=False)
             builder.download_and_prepare(download_config=config)
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        except (OSError, RuntimeError) as error:
+            # TensorFlow's file system reports a full disk as another error's text.
+            if os.strerror(errno.ENOSPC) not in str(error):
                 raise
-            raise disk_full(home, _source_bytes(name, manual_dir), 0) from error
+            raise disk_full(home, needed, shutil.disk_usage(home).free) from error
     return builder
 
 
-def _source_bytes(name: str, manual_dir: str | Path | None) -> int:
-    pairs, _ = sources.find_files(name, manual_dir)
+def _bytes_on_disk(pairs: sources.Pairs) -> int:
     files = [path for members in pairs.values() for pair in members for path in pair[1:]]
     return sum(Path(path).stat().st_size for path in files)

@@ -146,8 +146,8 @@ def test_a_kill_leaves_nothing_that_is_taken_for_whole(make_folder):
             for done, item in enumerate(items):
                 if label.startswith("preparing") and done == 4: os._exit(9)
                 yield item
-        prepare.prepare_views("folders", "train", size={SIZE}, views=["full", "quarter"], progress=progress,
-            manual_dir={str(root)!r}, data_dir={str(root.parent / "cache")!r})
+        prepare.prepare_views("folders", "train", size={SIZE}, views=["full", "quarter"],
+            manual_dir={str(root)!r}, data_dir={str(root.parent / "cache")!r}, progress=progress)
     """
     killed = subprocess.run([sys.executable, "-c", textwrap.dedent(code)])
     assert killed.returncode == 9

@@ -1,0 +1,32 @@
+"""The TFDS builders used directly, as TFDS users would."""
+
+import importlib
+
+import numpy as np
+import pytest
+
+from jaxseg.data.host import quiet_tfds
+from jaxseg.data.sources import SOURCES
+
+
+@pytest.mark.parametrize("given", ["constructor", "download_config"])
+def test_manual_dir_can_be_given_both_ways(make_folder, tmp_path, given):
+    root = make_folder(n=3)
+    with quiet_tfds() as tfds:
+        from jaxseg.data.folders import Folders
+
+        direct = {"manual_dir": root} if given == "constructor" else {}
+        builder = Folders(data_dir=str(tmp_path / "tfds"), **direct)
+        config = tfds.download.DownloadConfig(manual_dir=root, try_download_gcs=False)
+        builder.download_and_prepare(download_config=None if direct else config)
+        examples = {e["id"].decode(): e for e in tfds.as_numpy(builder.as_dataset(split="train"))}
+    assert sorted(examples) == ["im0", "im1", "im2"]
+    assert examples["im1"]["image"].shape == (63, 83, 3)
+    assert set(np.unique(examples["im1"]["mask"])) == {0, 1}
+
+
+@pytest.mark.parametrize("name", ["isic2017", "folders"])
+def test_the_table_knows_its_builders(name):
+    with quiet_tfds():
+        builder = getattr(importlib.import_module(SOURCES[name].module), SOURCES[name].builder)
+    assert builder.name == name and str(builder.VERSION) == SOURCES[name].version
