@@ -11,11 +11,12 @@ import numpy as np
 Array = np.ndarray
 
 # Absorbance per RGB channel; melanin is fitted to the median lesion/skin colour ratio.
-MELANIN = np.float32([0.40, 1.06, 1.54])
-HAIR = np.float32([0.7, 1.0, 1.2])
-INK = np.float32([1.2, 1.4, 0.4])
-MARKERS = np.float32(
-    [[0.95, 0.85, 0.1], [0.4, 0.8, 0.8], [0.1, 0.5, 0.75], [0.9, 0.2, 0.15], [0.75, 0.75, 0.9]]
+MELANIN = np.array([0.40, 1.06, 1.54], np.float32)
+HAIR = np.array([0.7, 1.0, 1.2], np.float32)
+INK = np.array([1.2, 1.4, 0.4], np.float32)
+MARKERS = np.array(
+    [[0.95, 0.85, 0.1], [0.4, 0.8, 0.8], [0.1, 0.5, 0.75], [0.9, 0.2, 0.15], [0.75, 0.75, 0.9]],
+    np.float32,
 )
 SHIFT = 4  # OpenCV's fixed-point bits: strokes are placed to 1/16 pixel
 # A circle on a 4:3 frame, after the frame is squashed to a square.

@@ -34,8 +34,8 @@ from jaxseg.errors import UsageError
 
 Array = np.ndarray
 
-BLOOD = np.float32([0.35, 1.35, 1.30])
-GREY = np.float32([1.10, 1.00, 0.90])
+BLOOD = np.array([0.35, 1.35, 1.30], np.float32)
+GREY = np.array([1.10, 1.00, 0.90], np.float32)
 SMALLEST = 32
 
 
@@ -179,5 +179,5 @@ def _light(rng: np.random.Generator, size: int) -> Array:
     tilt = rng.uniform(-0.1, 0.1, 2).astype(np.float32)
     gradient = tilt[0] * axis[None, :] + tilt[1] * axis[:, None]
     falloff = rng.uniform(0, 0.2) * (axis[None, :] ** 2 + 0.5 * axis[:, None] ** 2)
-    colour = np.minimum(np.float32([red, green, blue]), 0.97)
+    colour = np.minimum(np.array([red, green, blue], np.float32), 0.97)
     return np.multiply.outer(colour, np.exp(gradient - falloff))

@@ -88,18 +88,23 @@ def test_lesions_are_mostly_darker_than_the_skin_but_some_only_just(frames):
     assert low < 0.55 and 0.65 < median < 0.85 and high > 0.9
 
 
-def test_decoys_as_dark_as_the_lesion_lie_in_the_outer_frame(frames):
-    """Compact blobs at lesion contrast, 6 pixels or more clear of the lesion, are common."""
-    images, masks = frames
-    found = 0
-    for image, mask in zip(images, masks):
+def test_decoys_as_dark_as_the_lesion_lie_clear_of_it(frames):
+    """Compact blobs near the lesion's darkness: in over half of the frames that can be judged.
+
+    Without decoys the same rule finds other things (dark corners, blue ink) in about a quarter.
+    """
+    found = []
+    for image, mask in zip(*frames):
         green = cv2.medianBlur(np.ascontiguousarray(image[..., 1]), 5)
         skin, lesion = np.median(green[mask == 0]), np.median(green[mask == 1])
-        # Near black is the round field, not pigment; opening takes hairs and rulers away.
-        dark = (green < (skin + lesion) / 2) & (green > 0.25 * skin)
-        dark &= cv2.dilate(mask, np.ones((13, 13), np.uint8)) == 0
-        found += cv2.morphologyEx(dark.astype(np.uint8), cv2.MORPH_OPEN, np.ones((9, 9))).any()
-    assert 0.4 < found / FRAMES < 0.95
+        if lesion > 0.65 * skin:
+            continue  # too faint to tell from shade
+        dark = (green < 0.4 * skin + 0.6 * lesion) & (green > 0.3 * lesion)
+        dark &= cv2.dilate(mask, np.ones((9, 9), np.uint8)) == 0
+        opened = cv2.morphologyEx(dark.astype(np.uint8), cv2.MORPH_OPEN, np.ones((9, 9)))
+        found.append(opened.any())
+    assert len(found) > 50
+    assert np.mean(found) > 0.55
 
 
 def test_no_mark_lies_along_the_border_of_every_frame(frames):
@@ -124,6 +129,8 @@ def test_drawing_needs_no_tensorflow():
 
 
 def test_builder_serves_the_drawn_frames(tmp_path, monkeypatch):
+    import tensorflow_datasets as tfds
+
     from jaxseg.data import lesion_phantoms_builder
 
     few = {"train": (0, 6), "validation": (1, 2), "test": (2, 3)}
@@ -134,7 +141,8 @@ def test_builder_serves_the_drawn_frames(tmp_path, monkeypatch):
     assert {k: v.num_examples for k, v in builder.info.splits.items()} == {
         k: count for k, (_, count) in few.items()
     }
-    examples = list(builder.as_dataset(split="train[:4]").as_numpy_iterator())
+    frames = tfds.load("lesion_phantoms:1.0.0", split="train[:4]", data_dir=tmp_path)
+    examples = list(tfds.as_numpy(frames))
     assert len(examples) == 4
     for index, example in enumerate(examples):
         image, mask = draw_lesion(0, index)
