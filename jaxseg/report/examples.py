@@ -57,7 +57,7 @@ def examples(results: Results) -> Figure | None:
         axes = np.asarray(figure.subplots(rows, columns, squeeze=False))
         for ax in axes.flat:
             ax.set(xticks=[], yticks=[])
-            ax.spines[:].set_visible(False)
+            ax.spines[:].set(visible=True, color="#999999", linewidth=0.5)
         for k in range(rows):
             axes[k, 0].imshow(shown.image[k])
             axes[k, 0].set_ylabel(_wrapped(shown.label[k]), rotation=0, ha="right", va="center")

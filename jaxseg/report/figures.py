@@ -5,6 +5,7 @@ touched; `rendered` turns a figure into the bytes of a PNG or SVG file that equa
 """
 
 import io
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,10 +17,16 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from jaxseg.report.results import Results, setting
-from jaxseg.report.styles import arm_styles, facets
+from jaxseg.report.styles import arm_styles, facets, legend_entries
 from jaxseg.report.tables import SummaryRow
 
 DPI = 150
+MAX_COLUMNS = 4
+CURVES = {
+    "loss": "Training loss",
+    "val_loss": "Validation loss",
+    "val_dice": "Validation Dice",
+}
 LOOK: dict[Any, Any] = {
     "font.size": 9,
     "axes.titlesize": 9,
@@ -40,67 +47,70 @@ def rendered(figure: Figure, form: str) -> bytes:
     stamps = {"Date": None} if form == "svg" else {"Software": None}
     with matplotlib.rc_context(LOOK):
         FigureCanvasAgg(figure)
-        figure.savefig(buffer, format=form, dpi=DPI, metadata=stamps, bbox_inches="tight")
+        figure.savefig(buffer, format=form, dpi=DPI, metadata=stamps)
     return buffer.getvalue()
 
 
 def band_dice(results: Results, rows: Sequence[SummaryRow]) -> Figure:
     """Dice by distance from the centre, and recall by distance to the border (the paper's Fig. 4).
 
-    Columns are test sets; when there are more arms than one panel can hold, columns are the values
-    of the axes not told by colour and the test sets stand below one another.
+    Columns are test sets; when there are more arms than one panel can hold, panels are the values
+    of the axes not told by colour, on the probe test set alone.
     """
     panels = facets(results)
-    kinds = [("centre", "dice"), ("border", "recall")]
-    if len(panels) == 1:
-        grid = [[(t, kind, panels[0]) for t in results.test_sets] for kind in kinds]
-    else:
-        grid = [[(t, kind, p) for p in panels] for t in results.test_sets for kind in kinds]
+    test_sets = results.test_sets if len(panels) == 1 else [results.probe]
+    columns = [(test_set, *panel) for panel in panels for test_set in test_sets]
     with matplotlib.rc_context(LOOK):
-        figure, axes = _panels(len(grid), len(grid[0]))
-        for (i, j), ax in np.ndenumerate(axes):
-            test_set, (layout, metric), (title, arms) = grid[i][j]
-            _curves_by_band(ax, results, rows, test_set, layout, metric, arms)
-            ax.set_title(f"{title}\n{test_set} test set" if title else f"{test_set} test set")
-            if j == 0:
-                ax.set_ylabel("Dice in the ring" if metric == "dice" else "Recall in the ring")
-        _share_limits(axes, [kind for row in grid for _, kind, _ in row[:1]])
+        figure, blocks = _panels(2, len(columns))
+        for axes, (layout, metric) in zip(blocks, (("centre", "dice"), ("border", "recall"))):
+            for ax, (test_set, title, arms) in zip(axes, columns):
+                _curves_by_band(ax, results, rows, test_set, layout, metric, arms)
+                ax.set_title(title or f"{test_set} test set")
+            _label(axes, f"{'Dice' if metric == 'dice' else 'Recall'} in the ring")
+            _share_limits(axes)
         _legend_below(figure, results)
     return figure
 
 
 def learning_curves(results: Results) -> Figure | None:
-    """Training loss and validation Dice by epoch: a thin line per cell, a bold one per arm."""
-    fields = [
-        (field, label)
-        for field, label in (
-            ("loss", "Training loss"),
-            ("val_loss", "Validation loss"),
-            ("val_dice", "Validation Dice"),
-        )
-        if any(r.get(field) is not None for rows in results.curves.values() for r in rows)
-    ]
-    if not fields:
+    """Training loss and validation scores by epoch: a thin line per cell, a bold one per arm."""
+    points = [row for curve in results.curves.values() for row in curve]
+    found = [f for f in CURVES if any(row.get(f) is not None for row in points)]
+    if not found:
         return None
     panels = facets(results)
     with matplotlib.rc_context(LOOK):
-        grid = (len(fields), len(panels)) if len(panels) > 1 else (1, len(fields))
-        figure, axes = _panels(*grid)
-        for ax, (field, label, (title, arms)) in zip(
-            axes.flat, [(f, name, p) for f, name in fields for p in panels]
-        ):
-            _curves_of_arms(ax, results, field, arms)
-            ax.set_xlabel("Epoch")
-            ax.set_ylabel(label)
-            ax.set_title(title)
+        # One panel each: side by side. Several: a block of panels below the other.
+        several = len(panels) > 1
+        figure, axes = _panels(len(found) if several else 1, len(panels) if several else len(found))
+        blocks = axes if several else [[ax] for ax in axes[0]]
+        for block, field in zip(blocks, found):
+            for ax, (title, arms) in zip(block, panels):
+                _curves_of_arms(ax, results, field, arms)
+                ax.set(xlabel="Epoch", title=title)
+            _label(block, CURVES[field])
+            _share_limits(block)
         _legend_below(figure, results)
     return figure
 
 
-def _panels(rows: int, columns: int) -> tuple[Figure, np.ndarray]:
-    width = 4.2 if columns <= 3 else 2.6
-    figure = Figure(figsize=(width * columns, 2.8 * rows), layout="constrained")
-    return figure, np.asarray(figure.subplots(rows, columns, squeeze=False))
+def _panels(blocks: int, columns: int) -> tuple[Figure, list[list[Axes]]]:
+    """Axes of every block, `columns` each, folded so that no row is wider than MAX_COLUMNS."""
+    across = min(columns, MAX_COLUMNS)
+    folds = math.ceil(columns / across)
+    size = (4.2 if across <= 3 else 2.8) * across, 2.8 * blocks * folds
+    figure = Figure(figsize=size, layout="constrained")
+    axes = np.asarray(figure.subplots(blocks * folds, across, squeeze=False))
+    lists = [list(block.flat) for block in np.split(axes, blocks)]
+    for spare in (ax for block in lists for ax in block[columns:]):
+        spare.set_visible(False)
+    return figure, [block[:columns] for block in lists]
+
+
+def _label(axes: Sequence[Axes], text: str) -> None:
+    """Names the scale at the left of every row."""
+    for ax in axes[::MAX_COLUMNS]:
+        ax.set_ylabel(text)
 
 
 def _curves_by_band(
@@ -133,16 +143,17 @@ def _curves_by_band(
     ax.set_xlabel(f"{names[layout]} (px of {size})")
     # The border stands at the right in both layouts, so that one column reads as one picture.
     ax.set_xlim((0, size / 2 + 0.5) if layout == "centre" else (size / 2 + 0.5, 0))
+    # Values are shares; an interval may pass 1 by its Student part.
+    low, high = ax.get_ylim()
+    ax.set_ylim(max(low, -0.02), min(high, 1.02))
 
 
-def _share_limits(axes: np.ndarray, kinds: list[tuple[str, str]]) -> None:
+def _share_limits(axes: Sequence[Axes]) -> None:
     """One scale for all panels of a metric: panels are there to be compared."""
-    for kind in dict.fromkeys(kinds):
-        alike = [ax for row, k in zip(axes, kinds) if k == kind for ax in row]
-        low = min(ax.get_ylim()[0] for ax in alike)
-        high = max(ax.get_ylim()[1] for ax in alike)
-        for ax in alike:
-            ax.set_ylim(max(low, -0.02), min(high, 1.02))
+    low = min(ax.get_ylim()[0] for ax in axes)
+    high = max(ax.get_ylim()[1] for ax in axes)
+    for ax in axes:
+        ax.set_ylim(low, high)
 
 
 def _curves_of_arms(ax: Axes, results: Results, field: str, arms: Sequence[str]) -> None:
@@ -167,22 +178,17 @@ def _curves_of_arms(ax: Axes, results: Results, field: str, arms: Sequence[str])
 
 
 def _legend_below(figure: Figure, results: Results) -> None:
-    styles = arm_styles(results)
+    styles, title = legend_entries(results)
     handles = [
-        Line2D(
-            [],
-            [],
-            color=s.colour,
-            linestyle=s.dash,
-            marker=s.marker,
-            ms=4,
-            label=arm or "the one arm",
-        )
-        for arm, s in styles.items()
+        Line2D([], [], color=s.colour, linestyle=s.dash, marker=s.marker, ms=4, label=name)
+        for name, s in styles.items()
     ]
-    longest = max(len(arm) for arm in styles)
-    columns = max(1, int(figure.get_figwidth() / (0.6 + 0.075 * longest)))
-    title = " / ".join(results.axes) if results.axes else None
+    longest = max(len(name) for name in styles)
+    columns = max(1, int(figure.get_figwidth() / (0.9 + 0.075 * longest)))
     figure.legend(
-        handles=handles, loc="outside lower center", ncols=columns, title=title, handlelength=3.4
+        handles=handles,
+        loc="outside lower center",
+        ncols=min(columns, len(handles)),
+        title=title,
+        handlelength=3.4,
     )

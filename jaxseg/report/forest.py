@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
 
 from jaxseg.report.comparisons import NO_DIFFERENCE, Comparison, families
 from jaxseg.report.figures import LOOK
@@ -31,7 +32,10 @@ def forest(results: Results, rows: Sequence[Comparison]) -> Figure | None:
     lines = list(dict.fromkeys(label(results, row) for family in chosen.values() for row in family))
     with matplotlib.rc_context(LOOK):
         height = 0.26 * len(lines) + 1.3
-        figure = Figure(figsize=(3.4 + 2.3 * len(chosen), height), layout="constrained")
+        figure = Figure(
+            figsize=(0.6 + 0.065 * max(map(len, lines)) + 1.85 * len(chosen), height),
+            layout="constrained",
+        )
         axes = np.asarray(figure.subplots(1, len(chosen), sharey=True, squeeze=False))[0]
         for ax, (name, family) in zip(axes, chosen.items()):
             for row in family:
@@ -40,6 +44,7 @@ def forest(results: Results, rows: Sequence[Comparison]) -> Figure | None:
             ax.axvline(0, color="black", linewidth=0.8)
             ax.set_title(name.replace(" on ", "\non "))
             ax.set_xlabel("Difference")
+            ax.xaxis.set_major_locator(MaxNLocator(3))
             ax.grid(axis="y", visible=False)
         axes[0].set_yticks(range(len(lines)), lines)
         axes[0].set_ylim(len(lines) - 0.4, -0.6)

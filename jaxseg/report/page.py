@@ -12,6 +12,7 @@ from jaxseg.report.examples import examples, shown_arms, shown_seed
 from jaxseg.report.figures import band_dice, learning_curves, rendered
 from jaxseg.report.forest import forest
 from jaxseg.report.results import setting
+from jaxseg.report.styles import facets
 from jaxseg.report.tables import SummaryRow, as_csv
 
 STYLE = Path(__file__).with_name("page.css")
@@ -61,7 +62,7 @@ def page_html(analysis: Analysis, drawn: list[Drawn]) -> str:
         sections.words(analysis.reading),
         shown("band_dice", "Where in the frame"),
         sections.arms(analysis),
-        sections.comparison_table(analysis) + pictures.get("comparisons", ""),
+        sections.comparison_table(analysis, pictures.get("comparisons", "")),
         shown("examples", "Examples"),
         shown("learning_curves", "Learning curves"),
         sections.run(results),
@@ -83,6 +84,7 @@ def _draw(analysis: Analysis) -> list[Drawn]:
     seed = shown_seed(results, arms[0])
     border = setting(results, "eval.border_px", 8)
     rule = results.examples.rule if results.examples else ""
+    only = f" Only the {results.probe} test set." * (len(facets(results)) > 1)
     some = f" {len(arms)} of {len(results.arms)} arms." if len(arms) < len(results.arms) else ""
     planned = [
         (
@@ -91,7 +93,7 @@ def _draw(analysis: Analysis) -> list[Drawn]:
             "Line plots of Dice and recall by position in the frame, one line per arm",
             "Dice by half-width of the square ring, and recall by distance to the border (rings "
             f"of {border} px). The border is at the right of every panel. Mean over seeds; shaded: "
-            "95 % interval. Rings that never hold an object have no point.",
+            f"95 % interval. Rings that never hold an object have no point.{only}",
         ),
         (
             "comparisons",

@@ -24,11 +24,12 @@ MAX_FINDINGS = 8
 
 
 class Reading(NamedTuple):
-    """`value` [low, high] is the headline number; the rest are sentences without markup."""
+    """`value` [low, high] is the headline number and `label` says of what; then sentences."""
 
     value: float
     ci_low: float
     ci_high: float
+    label: str
     sentence: str
     findings: list[str]
     cautions: list[str]
@@ -42,10 +43,13 @@ def reading(
     findings = [*_pair_findings(results, comparisons), *_interaction_findings(results, comparisons)]
     if lead is None:
         value, low, high, sentence = _single_arm(results, rows)
+        what = "border shortcut index"
     else:
         value, low, high = -lead.difference, -lead.ci_high, -lead.ci_low
         sentence = _headline_sentence(results, lead)
-    return Reading(value, low, high, sentence, findings, cautions(results, rows, comparisons))
+        new, old = (results.settings[arm][lead.axis] for arm in lead.arms)
+        what = f"border shortcut index, {short(lead.axis)} {old} − {new}"
+    return Reading(value, low, high, what, sentence, findings, cautions(results, rows, comparisons))
 
 
 def _headline_sentence(results: Results, lead: Comparison) -> str:

@@ -1,7 +1,6 @@
 """Reads the plain files of a finished workdir; nothing here trains, evaluates or writes."""
 
-import csv
-import json
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,31 +8,18 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxseg.errors import JaxsegError, check_choice
+from jaxseg.report.files import (
+    Cell,
+    Examples,
+    read_cells,
+    read_curves,
+    read_examples,
+    read_json,
+    text,
+)
 
 LAYOUTS = ("centre", "border")
 TEST_SETS = ("full", "quarter", "random")
-
-
-class Cell(NamedTuple):
-    """One row of cells.csv; `settings` holds the value of every axis as text."""
-
-    name: str
-    arm: str
-    seed: int
-    status: str
-    epochs: str
-    wall_s: str
-    message: str
-    settings: dict[str, str]
-
-
-class Examples(NamedTuple):
-    """The shown items: image uint8 [k,H,W,3], truth uint8 [k,H,W], and why each was chosen."""
-
-    image: np.ndarray
-    truth: np.ndarray
-    label: list[str]
-    rule: str
 
 
 class Results(NamedTuple):
@@ -72,9 +58,9 @@ def load(workdir: str | Path) -> Results:
     when no cell is done.
     """
     workdir = Path(workdir)
-    about = _read_json(workdir / "config.json")
-    axes = {key: [_text(v) for v in values] for key, values in about.get("axes", {}).items()}
-    cells = _read_cells(workdir / "cells.csv", list(axes))
+    about = read_json(workdir / "config.json")
+    axes = {key: [text(v) for v in values] for key, values in about.get("axes", {}).items()}
+    cells = read_cells(workdir / "cells.csv", list(axes))
     done = [cell for cell in cells if cell.status == "done"]
     if not done:
         states = ", ".join(f"{c.name} {c.status}" for c in cells[:4]) or "none listed"
@@ -89,14 +75,14 @@ def load(workdir: str | Path) -> Results:
         axes=axes,
         environment=about.get("environment", {}),
         data=about.get("data", {}),
-        progress=_read_json(workdir / "progress.json", {}),
+        progress=read_json(workdir / "progress.json", {}),
         cells=cells,
         arms=arms,
         seeds={arm: tuple(sorted(c.seed for c in done if c.arm == arm)) for arm in arms},
         settings={cell.arm: cell.settings for cell in done},
         test_sets=_stored_test_sets(workdir, done[0]),
-        curves=_read_curves(workdir / "metrics.jsonl"),
-        examples=_read_examples(workdir / "examples.npz"),
+        curves=read_curves(workdir / "metrics.jsonl"),
+        examples=read_examples(workdir / "examples.npz"),
     )
 
 
@@ -135,8 +121,7 @@ def common_seeds(results: Results, arms: Sequence[str]) -> tuple[int, ...]:
 
 def example_prediction(results: Results, arm: str, seed: int) -> np.ndarray | None:
     """Predicted class indices of the examples, uint8 [k, H, W]; None when not stored."""
-    path = _counts_path(results, arm, seed)
-    with np.load(path, allow_pickle=False) as stored:
+    with _open(_counts_path(results, arm, seed)) as stored:
         return stored["examples.prediction"] if "examples.prediction" in stored.files else None
 
 
@@ -157,64 +142,29 @@ def _counts_path(results: Results, arm: str, seed: int) -> Path:
 
 def _stored(results: Results, arm: str, seed: int, key: str) -> np.ndarray:
     path = _counts_path(results, arm, seed)
-    if not path.is_file():
-        raise JaxsegError(
-            f"{path}: missing although cells.csv says done; run the same command again"
-        )
-    with np.load(path, allow_pickle=False) as stored:
+    with _open(path) as stored:
         if key not in stored.files:
-            raise JaxsegError(
-                f"{path}: holds no {key!r}; evaluated with other test sets, run again"
-            )
+            raise JaxsegError(f"{path}: holds no {key!r}; run the same command again")
         return stored[key]
+
+
+def _open(path: Path) -> np.lib.npyio.NpzFile:
+    try:
+        return np.load(path, allow_pickle=False)
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise JaxsegError(
+            f"{path}: unreadable although cells.csv says done ({type(error).__name__}); "
+            "delete it and run the same command again"
+        ) from error
 
 
 def _stored_test_sets(workdir: Path, cell: Cell) -> list[str]:
     path = workdir / "counts" / f"{cell.name}.npz"
-    if not path.is_file():
-        raise JaxsegError(
-            f"{path}: missing although cells.csv says done; run the same command again"
-        )
-    with np.load(path, allow_pickle=False) as stored:
+    with _open(path) as stored:
         names = {key.rsplit(".", 1)[0] for key in stored.files if key.endswith(".border")}
     if not names:
         raise JaxsegError(f"{path}: holds counts of no test set; run the evaluation again")
     return [t for t in TEST_SETS if t in names] + sorted(names - set(TEST_SETS))
-
-
-def _read_json(path: Path, default: Any = None) -> Any:
-    if not path.is_file():
-        if default is not None:
-            return default
-        raise JaxsegError(f"{path}: not found; a report needs the workdir of a finished grid")
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise JaxsegError(f"{path}: not valid JSON ({error}); restore it or run again") from error
-
-
-def _read_cells(path: Path, axes: list[str]) -> list[Cell]:
-    if not path.is_file():
-        raise JaxsegError(f"{path}: not found; a report needs the workdir of a finished grid")
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    needed = ("cell", "status", "arm", "seed", *axes)
-    lacking = [name for name in needed if rows and rows[0].get(name) is None]
-    if lacking:
-        raise JaxsegError(f"{path}: column {lacking[0]!r} is missing; run the same command again")
-    return [
-        Cell(
-            name=row["cell"],
-            arm=row["arm"],
-            seed=int(row["seed"]),
-            status=row["status"],
-            epochs=row.get("epochs", ""),
-            wall_s=row.get("wall_s", ""),
-            message=row.get("message") or "",
-            settings={axis: row[axis] for axis in axes},
-        )
-        for row in rows
-    ]
 
 
 def _grid_order(done: list[Cell], axes: dict[str, list[str]]) -> list[str]:
@@ -225,32 +175,3 @@ def _grid_order(done: list[Cell], axes: dict[str, list[str]]) -> list[str]:
         ]
 
     return list(dict.fromkeys(cell.arm for cell in sorted(done, key=place)))
-
-
-def _read_curves(path: Path) -> dict[str, list[dict[str, Any]]]:
-    """Rows of every cell by step; a step written twice (a resumed run) keeps its last row."""
-    curves: dict[str, dict[int, dict[str, Any]]] = {}
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    for number, line in enumerate(lines, start=1):
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            # A run that was killed may leave its last line half written.
-            if number == len(lines):
-                break
-            raise JaxsegError(f"{path}:{number}: not valid JSON ({error})") from error
-        curves.setdefault(row["cell"], {})[row["step"]] = row
-    return {cell: [rows[step] for step in sorted(rows)] for cell, rows in curves.items()}
-
-
-def _read_examples(path: Path) -> Examples | None:
-    if not path.is_file():
-        return None
-    with np.load(path, allow_pickle=False) as stored:
-        labels = [str(label) for label in stored["label"]]
-        return Examples(stored["image"], stored["truth"], labels, str(stored["rule"]))
-
-
-def _text(value: Any) -> str:
-    """The text that csv.writer gives an axis value, so that both files name it alike."""
-    return "" if value is None else str(value)

@@ -2,14 +2,16 @@
 
 import base64
 import math
+import re
 from collections.abc import Sequence
 from html import escape
 from typing import Any
 
 from jaxseg.report.analysis import Analysis
 from jaxseg.report.comparisons import INDEX, Comparison, families
+from jaxseg.report.glossary import terms
 from jaxseg.report.reading import Reading
-from jaxseg.report.results import Results, setting
+from jaxseg.report.results import Results
 from jaxseg.report.tables import SummaryRow, value_of
 from jaxseg.report.words import (
     interval,
@@ -23,29 +25,6 @@ from jaxseg.report.words import (
 
 MAX_ROWS = 24
 
-GLOSSARY = {
-    "arm": "All training runs with equal settings except the seed.",
-    "cell": "One training run: one arm, one seed.",
-    "recall at the border": "Share of the true object pixels within {border} px of the frame's "
-    "border that are found, all images together.",
-    "border shortcut index": "Recall in the interior minus recall at the border. 0: the border is "
-    "segmented as well as the interior. Above 0: objects are lost at the border.",
-    "Dice": "2 tp / (2 tp + fp + fn). Pooled: counted over all images together. Per image: mean "
-    "over images, where images with nothing there and nothing predicted are {empty}.",
-    "quarter, random": "Test sets of crops in which objects reach the border; full: whole frames.",
-    "ring": "Pixels at one distance from the centre (squares, as in the paper) or from the border.",
-    "interval": "95 % interval over images and seeds: images are resampled (crops of one image "
-    "together), seeds enter through Student's t. With one seed it covers images only.",
-    "paired": "The same seed sees the same training images in the same order in every arm, so arms "
-    "are compared seed by seed.",
-    "p": "Exact sign-flip test over the seeds. With n seeds it cannot be below 2 / 2ⁿ.",
-    "p (Holm)": "p corrected for all comparisons of one metric on one test set.",
-    "interaction": "Difference of differences: how much the effect of one setting depends on "
-    "another.",
-    "could have shown": "The smallest true difference that this many seeds would show with 80 % "
-    "power, from the spread between seeds seen here.",
-    "seeds needed": "Seeds that would show a difference as large as the one seen, with 80 % power.",
-}
 CITATION = (
     "Lin M., Weng N., Mikolaj K., Bashir Z., Svendsen M. B. S., Tolsgaard M., Christensen A. N., "
     "Feragen A.: Shortcut Learning in Medical Image Segmentation. MICCAI 2024, arXiv 2403.06748."
@@ -58,7 +37,7 @@ def headline(reading: Reading) -> str:
         '<section class="headline" aria-label="Headline">'
         f'<span class="number">{number(reading.value, signed=True)}</span> '
         f'<span class="interval">{interval(reading.ci_low, reading.ci_high, signed=True)} '
-        f"border shortcut index</span><p>{escape(reading.sentence)}</p></section>"
+        f"{escape(reading.label)}</span><p>{_prose(reading.sentence)}</p></section>"
     )
 
 
@@ -100,8 +79,8 @@ def arms(analysis: Analysis) -> str:
     return section("arms", "Arms", _table(heads, body, caption))
 
 
-def comparison_table(analysis: Analysis) -> str:
-    """The comparisons of every metric, the most telling ones where there are many."""
+def comparison_table(analysis: Analysis, plot: str) -> str:
+    """`plot`, and the comparisons of every metric, those of the first arm where there are many."""
     results = analysis.results
     heads = [("Comparison", False), ("Difference", True), ("p", True), ("p (Holm)", True)]
     heads += [("Seeds", True), ("Could have shown", True), ("Seeds needed", True)]
@@ -118,8 +97,9 @@ def comparison_table(analysis: Analysis) -> str:
         "differences are paired by seed. “Higher” and “lower” mean that the interval excludes 0. "
         'All rows: <a href="comparisons.csv">comparisons.csv</a>.</p>'
     )
-    empty = "<p>No two arms with a common seed differ in one axis only.</p>"
-    return section("comparisons", "Comparisons", intro + "".join(tables) if tables else empty)
+    if not tables:
+        intro = "<p>No two arms with a common seed differ in one axis only.</p>"
+    return section("comparisons", "Comparisons", intro + plot + "".join(tables))
 
 
 def run(results: Results) -> str:
@@ -145,14 +125,7 @@ def run(results: Results) -> str:
 
 def glossary(results: Results) -> str:
     """The terms of the page."""
-    empty = {"nan": "left out", "one": "scored 1", "smooth1": "scored 1 (smoothed as published)"}
-    known = {
-        "border": setting(results, "eval.border_px", 8),
-        "empty": empty.get(setting(results, "eval.empty", "nan"), "left out"),
-    }
-    pairs = [
-        f"<dt>{escape(k)}</dt><dd>{escape(v.format(**known))}</dd>" for k, v in GLOSSARY.items()
-    ]
+    pairs = [f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in terms(results).items()]
     return section("terms", "Terms", f"<dl>{''.join(pairs)}</dl>")
 
 
@@ -177,15 +150,15 @@ def section(name: str, title: str, body: str) -> str:
 
 def _comparison(results: Results, row: Comparison) -> str:
     kind = "interaction: " if row.kind == "interaction" else ""
-    needed = f"{row.seeds_needed:.0f}" if math.isfinite(row.seeds_needed) else "–"
+    needed = number(row.seeds_needed, digits=0) if row.seeds_needed != math.inf else "> 1000"
     numbers = [p_text(row.p), p_text(row.p_holm), str(row.n_seeds)]
-    numbers += [number(row.smallest_detectable), needed]
+    numbers += [number(row.smallest_detectable), escape(needed)]
     cells = "".join(f'<td class="n">{text}</td>' for text in numbers)
     return (
         f"<td>{escape(kind + label(results, row))}</td>"
         f'<td class="n">{number(row.difference, signed=True)}'
         f'<span class="soft">{interval(row.ci_low, row.ci_high, signed=True)}</span></td>'
-        f"{cells}<td>{escape(row.verdict)}</td>"
+        f'{cells}<td class="verdict">{escape(row.verdict)}</td>'
     )
 
 
@@ -243,5 +216,11 @@ def _duration(seconds: float) -> str:
 
 
 def _list(sentences: Sequence[str]) -> str:
-    items = "".join(f"<li>{escape(sentence)}</li>" for sentence in sentences)
+    items = "".join(f"<li>{_prose(sentence)}</li>" for sentence in sentences)
     return f"<ul>{items}</ul>" if items else ""
+
+
+def _prose(sentence: str) -> str:
+    """Escaped, with no line break inside an interval or before a per cent sign."""
+    whole = re.sub(r"\[([^\]\s]+), ", "[\\1,\u00a0", sentence)
+    return escape(whole.replace(" %", "\u00a0%"))

@@ -41,19 +41,34 @@ def colour_axis(results: Results) -> str | None:
 
 
 def arm_styles(results: Results) -> dict[str, Style]:
-    """Style of every arm. Arms alike in the colour axis share a colour, the others a line style."""
-    axis = colour_axis(results)
-    if axis is None:
-        return {arm: Style(COLOURS[0], DASHES[0], MARKERS[0]) for arm in results.arms}
-    hues = list(dict.fromkeys(results.settings[arm][axis] for arm in results.arms))
+    """Style of every arm. Arms alike in the colour axis share a colour, the others a line style.
+
+    Where panels already tell the other axes apart, all lines are solid.
+    """
+    hues = list(dict.fromkeys(_hue(results, arm) for arm in results.arms))
     rests = list(dict.fromkeys(rest_of(results, arm) for arm in results.arms))
+    apart = len(facets(results)) > 1
     styles = {}
     for arm in results.arms:
-        hue, rest = hues.index(results.settings[arm][axis]), rests.index(rest_of(results, arm))
-        styles[arm] = Style(
-            COLOURS[hue % len(COLOURS)], DASHES[rest % len(DASHES)], MARKERS[rest % len(MARKERS)]
-        )
+        turn, hue = divmod(hues.index(_hue(results, arm)), len(COLOURS))
+        # A colour used a second time gets another line style.
+        line = turn if apart else turn + rests.index(rest_of(results, arm))
+        styles[arm] = Style(COLOURS[hue], DASHES[line % len(DASHES)], MARKERS[line % len(MARKERS)])
     return styles
+
+
+def legend_entries(results: Results) -> tuple[dict[str, Style], str | None]:
+    """Names and styles of the legend, and its title: arms, or colours where panels do the rest."""
+    styles = arm_styles(results)
+    if len(facets(results)) == 1:
+        named = {arm or "the one arm": style for arm, style in styles.items()}
+        return named, " / ".join(results.axes) or None
+    return {_hue(results, arm): style for arm, style in styles.items()}, colour_axis(results)
+
+
+def _hue(results: Results, arm: str) -> str:
+    axis = colour_axis(results)
+    return results.settings[arm][axis] if axis else ""
 
 
 def rest_of(results: Results, arm: str) -> str:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jaxseg.errors import JaxsegError
 from jaxseg.metrics import statistics
 from jaxseg.metrics.bands import border_ring_edges, square_ring_edges
 from jaxseg.metrics.dice import dice, iou, recall
@@ -96,13 +97,23 @@ def summary(results: Results) -> list[SummaryRow]:
 
 
 def band_labels(results: Results, layout: str, bands: int) -> list[str]:
-    """Names of the rings in band order, such as `centre:18` or `border:0-8` (px of data.size)."""
+    """Names of the rings in band order, such as `centre:18` or `border:0-8` (px of data.size).
+
+    Raises JaxsegError when the stored counts have another number of rings than the config gives.
+    """
     size = int(setting(results, "data.size", 256))
     if layout == "centre":
         width = setting(results, "eval.ring_width", 10) * size / 256
-        return [f"centre:{edge:g}" for edge in square_ring_edges(size, width)][:bands]
-    edges = [0, *border_ring_edges(size, setting(results, "eval.border_px", 8))]
-    return [f"border:{low:g}-{high:g}" for low, high in itertools.pairwise(edges)][:bands]
+        labels = [f"centre:{edge:g}" for edge in square_ring_edges(size, width)]
+    else:
+        edges = [0, *border_ring_edges(size, setting(results, "eval.border_px", 8))]
+        labels = [f"border:{low:g}-{high:g}" for low, high in itertools.pairwise(edges)]
+    if len(labels) != bands:
+        raise JaxsegError(
+            f"{results.workdir / 'counts'}: {bands} {layout} rings, but config.json (data.size, "
+            f"eval.ring_width, eval.border_px) makes {len(labels)}; run the evaluation again"
+        )
+    return labels
 
 
 def as_csv(rows: Sequence[NamedTuple], columns: Sequence[str]) -> str:

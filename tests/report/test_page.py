@@ -1,0 +1,135 @@
+import csv
+import html.parser
+import re
+
+import matplotlib
+import pytest
+from fake_workdir import fake_workdir
+
+from jaxseg.report import figures
+from jaxseg.report.analysis import analyse
+from jaxseg.report.comparisons import Comparison
+from jaxseg.report.examples import MAX_ARMS, examples, shown_arms
+from jaxseg.report.page import write_report
+from jaxseg.report.results import load
+from jaxseg.report.styles import arm_styles, facets
+from jaxseg.report.tables import SummaryRow
+
+NAMES = ("band_dice", "comparisons", "examples", "learning_curves")
+EIGHT = {"net.padding": ["zeros", "reflect", "circular"], "data.crop": ["center", "a", "b"]}
+SMALL = {"images": 20, "seeds": 3, "diverged": ["zeros-random-s1"]}
+
+
+@pytest.fixture(scope="module")
+def workdir(tmp_path_factory):
+    root = fake_workdir(tmp_path_factory.mktemp("run"), **SMALL)
+    write_report(root)
+    return root
+
+
+class Page(html.parser.HTMLParser):
+    """Collects links and checks that every tag is closed by its own end tag."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.images, self.links, self.tags = [], [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        values = dict(attrs)
+        if tag == "img":
+            self.images.append(values)
+        if "href" in values:
+            self.links.append(values["href"])
+        if tag not in ("img", "meta", "br"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_the_page_is_whole_and_needs_no_network(workdir):
+    text = (workdir / "report.html").read_text()
+    page = Page(text)
+    assert page.open == []
+    assert "http" not in text and "//" not in re.sub(r"base64,[^\"]*", "", text)
+    assert len(page.images) == 4
+    assert all(image["src"].startswith("data:image/png;base64,") for image in page.images)
+    assert all(image["alt"] for image in page.images)
+    assert not {"script", "link", "iframe"} & set(page.tags)
+    assert len(text) < 5e6
+
+
+def test_every_link_leads_to_a_file(workdir):
+    page = Page((workdir / "report.html").read_text())
+    assert {"summary.csv", "comparisons.csv"} <= set(page.links)
+    assert all((workdir / link).is_file() for link in page.links)
+    assert all((workdir / "figures" / f"{n}.{e}").is_file() for n in NAMES for e in ("png", "svg"))
+
+
+def test_the_csv_files_hold_every_column(workdir):
+    for name, columns in (("summary", SummaryRow), ("comparisons", Comparison)):
+        with (workdir / f"{name}.csv").open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        assert rows and tuple(rows[0]) == columns._fields
+
+
+def test_no_temporary_file_stays(workdir):
+    assert not list(workdir.rglob("*.part"))
+
+
+def test_equal_results_give_equal_bytes(workdir, tmp_path):
+    write_report(fake_workdir(tmp_path, **SMALL))
+    files = [p.relative_to(workdir) for p in workdir.rglob("*") if p.suffix != ".npz"]
+    for file in (file for file in files if (workdir / file).is_file()):
+        assert (workdir / file).read_bytes() == (tmp_path / file).read_bytes(), file
+
+
+def test_names_from_files_are_escaped(tmp_path):
+    axes = {"data.crop": ["<b>bold</b>", 'quo"te&amp']}
+    root = fake_workdir(tmp_path, axes=axes, seeds=2, images=6, name="<script>alert(1)</script>")
+    text = write_report(root).read_text()
+    assert "<b>bold" not in text and "<script" not in text
+    assert "&lt;b&gt;bold&lt;" in text and "quo&quot;te&amp;amp" in text
+    assert Page(text).open == []
+
+
+def test_a_run_without_examples_and_curves_still_reports(tmp_path):
+    root = fake_workdir(tmp_path, axes={}, seeds=1, images=6)
+    (root / "examples.npz").unlink()
+    (root / "metrics.jsonl").unlink()
+    (root / "progress.json").unlink()
+    text = write_report(root).read_text()
+    assert len(Page(text).images) == 1
+    assert "nan" not in re.sub(r"base64,[^\"]*", "", text).replace("eval.empty", "").replace(
+        "<td>nan</td>", ""
+    )
+
+
+def test_one_style_per_arm_and_no_two_alike(tmp_path):
+    results = load(fake_workdir(tmp_path, axes=EIGHT, seeds=1, images=4))
+    panels = facets(results)
+    assert sorted(arm for _, arms in panels for arm in arms) == sorted(results.arms)
+    styles = arm_styles(results)
+    for _, arms in panels:
+        assert len({(styles[a].colour, str(styles[a].dash)) for a in arms}) == len(arms)
+    assert len(shown_arms(results)) <= MAX_ARMS
+    assert results.arms[0] in shown_arms(results)
+    assert len(examples(results).axes) == 3 * (2 + len(shown_arms(results)))
+
+
+def test_lines_show_the_rows_and_the_settings_of_matplotlib_stay(workdir):
+    before = dict(matplotlib.rcParams)
+    analysis = analyse(workdir)
+    figure = figures.band_dice(analysis.results, analysis.rows)
+    assert dict(matplotlib.rcParams) == before
+    border = figure.axes[3]
+    values = [line.get_ydata() for line in border.get_lines()]
+    for arm, drawn in zip(analysis.results.arms, values):
+        rows = [
+            r
+            for r in analysis.rows
+            if (r.arm, r.test_set, r.metric) == (arm, "quarter", "recall") and "border" in r.band
+        ]
+        assert list(drawn) == [r.value for r in rows]

@@ -1,0 +1,84 @@
+import pytest
+from fake_workdir import fake_workdir
+
+from jaxseg.report.analysis import analyse
+from jaxseg.report.terminal import terminal_table
+
+
+def read(path, **options):
+    return analyse(fake_workdir(path, **options))
+
+
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory):
+    return read(tmp_path_factory.mktemp("planted"), diverged=["reflect-random-s2"])
+
+
+def test_the_headline_is_told_from_the_baseline(planted):
+    reading = planted.reading
+    assert reading.ci_low < 0.4 < reading.ci_high + 0.04 and reading.ci_low > 0.3
+    assert "crop center lose 0.3" in reading.sentence or "crop center lose 0.4" in reading.sentence
+    assert "6 paired seeds, 80 images" in reading.sentence
+
+
+def test_the_share_that_padding_explains_is_told_and_what_it_leaves(planted):
+    text = " ".join(planted.reading.findings)
+    # Planted: 0.40 under zeros, 0.15 under reflect, so five eighths go away.
+    share = int(text.split("about ")[1].split(" %")[0])
+    assert share == pytest.approx(62, abs=8)
+    assert "padding does not explain it" in text
+
+
+def test_lost_cells_are_named_with_their_message(planted):
+    text = " ".join(planted.reading.cautions)
+    assert "reflect-random-s2 (diverged: loss became nan at step 61)" in text
+    assert "1 of 24 cells" in text
+
+
+def test_few_seeds_are_told(tmp_path):
+    text = " ".join(read(tmp_path, seeds=3, images=10).reading.cautions)
+    assert "With 3 paired seeds the sign-flip p cannot be below 0.250" in text
+
+
+def test_one_seed_claims_nothing(tmp_path):
+    reading = read(tmp_path, seeds=1, images=20).reading
+    assert reading.sentence.startswith("No difference shown")
+    assert "One paired seed" in reading.cautions[0]
+    assert not any(" lower by " in s or " higher by " in s for s in reading.findings)
+
+
+def test_no_effect_is_not_told_as_absence(tmp_path):
+    reading = read(tmp_path, planted={}, images=30).reading
+    if "No difference shown" in reading.sentence:
+        assert "could have shown ≥ 0.0" in reading.sentence
+    assert "nor that it plays none" in " ".join(reading.findings)
+
+
+def test_one_arm_is_described(tmp_path):
+    reading = read(tmp_path, axes={}, planted={"single": 0.2}, seeds=2, images=20).reading
+    assert reading.value == pytest.approx(0.2, abs=0.06)
+    assert "no two arms could be compared" in reading.sentence
+
+
+def test_an_empty_border_is_told(tmp_path):
+    analysis = read(tmp_path, seeds=2, images=6, empty_border=True)
+    assert "no true pixel lies there" in " ".join(analysis.reading.cautions)
+    assert "nan" not in " ".join([analysis.reading.sentence, *analysis.reading.findings])
+
+
+def test_position_and_magnification_are_kept_apart(tmp_path):
+    crops = {"data.crop": ["center", "center_same_scale", "quarter"]}
+    told = "mix position with magnification"
+    with_control = read(tmp_path / "a", axes=crops, seeds=2, images=6)
+    assert told not in " ".join(with_control.reading.cautions)
+    without = read(tmp_path / "b", seeds=2, images=6)
+    assert told in " ".join(without.reading.cautions)
+
+
+def test_the_terminal_table_fits_and_says_what_next(planted):
+    text = terminal_table(planted)
+    assert max(len(line) for line in text.splitlines()[:-2]) <= 100
+    for arm in planted.results.arms:
+        assert arm in text
+    assert planted.reading.sentence[:60] in text
+    assert "report.html" in text and "inspect_checkpoint.py" in text
