@@ -8,6 +8,8 @@ import io
 import json
 import os
 import platform
+import shlex
+import sys
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -82,10 +84,11 @@ def open_workdir(
 
 
 def environment(devices: Sequence[jax.Device]) -> Row:
-    """Versions and devices, for config.json."""
+    """The command, versions and devices, for config.json."""
     import jaxseg
 
     return {
+        "command": shlex.join(["python", *sys.argv]),
         "jaxseg": jaxseg.__version__,
         "jax": jax.__version__,
         "numpy": np.__version__,
