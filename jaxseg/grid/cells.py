@@ -15,6 +15,7 @@ from jaxseg.nets.padding import STANDARD_MODES
 from jaxseg.nets.unet import UNet, check_settings
 
 SEED = "seed"
+REFERENCE_SIZE = 256  # the frame in whose pixels eval.ring_width is given, as in the paper
 LOSSES = ("dice", "dice_bce", "bce")
 SELECTIONS = ("last", "best")
 EMPTY_RULES = ("nan", "one", "smooth1")
@@ -186,6 +187,11 @@ def check_cell(settings: Settings) -> None:
     if settings["eval.border_px"] >= size / 2:
         raise UsageError(
             f"eval.border_px={settings['eval.border_px']}: must be below half of data.size={size}"
+        )
+    if settings["eval.ring_width"] * size < REFERENCE_SIZE:
+        raise UsageError(
+            f"eval.ring_width={settings['eval.ring_width']}: makes rings below 1 pixel at "
+            f"data.size={size}; use at least {REFERENCE_SIZE / size:g}"
         )
     for test_set in settings["eval.test_sets"]:
         check_choice("eval.test_sets", test_set, FIXED_VIEWS)

@@ -10,8 +10,8 @@ import numpy as np
 
 from jaxseg.grid import workdir as files
 from jaxseg.grid.cells import expand, group_cells
+from jaxseg.grid.group import Group, compile_step, make_group, stack_hyper
 from jaxseg.grid.mapping import chunks, fill, put
-from jaxseg.grid.run import Group, compile_step, make_group, stack_hyper
 
 _TIMED_STEPS = 3
 

@@ -5,13 +5,13 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from jaxseg.grid.cells import REFERENCE_SIZE
 from jaxseg.grid.mapping import Layout, map_cells
 from jaxseg.grid.train import Program, one_hot
 from jaxseg.metrics.bands import band_counts, border_rings, square_rings
 
 _BATCH = 32
 _EXAMPLE_QUANTILES = (0.9, 0.7, 0.5, 0.3)
-_REFERENCE_SIZE = 256
 EXAMPLE_RULE = (
     "items at the 90th, 70th, 50th and 30th percentile of lesion area within {px} px of the "
     "border, among the test items of set '{test_set}' that have any; chosen by the truth alone"
@@ -43,14 +43,17 @@ class Examples(NamedTuple):
 def flatten_views(images: np.ndarray, masks: np.ndarray) -> TestSet:
     """Prepared [n, views, H, W, 3] and [n, views, H, W] -> one item per view."""
     n, views = masks.shape[:2]
-    flat = (np.reshape(a, (n * views, *a.shape[2:])) for a in (images, masks))
-    return TestSet(*flat, np.repeat(np.arange(n, dtype=np.int32), views))
+    return TestSet(
+        images.reshape(n * views, *images.shape[2:]),
+        masks.reshape(n * views, *masks.shape[2:]),
+        np.repeat(np.arange(n, dtype=np.int32), views),
+    )
 
 
 def ring_maps(size: int, ring_width: float, border_px: float) -> dict[str, np.ndarray]:
     """The two band layouts of a frame: `centre` (the paper's rings, scaled) and `border`."""
     return {
-        "centre": square_rings(size, max(1.0, ring_width * size / _REFERENCE_SIZE)),
+        "centre": square_rings(size, ring_width * size / REFERENCE_SIZE),
         "border": border_rings(size, border_px),
     }
 

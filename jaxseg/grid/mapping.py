@@ -9,13 +9,15 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
 import jax
-import numpy as np
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 CELL, DATA = "cell", "data"
 Kind = Literal["cell", "batch", "shared"]
 _SPECS = {"cell": P(CELL), "batch": P(CELL, DATA), "shared": P()}
+
+
+Devices = Sequence[Any]
 
 
 class Layout(NamedTuple):
@@ -29,9 +31,7 @@ class Layout(NamedTuple):
         return self.mesh.shape[CELL] * self.per_device
 
 
-def make_layout(
-    n_cells: int, batch_size: int, cells_per_device: int, devices: Sequence[jax.Device]
-) -> Layout:
+def make_layout(n_cells: int, batch_size: int, cells_per_device: int, devices: Devices) -> Layout:
     """Cells fill the devices first; where devices are left over, they split the batch.
 
     `cells_per_device` 0 means one on CPU, where a vmapped convolution becomes a slow grouped one,
@@ -42,7 +42,7 @@ def make_layout(
         cells_per_device = 1 if devices[0].platform == "cpu" else min(8, share)
     rows = min(len(devices), -(-n_cells // cells_per_device))
     columns = max(d for d in range(1, len(devices) // rows + 1) if batch_size % d == 0)
-    chosen = np.asarray(devices[: rows * columns])
+    chosen = list(devices[: rows * columns])
     mesh = jax.make_mesh(
         (rows, columns), (CELL, DATA), axis_types=(AxisType.Auto,) * 2, devices=chosen
     )

@@ -4,76 +4,23 @@ The one module that reads the config; below it plain keyword arguments are passe
 """
 
 import resource
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
 
-from jaxseg.data.crops import store_view
 from jaxseg.data.pipeline import train_batches
-from jaxseg.data.prepare import prepare_views
 from jaxseg.data.progress import track
 from jaxseg.grid import checkpoints
 from jaxseg.grid import workdir as files
-from jaxseg.grid.cells import (
-    Cell,
-    Settings,
-    expand,
-    grid_axes,
-    group_cells,
-    make_net,
-    resolve_overlays,
-)
-from jaxseg.grid.evaluate import (
-    Examples,
-    TestSet,
-    choose_examples,
-    flatten_views,
-    make_scorer,
-    ring_maps,
-    score_test_set,
-)
-from jaxseg.grid.mapping import DATA, Layout, chunks, fill, make_layout, map_cells, put
-from jaxseg.grid.train import Hyper, Program, make_program, selected_variables
-from jaxseg.nets.padding import STANDARD_MODES, padding_code
-
-_VALIDATION_VIEWS = {"center": "full", "quarter": "quarter"}
-
-
-class GroupData(NamedTuple):
-    """Prepared data of a group: training stores by view, validation and test items by set."""
-
-    train: Mapping[str, Any]
-    validation: Mapping[str, TestSet]
-    test: Mapping[str, TestSet]
-    classes: tuple[str, ...]
-
-
-class Group(NamedTuple):
-    """Cells of one compiled program, with that program mapped over a chunk."""
-
-    cells: list[Cell]
-    layout: Layout
-    program: Program
-    data: GroupData
-    init: Any
-    step: Any
-    validate: Any
-    select: Any
-    predict: Any
-    score: Any
-
-    @property
-    def settings(self) -> Settings:
-        return self.cells[0].settings
-
-    @property
-    def steps_per_epoch(self) -> int:
-        return len(next(iter(self.data.train.values())).ids) // self.settings["optim.batch_size"]
+from jaxseg.grid.cells import Cell, expand, grid_axes, group_cells, resolve_overlays
+from jaxseg.grid.evaluate import Examples, choose_examples, score_test_set
+from jaxseg.grid.group import Group, compile_step, make_group, stack_hyper, validation_view
+from jaxseg.grid.mapping import chunks, fill, put
+from jaxseg.grid.train import selected_variables
 
 
 def run_grid(config: Mapping[str, Any], grid: Sequence[Mapping[str, Any]], workdir: Path) -> Path:
@@ -217,7 +164,7 @@ def _validate(
     best = group.settings["optim.select"] == "best"
     if not group.data.validation or not (best or last):
         return state, None
-    sets = [group.data.validation[_validation_view(cell.settings["data.crop"])] for cell in slots]
+    sets = [group.data.validation[validation_view(cell.settings["data.crop"])] for cell in slots]
     batch = group.settings["optim.batch_size"]
     total = max(len(items.image) for items in sets)
     sums = np.zeros((len(slots), 5))
@@ -237,10 +184,6 @@ def _validate(
     if best:
         state = group.select(state, put(group.layout, "cell", values[:, 0].astype(np.float32)))
     return state, values
-
-
-def _validation_view(crop: str) -> str:
-    return _VALIDATION_VIEWS.get(crop, "random")
 
 
 def _log_epoch(
@@ -283,87 +226,6 @@ def _store_counts(
             arrays |= {f"{name}.{layout}": values[i] for layout, values in layouts.items()}
             arrays[f"{name}.image"] = group.data.test[name].image
         files.write_arrays(files.counts_path(workdir, cell.id), arrays)
-
-
-def make_group(cells: list[Cell]) -> Group:
-    s = cells[0].settings
-    data = _load_data(cells)
-    layout = make_layout(
-        len(cells), s["optim.batch_size"], s["run.cells_per_device"], jax.devices()
-    )
-    axis = DATA if layout.mesh.shape[DATA] > 1 else None
-    program = make_program(
-        make_net(s, len(data.classes), axis),
-        size=s["data.size"],
-        loss=s["optim.loss"],
-        select_best=s["optim.select"] == "best",
-        padding_as_data=len({cell.settings["net.padding"] for cell in cells}) > 1,
-    )
-    rings = ring_maps(s["data.size"], s["eval.ring_width"], s["eval.border_px"])
-    return Group(
-        cells,
-        layout,
-        program,
-        data,
-        init=map_cells(program.init, layout, ("cell",)),
-        step=map_cells(program.step, layout, ("cell", "cell", "batch", "batch"), donate=(0,)),
-        validate=map_cells(program.validate, layout, ("cell", "cell", "batch", "batch", "batch")),
-        select=map_cells(program.select, layout, ("cell", "cell")),
-        predict=map_cells(program.predict, layout, ("cell", "cell", "shared")),
-        score=make_scorer(program, layout, rings, len(data.classes)),
-    )
-
-
-def compile_step(group: Group) -> tuple[Group, float]:
-    """The group with its training step compiled ahead of time, and the seconds that took."""
-    s = group.settings
-    slots = fill(group.cells[: group.layout.slots], group.layout.slots)
-    hyper = put(group.layout, "cell", stack_hyper(slots))
-    shape = (len(slots), s["optim.batch_size"], s["data.size"], s["data.size"])
-    batch = [put(group.layout, "batch", np.zeros(full, np.uint8)) for full in ((*shape, 3), shape)]
-    clock = time.monotonic()
-    print(f"compiling for {group.layout.slots} cells at a time …", file=sys.stderr, flush=True)
-    compiled = group.step.lower(group.init(hyper), hyper, *batch).compile()
-    return group._replace(step=compiled), time.monotonic() - clock
-
-
-def _load_data(cells: Sequence[Cell]) -> GroupData:
-    s = cells[0].settings
-    crops = list(dict.fromkeys(cell.settings["data.crop"] for cell in cells))
-    options = {
-        "size": s["data.size"],
-        "manual_dir": s["data.manual_dir"] or None,
-        "data_dir": s["data.data_dir"] or None,
-    }
-    name = s["data.name"]
-    train = prepare_views(
-        name, s["data.train_split"], views=list(dict.fromkeys(map(store_view, crops))), **options
-    )
-    test = prepare_views(name, s["data.test_split"], views=list(s["eval.test_sets"]), **options)
-    validation = {}
-    if s["data.val_split"]:
-        wanted = list(dict.fromkeys(map(_validation_view, crops)))
-        validation = prepare_views(name, s["data.val_split"], views=wanted, **options)
-    items = [
-        {view: flatten_views(p.images, p.masks) for view, p in part.items()}
-        for part in (validation, test)
-    ]
-    first = next(iter(train.values()))
-    return GroupData(train, items[0], items[1], first.classes)
-
-
-def stack_hyper(cells: Sequence[Cell]) -> Hyper:
-    codes = [
-        padding_code(c.settings["net.padding"])
-        if c.settings["net.padding"] in STANDARD_MODES
-        else 0
-        for c in cells
-    ]
-    return Hyper(
-        np.asarray([cell.seed for cell in cells], np.int32),
-        np.asarray([cell.settings["optim.learning_rate"] for cell in cells], np.float32),
-        np.asarray(codes, np.int32),
-    )
 
 
 def _write_config(

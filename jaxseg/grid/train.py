@@ -22,9 +22,9 @@ Variables = dict[str, Any]
 class Hyper(NamedTuple):
     """What a cell brings to its program: seed int32, learning_rate float32, padding_code int32."""
 
-    seed: jax.Array
-    learning_rate: jax.Array
-    padding_code: jax.Array
+    seed: jax.typing.ArrayLike
+    learning_rate: Any
+    padding_code: jax.typing.ArrayLike
 
 
 class TrainState(NamedTuple):
@@ -70,13 +70,13 @@ def one_hot(masks: jax.Array, classes: int) -> jax.Array:
     return jnp.expand_dims(masks, -1) == index.reshape((1,) * masks.ndim + (-1,))
 
 
-def class_indices(logits: jax.Array) -> jax.Array:
+def class_indices(logits: Any) -> jax.Array:
     """Logits [..., classes] -> uint8 [...]: the largest logit, 0 where none is positive."""
     background = jnp.zeros_like(logits[..., :1])
     return jnp.argmax(jnp.concatenate([background, logits], -1), -1).astype(jnp.uint8)
 
 
-def per_example_loss(name: str, logits: jax.Array, targets: jax.Array) -> jax.Array:
+def per_example_loss(name: str, logits: Any, targets: Any) -> jax.Array:
     """Loss of each example, mean over classes: float [B, H, W, C] and bool [B, H, W, C] -> [B].
 
     `dice` equals the paper's soft Dice with smooth=1 over each image; `bce` is the mean binary

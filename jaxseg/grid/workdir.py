@@ -83,7 +83,7 @@ def open_workdir(
         )
 
 
-def environment(devices: Sequence[jax.Device]) -> Row:
+def environment(devices: Sequence[Any]) -> Row:
     """The command, versions and devices, for config.json."""
     import jaxseg
 

@@ -1,0 +1,142 @@
+"""A group: cells that share one compiled program, with its data and its mapped functions."""
+
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from jaxseg.data.crops import store_view
+from jaxseg.data.prepare import prepare_views
+from jaxseg.grid.cells import Cell, Settings, make_net
+from jaxseg.grid.evaluate import TestSet, flatten_views, make_scorer, ring_maps
+from jaxseg.grid.mapping import DATA, Layout, fill, make_layout, map_cells, put
+from jaxseg.grid.train import Hyper, Program, make_program
+from jaxseg.nets.padding import STANDARD_MODES, padding_code
+
+# The fixed crops that resemble a training policy: what its networks are validated on.
+_VALIDATION_VIEWS = {"center": "full", "quarter": "quarter"}
+
+
+class GroupData(NamedTuple):
+    """Prepared data of a group: training stores by view, validation and test items by set."""
+
+    train: Mapping[str, Any]
+    validation: Mapping[str, TestSet]
+    test: Mapping[str, TestSet]
+    classes: tuple[str, ...]
+
+
+class Group(NamedTuple):
+    """Cells of one compiled program, with that program mapped over a chunk."""
+
+    cells: list[Cell]
+    layout: Layout
+    program: Program
+    data: GroupData
+    init: Any
+    step: Any
+    validate: Any
+    select: Any
+    predict: Any
+    score: Any
+
+    @property
+    def settings(self) -> Settings:
+        return self.cells[0].settings
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return len(next(iter(self.data.train.values())).ids) // self.settings["optim.batch_size"]
+
+
+def make_group(cells: list[Cell]) -> Group:
+    """Prepares the data of a group and maps its program over the devices there are."""
+    s = cells[0].settings
+    data = _load_data(cells)
+    layout = make_layout(
+        len(cells), s["optim.batch_size"], s["run.cells_per_device"], jax.devices()
+    )
+    axis = DATA if layout.mesh.shape[DATA] > 1 else None
+    program = make_program(
+        make_net(s, len(data.classes), axis),
+        size=s["data.size"],
+        loss=s["optim.loss"],
+        select_best=s["optim.select"] == "best",
+        padding_as_data=len({cell.settings["net.padding"] for cell in cells}) > 1,
+    )
+    rings = ring_maps(s["data.size"], s["eval.ring_width"], s["eval.border_px"])
+    return Group(
+        cells,
+        layout,
+        program,
+        data,
+        init=map_cells(program.init, layout, ("cell",)),
+        step=map_cells(program.step, layout, ("cell", "cell", "batch", "batch"), donate=(0,)),
+        validate=map_cells(program.validate, layout, ("cell", "cell", "batch", "batch", "batch")),
+        select=map_cells(program.select, layout, ("cell", "cell")),
+        predict=map_cells(program.predict, layout, ("cell", "cell", "shared")),
+        score=make_scorer(program, layout, rings, len(data.classes)),
+    )
+
+
+def compile_step(group: Group) -> tuple[Group, float]:
+    """The group with its training step compiled ahead of time, and the seconds that took."""
+    s = group.settings
+    slots = fill(group.cells[: group.layout.slots], group.layout.slots)
+    hyper = put(group.layout, "cell", stack_hyper(slots))
+    shape = (len(slots), s["optim.batch_size"], s["data.size"], s["data.size"])
+    batch = [put(group.layout, "batch", np.zeros(full, np.uint8)) for full in ((*shape, 3), shape)]
+    clock = time.monotonic()
+    print(f"compiling for {group.layout.slots} cells at a time …", file=sys.stderr, flush=True)
+    compiled = group.step.lower(group.init(hyper), hyper, *batch).compile()
+    return group._replace(step=compiled), time.monotonic() - clock
+
+
+def _load_data(cells: Sequence[Cell]) -> GroupData:
+    s = cells[0].settings
+    crops = list(dict.fromkeys(cell.settings["data.crop"] for cell in cells))
+    options = {
+        "size": s["data.size"],
+        "manual_dir": s["data.manual_dir"] or None,
+        "data_dir": s["data.data_dir"] or None,
+    }
+    name = s["data.name"]
+    train = prepare_views(
+        name, s["data.train_split"], views=list(dict.fromkeys(map(store_view, crops))), **options
+    )
+    test = prepare_views(name, s["data.test_split"], views=list(s["eval.test_sets"]), **options)
+    validation = {}
+    if s["data.val_split"]:
+        wanted = list(dict.fromkeys(map(validation_view, crops)))
+        validation = prepare_views(name, s["data.val_split"], views=wanted, **options)
+    items = [
+        {view: flatten_views(p.images, p.masks) for view, p in part.items()}
+        for part in (validation, test)
+    ]
+    first = next(iter(train.values()))
+    return GroupData(train, items[0], items[1], first.classes)
+
+
+def validation_view(crop: str) -> str:
+    """The prepared view on which networks trained with a crop policy are validated."""
+    return _VALIDATION_VIEWS.get(crop, "random")
+
+
+def stack_hyper(cells: Sequence[Cell]) -> Hyper:
+    """What the cells bring to their program, stacked along the cell axis."""
+    codes = [
+        padding_code(c.settings["net.padding"])
+        if c.settings["net.padding"] in STANDARD_MODES
+        else 0
+        for c in cells
+    ]
+    return Hyper(
+        seed=np.asarray([cell.seed for cell in cells], np.int32),
+        learning_rate=np.asarray(
+            [cell.settings["optim.learning_rate"] for cell in cells], np.float32
+        ),
+        padding_code=np.asarray(codes, np.int32),
+    )
