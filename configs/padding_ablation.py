@@ -40,7 +40,7 @@ def get_config(variant: str | None = None) -> ConfigDict:
                 "loss": "dice",  # dice, dice_bce or bce
                 "learning_rate": 3e-3,  # few steps: three times the paper's
                 "batch_size": 16,
-                "epochs": 10 if quick else 6,
+                "epochs": 10 if quick else 5,
                 "select": "last",  # or best, on the validation split
             },
             "eval": {
