@@ -56,6 +56,7 @@ def load_grid(raw: str) -> list[dict]:
         raise UsageError(f"--config {path}: is not a Python file")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    module.get_config(variant or None)  # here a wrong variant is one line, in the flag a trace
     return module.get_grid(variant or None) if hasattr(module, "get_grid") else [{}]
 
 

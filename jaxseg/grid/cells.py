@@ -95,12 +95,17 @@ def override_axes(
             raise UsageError(f"--grid {text!r}: must look like padding=zeros,reflect or seed=0:6")
         field = resolve_field(name.strip(), settings)
         new = _parse_values(field, values, settings[field])
-        kept = [
-            {k: v for k, v in o.items() if resolve_field(k, settings) != field} for o in overlays
-        ]
-        kept = [o for i, o in enumerate(kept) if o not in kept[:i]]
-        overlays = [{**overlay, field: value} for overlay in kept for value in new]
+        overlays = _replace_axis(resolve_overlays(overlays, settings), field, new)
     return overlays
+
+
+def _replace_axis(
+    overlays: Sequence[Mapping[str, Any]], field: str, values: Sequence[Any]
+) -> list[dict[str, Any]]:
+    """The overlays with `field` running over `values`; an axis keeps its place among the others."""
+    blanks = [{**overlay, field: None} for overlay in overlays]
+    distinct = [blank for i, blank in enumerate(blanks) if blank not in blanks[:i]]
+    return [{**blank, field: value} for blank in distinct for value in values]
 
 
 def _parse_values(field: str, text: str, like: Any) -> list[Any]:

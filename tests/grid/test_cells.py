@@ -63,6 +63,7 @@ def test_overrides_replace_and_add_axes():
     settings = flatten(CONFIG)
     grid = product(padding=("zeros", "reflect"), seed=range(2))
     replaced = override_axes(grid, ["padding=circular"], settings)
+    assert list(replaced[0]) == ["net.padding", "seed"]  # arms keep their names
     assert replaced == [{"seed": 0, "net.padding": "circular"},
                         {"seed": 1, "net.padding": "circular"}]  # fmt: skip
     assert len(override_axes(grid, ["seed=0:5", "learning_rate=1e-3,1e-2"], settings)) == 20

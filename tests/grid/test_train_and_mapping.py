@@ -49,8 +49,11 @@ def test_training_one_cell_lowers_the_loss_and_is_deterministic():
 
 @pytest.mark.parametrize("per_device", [1, 2])
 def test_mapped_cells_equal_single_cells(per_device):
-    """To 2e-5: a vmapped convolution is another program and adds up in another order."""
-    program = _program()
+    """To 2e-5: a vmapped convolution is another program and adds up in another order.
+
+    Without norm: before BatchNorm a bias has no gradient, and Adam makes steps of its rounding.
+    """
+    program = _program(norm="none")
     hypers = [_hyper(0), _hyper(1, "reflect"), _hyper(2, "circular", 1e-3), _hyper(3)]
     hypers = hypers[: 2 * per_device]
     layout = make_layout(len(hypers), BATCH, per_device, jax.devices())
@@ -66,7 +69,7 @@ def test_mapped_cells_equal_single_cells(per_device):
         alone, losses = _train(single, program.init(hyper), hyper, 3)
         assert abs(float(loss[n]) - losses[-1]) < 2e-5
         mapped = jax.tree.map(lambda leaf, n=n: np.asarray(leaf[n]), state.variables)
-        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-3), mapped,
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=5e-4), mapped,
                      alone.variables)  # fmt: skip
 
 
