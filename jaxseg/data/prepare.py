@@ -29,28 +29,6 @@ from jaxseg.data.store import (
 from jaxseg.errors import JaxsegError, UsageError, check_choice
 
 
-def prepare(
-    name: str,
-    split: str,
-    *,
-    size: int,
-    views: str,
-    manual_dir: str | Path | None = None,
-    data_dir: str | Path | None = None,
-    progress: Progress = track,
-) -> Prepared:
-    """One prepared view; see `prepare_views`."""
-    return prepare_views(
-        name,
-        split,
-        size=size,
-        views=[views],
-        manual_dir=manual_dir,
-        data_dir=data_dir,
-        progress=progress,
-    )[views]
-
-
 def prepare_views(
     name: str,
     split: str,

@@ -5,6 +5,7 @@
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -91,93 +92,119 @@ def per_example_loss(name: str, logits: Any, targets: Any) -> jax.Array:
     return dice.mean(0) if name == "dice" else 0.5 * (dice.mean(0) + bce)
 
 
-def make_program(
-    net: UNet, *, size: int, loss: str, select_best: bool, padding_as_data: bool
-) -> Program:
-    """The pure functions of a cell.
+class Recipe(NamedTuple):
+    """What shapes the compiled program of a cell.
 
     With `net.batch_axis` set, gradients and losses are averaged over that mapped axis too.
     `padding_as_data` lets `Hyper.padding_code` choose among the standard modes.
     """
-    axis = net.batch_axis
 
-    def average(tree):
-        return tree if axis is None else lax.pmean(tree, axis)
+    net: UNet
+    size: int
+    loss: str
+    select_best: bool
+    padding_as_data: bool
 
-    def apply(variables, hyper, images, **options):
-        code = hyper.padding_code if padding_as_data else None
-        return net.apply(variables, normalise(images), padding_code=code, **options)
 
-    def init(hyper: Hyper) -> TrainState:
-        key = jax.random.key(hyper.seed)
-        variables = dict(net.clone(batch_axis=None).init(key, jnp.zeros((1, size, size, 3))))
-        variables.setdefault("batch_stats", {})
-        return TrainState(
+def make_program(
+    net: UNet, *, size: int, loss: str, select_best: bool, padding_as_data: bool
+) -> Program:
+    """The pure functions of a cell; the arguments are those of `Recipe`."""
+    recipe = Recipe(net, size, loss, select_best, padding_as_data)
+    return Program(
+        init=partial(_init, recipe),
+        step=partial(_step, recipe),
+        validate=partial(_validate, recipe),
+        select=partial(_select, recipe),
+        predict=partial(_predict, recipe),
+    )
+
+
+def _apply(recipe: Recipe, variables: Variables, hyper: Hyper, images: Any, **options) -> Any:
+    code = hyper.padding_code if recipe.padding_as_data else None
+    return recipe.net.apply(variables, normalise(images), padding_code=code, **options)
+
+
+def _init(recipe: Recipe, hyper: Hyper) -> TrainState:
+    key = jax.random.key(hyper.seed)
+    images = jnp.zeros((1, recipe.size, recipe.size, 3))
+    variables = dict(recipe.net.clone(batch_axis=None).init(key, images))
+    variables.setdefault("batch_stats", {})
+    return TrainState(
+        variables=variables,
+        opt_state=optax.adam(hyper.learning_rate).init(variables["params"]),
+        step=jnp.int32(0),
+        diverged_at=jnp.int32(_NEVER),
+        best=jax.tree.map(jnp.copy, variables) if recipe.select_best else None,
+        best_loss=jnp.float32(jnp.inf),
+    )
+
+
+def _step(
+    recipe: Recipe, state: TrainState, hyper: Hyper, images: Any, masks: Any
+) -> tuple[TrainState, jax.Array]:
+    value, batch_stats, grads = _gradients(recipe, state, hyper, images, masks)
+    params = state.variables["params"]
+    deltas, opt_state = optax.adam(hyper.learning_rate).update(grads, state.opt_state, params)
+    first_bad = (state.diverged_at == _NEVER) & ~jnp.isfinite(value)
+    state = state._replace(
+        variables={"params": optax.apply_updates(params, deltas), "batch_stats": batch_stats},
+        opt_state=opt_state,
+        step=state.step + 1,
+        diverged_at=jnp.where(first_bad, state.step, state.diverged_at),
+    )
+    return state, value
+
+
+def _gradients(
+    recipe: Recipe, state: TrainState, hyper: Hyper, images: Any, masks: Any
+) -> tuple[jax.Array, Variables, Variables]:
+    """(loss, new running moments, gradients of the parameters) of one batch."""
+    noise = jax.random.fold_in(jax.random.key(hyper.seed), state.step)
+    targets = one_hot(masks, recipe.net.classes)
+
+    def objective(params):
+        variables = state.variables | {"params": params}
+        logits, updates = _apply(
+            recipe,
             variables,
-            optax.adam(hyper.learning_rate).init(variables["params"]),
-            jnp.int32(0),
-            jnp.int32(_NEVER),
-            jax.tree.map(jnp.copy, variables) if select_best else None,
-            jnp.float32(jnp.inf),
+            hyper,
+            images,
+            train=True,
+            mutable=["batch_stats"],
+            rngs={"padding": noise},
         )
+        return per_example_loss(recipe.loss, logits, targets).mean(), updates
 
-    def step(state, hyper, images, masks):
-        noise = jax.random.fold_in(jax.random.key(hyper.seed), state.step)
+    grad = jax.value_and_grad(objective, has_aux=True)
+    (value, updates), grads = grad(state.variables["params"])
+    if recipe.net.batch_axis is not None:
+        value, grads = lax.pmean((value, grads), recipe.net.batch_axis)
+    return value, updates.get("batch_stats", {}), grads
 
-        def objective(params):
-            logits, updates = apply(
-                state.variables | {"params": params},
-                hyper,
-                images,
-                train=True,
-                mutable=["batch_stats"],
-                rngs={"padding": noise},
-            )
-            targets = one_hot(masks, net.classes)
-            return per_example_loss(loss, logits, targets).mean(), updates
 
-        params = state.variables["params"]
-        (value, updates), grads = jax.value_and_grad(objective, has_aux=True)(params)
-        value, grads = average((value, grads))
-        optimizer = optax.adam(hyper.learning_rate)
-        deltas, opt_state = optimizer.update(grads, state.opt_state, params)
-        variables = {
-            "params": optax.apply_updates(params, deltas),
-            **{"batch_stats": {}, **updates},
-        }
-        first_bad = (state.diverged_at == _NEVER) & ~jnp.isfinite(value)
-        state = state._replace(
-            variables=variables,
-            opt_state=opt_state,
-            step=state.step + 1,
-            diverged_at=jnp.where(first_bad, state.step, state.diverged_at),
-        )
-        return state, value
+def _validate(
+    recipe: Recipe, state: TrainState, hyper: Hyper, images: Any, masks: Any, weights: Any
+) -> jax.Array:
+    logits = _apply(recipe, state.variables, hyper, images)
+    targets = one_hot(masks, recipe.net.classes)
+    chosen = one_hot(class_indices(logits), recipe.net.classes)
+    weight = weights[:, None, None, None]
+    outcomes = (chosen & targets, chosen & ~targets, ~chosen & targets)
+    lost = jnp.sum(per_example_loss(recipe.loss, logits, targets) * weights)
+    sums = jnp.stack([lost, *(jnp.sum(weight * o) for o in outcomes), jnp.sum(weights)])
+    axis = recipe.net.batch_axis
+    return sums if axis is None else lax.psum(sums, axis)
 
-    def validate(state, hyper, images, masks, weights):
-        logits = apply(state.variables, hyper, images)
-        targets = one_hot(masks, net.classes)
-        chosen = one_hot(class_indices(logits), net.classes)
-        weight = weights[:, None, None, None]
-        tp, fp, fn = (
-            jnp.sum(weight * both)
-            for both in (chosen & targets, chosen & ~targets, ~chosen & targets)
-        )
-        lost = jnp.sum(per_example_loss(loss, logits, targets) * weights)
-        sums = jnp.stack([lost, tp, fp, fn, jnp.sum(weights)])
-        return sums if axis is None else lax.psum(sums, axis)
 
-    def select(state, val_loss):
-        better = val_loss < state.best_loss
-        best = jax.tree.map(
-            lambda new, old: jnp.where(better, new, old), state.variables, state.best
-        )
-        return state._replace(best=best, best_loss=jnp.minimum(val_loss, state.best_loss))
+def _select(recipe: Recipe, state: TrainState, val_loss: jax.Array) -> TrainState:
+    better = val_loss < state.best_loss
+    best = jax.tree.map(lambda new, old: jnp.where(better, new, old), state.variables, state.best)
+    return state._replace(best=best, best_loss=jnp.minimum(val_loss, state.best_loss))
 
-    def predict(variables, hyper, images):
-        return class_indices(apply(variables, hyper, images))
 
-    return Program(init, step, validate, select, predict)
+def _predict(recipe: Recipe, variables: Variables, hyper: Hyper, images: Any) -> jax.Array:
+    return class_indices(_apply(recipe, variables, hyper, images))
 
 
 def selected_variables(state: TrainState) -> Variables:

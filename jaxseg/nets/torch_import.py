@@ -43,10 +43,10 @@ _NORM = {
     "running_mean": ("batch_stats", "mean"),
     "running_var": ("batch_stats", "var"),
 }
-Path_ = tuple[str, ...]
+Leaf = tuple[str, ...]
 
 
-def our_name(name: str) -> Path_ | None:
+def our_name(name: str) -> Leaf | None:
     """Where a tensor of the state dict belongs, or None when the network does not know it."""
     for pattern, block in _BLOCKS.items():
         if match := re.fullmatch(pattern + r"(\d)\.(\w+)", name):

@@ -12,7 +12,7 @@ from data_oracles import draw_pair, pil_cut
 
 from jaxseg.data import prepare as prepare_module
 from jaxseg.data.crops import fixed_boxes, pixel_box
-from jaxseg.data.prepare import prepare, prepare_views
+from jaxseg.data.prepare import prepare_views
 from jaxseg.data.progress import silent
 from jaxseg.errors import JaxsegError, UsageError
 
@@ -78,11 +78,13 @@ def test_a_prepared_cache_needs_neither_tensorflow_nor_opencv(make_folder):
     root = make_folder(n=2)
     run(root, views=["full"])
     code = (
-        WITHOUT_TENSORFLOW + "from jaxseg.data.prepare import prepare; "
-        f"p = prepare('folders', 'train', size={SIZE}, views='full', manual_dir={str(root)!r}, "
-        f"data_dir={str(root.parent / 'cache')!r}); assert p.images.shape[0] == 2\n"
+        WITHOUT_TENSORFLOW + "from jaxseg.data.prepare import prepare_views; "
+        f"p = prepare_views('folders', 'train', size={SIZE}, views=['full'], "
+        f"manual_dir={str(root)!r}, data_dir={str(root.parent / 'cache')!r})['full']\n"
+        "assert p.images.shape[0] == 2\n"
         "from jaxseg.errors import JaxsegError\n"
-        f"try: prepare('folders', 'train', size=7, views='full', manual_dir={str(root)!r})\n"
+        "try: prepare_views('folders', 'train', size=7, views=['full'], "
+        f"manual_dir={str(root)!r})\n"
         "except JaxsegError as error: assert 'TensorFlow cannot be imported' in str(error)\n"
         "else: raise SystemExit('no error')"
     )
@@ -234,15 +236,15 @@ def test_isic_quarters_of_real_images(real_data, tmp_path):
     root.mkdir()
     for folder in ("ISIC-2017_Validation_Data", "ISIC-2017_Validation_Part1_GroundTruth"):
         (root / folder).symlink_to(real_data / "isic2017" / folder)
-    store = prepare(
+    store = prepare_views(
         "isic2017",
         "validation[:8]",
         size=64,
-        views="quarter",
+        views=["quarter"],
         manual_dir=root,
         data_dir=tmp_path,
         progress=silent,
-    )
+    )["quarter"]
     assert store.images.shape == (8, 4, 64, 64, 3) and store.classes == ("lesion",)
     assert set(np.unique(store.masks)) == {0, 1}
     for row in (0, 7):
@@ -259,4 +261,6 @@ def test_isic_quarters_of_real_images(real_data, tmp_path):
             )  # JPEG decoders
             np.testing.assert_array_equal(store.masks[row, v], expected[1])
     with pytest.raises(UsageError, match=r"ISIC-2017_Test_v2_Data is missing in data.manual_dir"):
-        prepare("isic2017", "test", size=64, views="full", manual_dir=root, data_dir=tmp_path)
+        prepare_views(
+            "isic2017", "test", size=64, views=["full"], manual_dir=root, data_dir=tmp_path
+        )
