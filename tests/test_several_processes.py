@@ -1,4 +1,4 @@
-"""Two real processes on one workdir, against one process on another: the same counts, bit by bit."""
+"""Two real processes on one workdir against one process on another: the same counts, bit by bit."""
 
 import csv
 import json
@@ -27,8 +27,8 @@ def home(tmp_path_factory):
     return tmp_path_factory.mktemp("processes")
 
 
-def _start(home, *arguments, **environment):
-    command = [sys.executable, ROOT / "launch" / "grid.py", *TINY, *map(str, arguments)]
+def _start(home, *arguments, launcher=(sys.executable, "launch/grid.py"), **environment):
+    command = [*launcher, *TINY, *map(str, arguments)]
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("JAX_", "SLURM_"))}
     environment = clean | {"JAXSEG_CACHE": str(home / "cache")} | environment
     return subprocess.Popen(
@@ -117,6 +117,25 @@ def test_processes_of_a_launcher_equal_one_process(alone, home):
     assert any("report.html" in out for out in outputs)
     about = json.loads((workdir / "config.json").read_text())["environment"]
     assert about["device"].startswith("2 processes with each ")
+
+
+def test_a_slurm_array_equals_one_process(alone, home):
+    workdir, stubs = home / "slurm", home / "bin"
+    stubs.mkdir()
+    (stubs / "srun").write_text('#!/bin/sh\nexec "$@"\n')
+    (stubs / "srun").chmod(0o755)
+    (stubs / "python").symlink_to(sys.executable)
+    both = [
+        _start(
+            home, "--workdir", workdir, launcher=("bash", "launch/slurm.sbatch"),
+            PATH=f"{stubs}:{os.environ['PATH']}", PYTHONPATH=f"{ROOT}:{':'.join(sys.path)}",
+            SLURM_ARRAY_JOB_ID="7", SLURM_ARRAY_TASK_ID=str(i), SLURM_ARRAY_TASK_COUNT="2",
+        )
+        for i in range(2)
+    ]  # fmt: skip
+    outputs = [_end(process) for process in both]
+    _assert_same_results(workdir, alone)
+    assert any("report.html" in out for out in outputs)
 
 
 @pytest.mark.parametrize(
