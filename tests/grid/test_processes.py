@@ -1,8 +1,11 @@
 import jax
+import numpy as np
 import pytest
+from etils import epath
 
 from jaxseg.errors import JaxsegError, UsageError
-from jaxseg.grid.cells import expand, group_cells, product
+from jaxseg.grid import checkpoints
+from jaxseg.grid.cells import Cell, expand, group_cells, product
 from jaxseg.grid.mapping import CELL, DATA, make_layout
 from jaxseg.grid.processes import (
     Share,
@@ -114,3 +117,14 @@ def test_a_process_that_jax_joined_to_others_is_refused():
     check_own_devices(1)
     with pytest.raises(JaxsegError, match="one of 4 that JAX has joined"):
         check_own_devices(4)
+
+
+def test_a_finished_cell_is_found_beside_what_other_chunks_left_of_it(tmp_path):
+    a, b = (Cell(name, name, 0, {}) for name in "ab")
+    for chunk, kind in (([a], "variables"), ([b, a], "state")):
+        with checkpoints.open_manager(epath.Path(tmp_path), chunk) as manager:
+            checkpoints.save(manager, 1, kind, {"x": np.zeros(len(chunk))}, chunk, ())
+    found = checkpoints.find_cells(tmp_path)
+    assert {cell: meta["kind"] for cell, (_, _, meta) in found.items()} == {
+        "a": "variables", "b": "state",
+    }  # fmt: skip
