@@ -7,16 +7,18 @@
 Arrays have a leading cell axis in the order of meta's cells.
 """
 
+import os
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+from etils.epath import Path
 
 from jaxseg.errors import JaxsegError, check_choice
 from jaxseg.grid.cells import Cell, Settings, make_net
+from jaxseg.grid.storage import as_folder
 from jaxseg.grid.train import TrainState, class_indices, normalise
 
 FOLDER = "checkpoints"
@@ -28,7 +30,7 @@ def open_manager(workdir: Path, chunk: Sequence[Cell]) -> ocp.CheckpointManager:
     options = ocp.CheckpointManagerOptions(
         max_to_keep=1, enable_async_checkpointing=False, cleanup_tmp_directories=True
     )
-    return ocp.CheckpointManager((workdir / FOLDER / chunk[0].id).absolute(), options=options)
+    return ocp.CheckpointManager(workdir / FOLDER / chunk[0].id, options=options)
 
 
 def save(
@@ -74,12 +76,12 @@ def _meta(manager: ocp.CheckpointManager, epoch: int) -> dict[str, Any]:
     return manager.restore(epoch, args=ocp.args.Composite(meta=ocp.args.JsonRestore()))["meta"]
 
 
-def find_cells(workdir: str | Path) -> dict[str, tuple[Path, int, dict[str, Any]]]:
+def find_cells(workdir: str | os.PathLike[str]) -> dict[str, tuple[Path, int, dict[str, Any]]]:
     """Every cell that has a checkpoint: {cell id: (folder, position in it, meta)}.
 
     Raises JaxsegError when the workdir holds no checkpoints.
     """
-    root = Path(workdir).absolute() / FOLDER
+    root = as_folder(workdir) / FOLDER
     found: dict[str, tuple[Path, int, dict[str, Any]]] = {}
     for folder in sorted(root.iterdir()) if root.is_dir() else []:
         with ocp.CheckpointManager(folder, options=_READ_ONLY) as manager:
@@ -88,13 +90,17 @@ def find_cells(workdir: str | Path) -> dict[str, tuple[Path, int, dict[str, Any]
                 continue
             meta = _meta(manager, epoch)
         for position, cell in enumerate(meta["cells"]):
-            found[cell] = (folder, position, meta)
+            # Another number of processes makes other chunks: what they left unfinished stays.
+            if cell not in found or meta["kind"] == "variables":
+                found[cell] = (folder, position, meta)
     if not found:
         raise JaxsegError(f"{root}: holds no checkpoints; give the workdir of a grid that has run")
     return found
 
 
-def restore_cell(workdir: str | Path, cell: str) -> tuple[dict[str, Any], dict[str, Any]]:
+def restore_cell(
+    workdir: str | os.PathLike[str], cell: str
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """(tree of numpy arrays without a cell axis, meta) of a cell's newest checkpoint.
 
     The tree is {"params", "batch_stats"} of a finished cell and a whole training state of an
@@ -115,7 +121,9 @@ def restore_cell(workdir: str | Path, cell: str) -> tuple[dict[str, Any], dict[s
     return jax.tree.map(lambda leaf: np.asarray(leaf[position]), tree), meta
 
 
-def load_cell(workdir: str | Path, cell: str) -> tuple[Callable[[Any], np.ndarray], Settings]:
+def load_cell(
+    workdir: str | os.PathLike[str], cell: str
+) -> tuple[Callable[[Any], np.ndarray], Settings]:
     """A finished cell as (predict, settings).
 
     `predict` maps uint8 images [B, H, W, 3] to class indices uint8 [B, H, W]. Raises UsageError for

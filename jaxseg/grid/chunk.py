@@ -1,11 +1,11 @@
 """Training of one chunk: batches to its devices, step after step, checkpoints on the way."""
 
 from collections.abc import Generator, Iterator, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from etils.epath import Path
 
 from jaxseg.grid import checkpoints
 from jaxseg.grid import workdir as files

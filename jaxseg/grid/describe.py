@@ -2,11 +2,11 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
+from etils.epath import Path
 
 from jaxseg.grid import workdir as files
 from jaxseg.grid.cells import expand, group_cells

@@ -13,6 +13,7 @@ from jaxseg.data.prepare import prepare_views
 from jaxseg.grid.cells import Cell, Settings, make_net
 from jaxseg.grid.evaluate import TestSet, flatten_views, make_scorer, ring_maps
 from jaxseg.grid.mapping import DATA, Layout, fill, make_layout, map_cells, put
+from jaxseg.grid.processes import own_devices
 from jaxseg.grid.train import Hyper, Program, make_program
 from jaxseg.nets.padding import STANDARD_MODES, padding_code
 
@@ -52,13 +53,16 @@ class Group(NamedTuple):
         return len(next(iter(self.data.train.values())).ids) // self.settings["optim.batch_size"]
 
 
-def make_group(cells: list[Cell]) -> Group:
-    """Prepares the data of a group and maps its program over the devices there are."""
+def make_group(cells: list[Cell], part: int | None = None) -> Group:
+    """Prepares the data of a group and maps its program over the devices there are.
+
+    `part` is the largest number of these cells that one process trains; by default it is all.
+    """
     s = cells[0].settings
     data = _load_data(cells)
-    layout = make_layout(
-        len(cells), s["optim.batch_size"], s["run.cells_per_device"], jax.devices()
-    )
+    part = len(cells) if part is None else part
+    devices = own_devices(jax.local_devices(), len(cells), part)
+    layout = make_layout(part, s["optim.batch_size"], s["run.cells_per_device"], devices)
     axis = DATA if layout.mesh.shape[DATA] > 1 else None
     program = make_program(
         make_net(s, len(data.classes), axis),

@@ -1,19 +1,22 @@
 """What a run writes about itself and its cells, beyond the plain files of `workdir`."""
 
+import json
 import resource
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
+from etils.epath import Path
 
+from jaxseg.grid import storage
 from jaxseg.grid import workdir as files
 from jaxseg.grid.cells import Cell
 from jaxseg.grid.chunk import Trained
 from jaxseg.grid.evaluate import Examples, choose_examples, score_test_set
 from jaxseg.grid.group import Group
+from jaxseg.grid.processes import Share
 from jaxseg.grid.train import selected_variables
 
 
@@ -23,22 +26,28 @@ def write_config(
     grid: Sequence[Mapping[str, Any]],
     axes: Mapping[str, Any],
     group: Group,
+    processes: int,
 ) -> None:
-    """Writes config.json: settings, axes, data, versions and devices."""
+    """Writes config.json: settings, axes, data, versions and devices.
+
+    One that says the same of all but the environment is left as it is. Raises UsageError when
+    another process has meanwhile begun a grid of other settings here.
+    """
     data = {
         "name": group.settings["data.name"],
         "n_train": len(next(iter(group.data.train.values())).ids),
         "n_test": int(next(iter(group.data.test.values())).image.max()) + 1,
         "classes": list(group.data.classes),
     }
-    record = {
-        "config": dict(config),
-        "grid": list(grid),
-        "axes": axes,
-        "data": data,
-        "environment": files.environment(jax.devices()),
-    }
-    files.write_json(workdir / "config.json", record)
+    about = {"config": dict(config), "grid": list(grid), "axes": axes, "data": data}
+    path = workdir / "config.json"
+    if path.exists():
+        files.check_config(workdir, config, grid)
+        old = storage.read_json(path)
+        if json.loads(json.dumps(about)) == {key: old.get(key) for key in about}:
+            return
+    about["environment"] = files.environment(jax.local_devices(), processes)
+    storage.write_json(path, about)
 
 
 def write_examples(workdir: Path, group: Group) -> Examples:
@@ -46,7 +55,7 @@ def write_examples(workdir: Path, group: Group) -> Examples:
     sets = group.data.test
     name = "quarter" if "quarter" in sets else next(iter(sets))
     chosen = choose_examples(name, sets[name], group.settings["eval.border_px"])
-    files.write_arrays(
+    storage.write_arrays(
         workdir / "examples.npz",
         {
             "image": sets[name].images[chosen.item],
@@ -75,7 +84,7 @@ def store_counts(
         for name, layouts in counts.items():
             arrays |= {f"{name}.{layout}": values[i] for layout, values in layouts.items()}
             arrays[f"{name}.image"] = group.data.test[name].image
-        files.write_arrays(files.counts_path(workdir, cell.id), arrays)
+        storage.write_arrays(files.counts_path(workdir, cell.id), arrays)
 
 
 def cell_row(cell: Cell, loss: float, diverged_at: int, wall_s: float) -> files.Row:
@@ -90,8 +99,8 @@ def cell_row(cell: Cell, loss: float, diverged_at: int, wall_s: float) -> files.
     }
 
 
-def write_progress(workdir: Path, started: float, seconds: dict[str, float]) -> None:
-    """Adds this run's seconds and peak memory to progress.json."""
+def add_progress(workdir: Path, share: Share, started: float, seconds: dict[str, float]) -> None:
+    """Adds this run's seconds and peak memory to its share's file."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     total = {"wall_s": time.monotonic() - started, "peak_memory_mb": round(peak)}
-    files.add_progress(workdir, seconds | total)
+    files.add_progress(workdir, share, seconds | total)
