@@ -7,18 +7,21 @@
         --grid seed=0:10 --config.optim.epochs=12 --dry_run
 
 The same command on the same --workdir resumes what is missing and then rewrites the report.
-Exit codes: 0 done, 1 data or disk, 2 usage, 130 interrupted.
+SIGINT (Ctrl-C) and SIGTERM finish the training step and keep it; a second one ends at once.
+Exit codes: 0 done, 1 data or disk, 2 usage, 130 interrupted, 143 terminated.
 """
 
 import importlib.util
 import os
+import shlex
 import sys
 from pathlib import Path
 
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from jaxseg.errors import UsageError, one_line_errors
+from jaxseg.errors import UsageError, disk_errors, one_line_errors
+from jaxseg.grid import interrupt
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "Config file, with an optional variant: configs/padding_ablation.py:quick"
@@ -106,14 +109,15 @@ def main(argv: list[str]) -> None:
     if _DRY_RUN.value:
         print(describe(config, grid, workdir))
         return
-    run_grid(config, grid, workdir)
-    print("writing the report …", file=sys.stderr, flush=True)
-    analysis = analyse(workdir)
-    write_report(workdir, analysis)
+    with disk_errors(workdir):
+        run_grid(config, grid, workdir)
+        print("writing the report …", file=sys.stderr, flush=True)
+        analysis = analyse(workdir)
+        write_report(workdir, analysis)
     print(terminal_table(analysis))
 
 
 if __name__ == "__main__":
-    again = "Nothing finished is lost; the same command resumes: python " + " ".join(sys.argv)
-    with one_line_errors("grid.py", again):
+    again = f"Nothing finished is lost; this resumes: {shlex.join(['python', *sys.argv])}"
+    with one_line_errors("grid.py", again), interrupt.handled(f"grid.py: interrupted. {again}"):
         main(sys.argv)

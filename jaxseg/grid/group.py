@@ -10,6 +10,7 @@ import numpy as np
 
 from jaxseg.data.crops import store_view
 from jaxseg.data.prepare import prepare_views
+from jaxseg.errors import JaxsegError
 from jaxseg.grid.cells import Cell, Settings, make_net
 from jaxseg.grid.evaluate import TestSet, flatten_views, make_scorer, ring_maps
 from jaxseg.grid.mapping import DATA, Layout, fill, make_layout, map_cells, put
@@ -54,11 +55,38 @@ class Group(NamedTuple):
 
 def make_group(cells: list[Cell]) -> Group:
     """Prepares the data of a group and maps its program over the devices there are."""
-    s = cells[0].settings
-    data = _load_data(cells)
-    layout = make_layout(
-        len(cells), s["optim.batch_size"], s["run.cells_per_device"], jax.devices()
+    return _map_group(cells, _load_data(cells), cells[0].settings["run.cells_per_device"])
+
+
+def halve(group: Group) -> Group:
+    """The group with half the cells per device, as it did not fit into memory.
+
+    Raises JaxsegError when a device has one cell already.
+    """
+    s, now = group.settings, group.layout.per_device
+    kind = group.layout.mesh.devices.flat[0].device_kind
+    if now == 1:
+        raise JaxsegError(
+            f"out of memory: one cell does not fit on {kind}; lower optim.batch_size="
+            f"{s['optim.batch_size']}, net.width={s['net.width']} or data.size={s['data.size']}"
+        )
+    print(
+        f"out of memory with {now} cells per device on {kind}: going on with {now // 2}; "
+        f"--config.run.cells_per_device={now // 2} spares the attempt",
+        file=sys.stderr,
+        flush=True,
     )
+    return _map_group(group.cells, group.data, now // 2)
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether XLA says that a device's memory did not suffice."""
+    return "RESOURCE_EXHAUSTED" in str(error) or "out of memory" in str(error).lower()
+
+
+def _map_group(cells: list[Cell], data: GroupData, cells_per_device: int) -> Group:
+    s = cells[0].settings
+    layout = make_layout(len(cells), s["optim.batch_size"], cells_per_device, jax.devices())
     axis = DATA if layout.mesh.shape[DATA] > 1 else None
     program = make_program(
         make_net(s, len(data.classes), axis),

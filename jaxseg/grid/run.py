@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
+import jax
 
 from jaxseg.data.progress import track
 from jaxseg.grid import record
@@ -16,7 +16,7 @@ from jaxseg.grid import workdir as files
 from jaxseg.grid.cells import Cell, expand, grid_axes, group_cells, resolve_overlays
 from jaxseg.grid.chunk import train_chunk
 from jaxseg.grid.evaluate import Examples
-from jaxseg.grid.group import Group, compile_step, make_group
+from jaxseg.grid.group import Group, compile_step, halve, is_out_of_memory, make_group
 from jaxseg.grid.mapping import chunks
 
 
@@ -64,20 +64,32 @@ def run_grid(config: Mapping[str, Any], grid: Sequence[Mapping[str, Any]], workd
 def _finish_group(
     run: Run, config: Mapping[str, Any], grid: Sequence[Mapping[str, Any]], members: list[Cell]
 ) -> None:
-    """Prepares and compiles a group, then trains and scores its missing chunks."""
+    """Prepares a group and finishes it with as many cells at a time as memory holds."""
     clock = time.monotonic()
     group = make_group(members)
     record.write_config(run.workdir, config, grid, run.axes, group)
     examples = record.write_examples(run.workdir, group)
     run.write_cells()
     run.seconds["prepare_s"] += time.monotonic() - clock
-    group, compile_s = compile_step(group)
-    run.seconds["compile_s"] += compile_s
-    pending = [c for c in chunks(members, group.layout.slots) if not run.is_done(c)]
-    steps = len(pending) * group.steps_per_epoch * group.settings["optim.epochs"]
-    work = _finish_chunks(run, group, pending, examples)
-    for _ in track(work, steps, "training", unit="step"):
-        pass
+    while not _fits(run, group, examples):
+        group = halve(group)
+
+
+def _fits(run: Run, group: Group, examples: Examples) -> bool:
+    """Compiles a group, trains and scores its missing chunks; False when memory did not suffice."""
+    try:
+        group, compile_s = compile_step(group)
+        run.seconds["compile_s"] += compile_s
+        pending = [c for c in chunks(group.cells, group.layout.slots) if not run.is_done(c)]
+        steps = len(pending) * group.steps_per_epoch * group.settings["optim.epochs"]
+        work = _finish_chunks(run, group, pending, examples)
+        for _ in track(work, steps, "training", unit="step"):
+            pass
+    except jax.errors.JaxRuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        return False
+    return True
 
 
 def _finish_chunks(
@@ -87,12 +99,10 @@ def _finish_chunks(
     for chunk in pending:
         clock = time.monotonic()
         trained = yield from train_chunk(run.workdir, group, chunk)
-        wall_s = time.monotonic() - clock
+        train_s = time.monotonic() - clock
         record.store_counts(run.workdir, group, chunk, trained, examples)
-        diverged = np.asarray(trained.state.diverged_at)
         for i, cell in enumerate(chunk):
-            row = record.cell_row(cell, trained.losses[i], int(diverged[i]), wall_s)
-            run.done[cell.id] = row
+            run.done[cell.id] = record.cell_row(cell, i, trained, group.steps_per_epoch)
         run.write_cells()
-        run.seconds["train_s"] += wall_s
-        run.seconds["evaluate_s"] += time.monotonic() - clock - wall_s
+        run.seconds["train_s"] += train_s
+        run.seconds["evaluate_s"] += time.monotonic() - clock - train_s

@@ -18,7 +18,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxseg.errors import JaxsegError, UsageError
+from jaxseg.errors import JaxsegError, UsageError, disk_errors
 from jaxseg.grid.cells import Cell, flatten
 
 # Where things lie and how they are mapped may change between runs of one workdir; numbers may not.
@@ -28,16 +28,17 @@ Row = dict[str, Any]
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Writes a file atomically, making its folder; a full disk leaves the old file whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+            os.chmod(temporary, 0o644)
+            os.replace(temporary, path)
+        except BaseException:
+            os.unlink(temporary)
+            raise
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -108,7 +109,8 @@ def read_finished(workdir: Path) -> dict[str, Row]:
     return {
         name: row
         for name, row in rows.items()
-        if row["status"] != "pending" and counts_path(workdir, name).exists()
+        if row["status"] == "diverged"
+        or (row["status"] == "done" and counts_path(workdir, name).exists())
     }
 
 
@@ -150,7 +152,8 @@ def forget_epochs(workdir: Path, cells: Iterable[str], start_epoch: int) -> None
 
 def append_metrics(workdir: Path, rows: Iterable[Row]) -> None:
     """Appends rows to metrics.jsonl."""
-    with (workdir / "metrics.jsonl").open("a") as file:
+    path = workdir / "metrics.jsonl"
+    with disk_errors(path), path.open("a") as file:
         file.writelines(json.dumps(row) + "\n" for row in rows)
 
 

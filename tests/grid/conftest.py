@@ -1,12 +1,16 @@
 """A tiny grid on generated lesions, prepared once for all tests."""
 
+import jax
 import pytest
 
 
 @pytest.fixture(scope="session")
 def cache(tmp_path_factory):
     """Folder of prepared arrays and compiled programs shared by the session's runs."""
-    return tmp_path_factory.mktemp("cache")
+    folder = tmp_path_factory.mktemp("cache")
+    jax.config.update("jax_compilation_cache_dir", str(folder / "compiled"))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
+    return folder
 
 
 @pytest.fixture
