@@ -17,6 +17,9 @@ import shlex
 import sys
 from pathlib import Path
 
+# Before JAX sets its own: their C++ parts log what we say in one line, and XLA its slow compiles.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
 from absl import app, flags, logging
 from ml_collections import config_flags
 

@@ -2,6 +2,9 @@
 
 import jax
 import pytest
+from run_oracles import PAIR
+
+from jaxseg.grid.run import run_grid
 
 
 @pytest.fixture(scope="session")
@@ -32,3 +35,16 @@ def tiny_config(cache):
                  "empty": "nan", "resamples": 200},
         "run": {"cells_per_device": 0, "checkpoint_epochs": 1},
     }  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def _pair_home(tmp_path_factory):
+    return tmp_path_factory.mktemp("pair")
+
+
+@pytest.fixture
+def undisturbed(_pair_home, tiny_config):
+    """Workdir of `run_oracles.PAIR`, trained once without any disturbance."""
+    if not (_pair_home / "run").exists():
+        run_grid(tiny_config, PAIR, _pair_home / "run")
+    return _pair_home / "run"

@@ -1,7 +1,5 @@
 """Signals, diverging cells and memory: what a run keeps, and that it ends where it would have."""
 
-import csv
-import json
 import os
 import signal
 import time
@@ -9,48 +7,12 @@ import time
 import jax
 import numpy as np
 import pytest
+from run_oracles import PAIR, assert_equal, read_counts, read_metrics, read_rows
 
 from jaxseg.errors import Interrupted, JaxsegError
 from jaxseg.grid import checkpoints, chunk, group, interrupt, run
 from jaxseg.grid.cells import product
 from jaxseg.grid.run import run_grid
-
-PAIR = product(learning_rate=(1e-2, 2e-2))  # one chunk on the two devices of the tests
-
-
-def _counts(workdir):
-    stored = {}
-    for path in sorted((workdir / "counts").glob("*.npz")):
-        with np.load(path, allow_pickle=False) as arrays:
-            stored |= {f"{path.stem}/{name}": arrays[name] for name in arrays.files}
-    return stored
-
-
-def _rows(workdir):
-    with (workdir / "cells.csv").open() as file:
-        return {row["cell"]: row for row in csv.DictReader(file)}
-
-
-def _metrics(workdir):
-    return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
-
-
-def _assert_equal(got, expected):
-    assert got.keys() == expected.keys() and got
-    for name, values in got.items():
-        np.testing.assert_array_equal(values, expected[name], err_msg=name)
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory):
-    return tmp_path_factory.mktemp("pair")
-
-
-@pytest.fixture
-def undisturbed(home, tiny_config):
-    if not (home / "run").exists():
-        run_grid(tiny_config, PAIR, home / "run")
-    return home / "run"
 
 
 def _signal_at(monkeypatch, calls, signum):
@@ -80,8 +42,8 @@ def test_a_signal_keeps_the_step_and_the_next_run_goes_on_from_it(
         assert stopped.value.exit_code == 128 + signum
     run_grid(tiny_config, PAIR, tmp_path)
     assert len(fed) == 12
-    _assert_equal(_counts(tmp_path), _counts(undisturbed))
-    assert _metrics(tmp_path) == _metrics(undisturbed)
+    assert_equal(read_counts(tmp_path), read_counts(undisturbed))
+    assert read_metrics(tmp_path) == read_metrics(undisturbed)
 
 
 def test_a_finished_chunk_is_scored_without_training_again(
@@ -94,8 +56,10 @@ def test_a_finished_chunk_is_scored_without_training_again(
     monkeypatch.setattr(run.record, "store_counts", real)
     run_grid(tiny_config, PAIR, tmp_path)
     assert len(fed) == 12
-    _assert_equal(_counts(tmp_path), _counts(undisturbed))
-    losses = [{n: r["train_loss"] for n, r in _rows(w).items()} for w in (tmp_path, undisturbed)]
+    assert_equal(read_counts(tmp_path), read_counts(undisturbed))
+    losses = [
+        {n: r["train_loss"] for n, r in read_rows(w).items()} for w in (tmp_path, undisturbed)
+    ]
     assert losses[0] == losses[1]
 
 
@@ -123,9 +87,11 @@ def test_a_diverging_cell_is_stopped_and_its_neighbour_untouched(
 ):
     grid = product(learning_rate=(1e-2, 1e30))
     run_grid(tiny_config, grid, tmp_path)
-    expected = _counts(undisturbed)
-    _assert_equal(_counts(tmp_path), {n: v for n, v in expected.items() if n.startswith("0.01-")})
-    rows = _rows(tmp_path)
+    expected = read_counts(undisturbed)
+    assert_equal(
+        read_counts(tmp_path), {n: v for n, v in expected.items() if n.startswith("0.01-")}
+    )
+    rows = read_rows(tmp_path)
     assert rows["0.01-s0"]["status"] == "done"
     bad = rows["1e+30-s0"]
     tree, meta = checkpoints.restore_cell(tmp_path, "1e+30-s0")
@@ -134,7 +100,7 @@ def test_a_diverging_cell_is_stopped_and_its_neighbour_untouched(
     assert bad["status"] == "diverged" and f"at step {step}" in bad["message"]
     assert bad["epochs"] == "0" and bad["train_loss"] == ""
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(tree))
-    assert [m["loss"] for m in _metrics(tmp_path) if m["cell"] == "1e+30-s0"] == [None]
+    assert [m["loss"] for m in read_metrics(tmp_path) if m["cell"] == "1e+30-s0"] == [None]
     with pytest.raises(JaxsegError, match=f"diverged at step {step}"):
         checkpoints.load_cell(tmp_path, "1e+30-s0")
     before = (tmp_path / "cells.csv").read_bytes()
@@ -157,7 +123,7 @@ def test_out_of_memory_halves_the_cells_per_device(
     run_grid(tiny_config, PAIR, tmp_path)
     said = [line for line in capsys.readouterr().err.splitlines() if "out of memory" in line]
     assert len(said) == 1 and "with 2 cells per device" in said[0] and "going on with 1" in said[0]
-    _assert_equal(_counts(tmp_path), _counts(undisturbed))
+    assert_equal(read_counts(tmp_path), read_counts(undisturbed))
 
 
 def test_one_cell_that_does_not_fit_is_one_line(tiny_config, tmp_path, monkeypatch):
