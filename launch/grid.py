@@ -9,18 +9,24 @@
 The same command on the same --workdir resumes what is missing and then rewrites the report.
 Several processes share a --workdir, which may be gs://…: a job array by --shard i/n, processes that
 a launcher starts together by JAXSEG_DISTRIBUTED=1. The last to finish writes the report.
-Exit codes: 0 done, 1 data or disk, 2 usage, 130 interrupted.
+SIGINT (Ctrl-C) and SIGTERM finish the training step and keep it; a second one ends at once.
+Exit codes: 0 done, 1 data or disk, 2 usage, 130 interrupted, 143 terminated.
 """
 
 import importlib.util
 import os
+import shlex
 import sys
 from pathlib import Path
+
+# Before JAX sets its own: their C++ parts log what we say in one line, and XLA its slow compiles.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from jaxseg.errors import UsageError, one_line_errors
+from jaxseg.errors import UsageError, disk_errors, one_line_errors
+from jaxseg.grid import interrupt
 from jaxseg.grid.processes import Share, check_own_devices, find_share, keep_to_own_devices
 
 _CONFIG = config_flags.DEFINE_config_file(
@@ -127,14 +133,15 @@ def main(argv: list[str]) -> None:
     if _DRY_RUN.value:
         print(describe(config, grid, as_folder(workdir)))
         return
-    missing = run_grid(config, grid, workdir, share)
-    if missing:
-        print(f"{len(missing)} of {len(grid)} cells are missing; the last process reports")
-        return
-    write_and_print_report(workdir)
+    with disk_errors(as_folder(workdir)):
+        missing = run_grid(config, grid, workdir, share)
+        if missing:
+            print(f"{len(missing)} of {len(grid)} cells are missing; the last process reports")
+            return
+        write_and_print_report(workdir)
 
 
 if __name__ == "__main__":
-    again = "Nothing finished is lost; the same command resumes: python " + " ".join(sys.argv)
-    with one_line_errors("grid.py", again):
+    again = f"Nothing finished is lost; this resumes: {shlex.join(['python', *sys.argv])}"
+    with one_line_errors("grid.py", again), interrupt.handled(f"grid.py: interrupted. {again}"):
         main(sys.argv)

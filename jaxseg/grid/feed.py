@@ -11,14 +11,17 @@ from jaxseg.grid.mapping import put
 
 
 def chunk_batches(
-    group: Group, slots: Sequence[Cell], start: int
+    group: Group, slots: Sequence[Cell], start: int, start_step: int = 0
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Batches [slots, B, …] of a chunk on its devices; cells with the same stream share it."""
+    """Batches [slots, B, …] of a chunk on its devices; cells with the same stream share it.
+
+    They begin at step `start_step` of epoch `start`.
+    """
     s = group.settings
     keys = [(cell.settings["data.crop"], cell.seed) for cell in slots]
     streams = {
         key: train_batches(
-            group.data.train, key[0], key[1], s["optim.batch_size"], start, s["optim.epochs"]
+            group.data.train, *key, s["optim.batch_size"], start, s["optim.epochs"], start_step
         )
         for key in dict.fromkeys(keys)
     }

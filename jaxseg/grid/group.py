@@ -10,6 +10,7 @@ import numpy as np
 
 from jaxseg.data.crops import store_view
 from jaxseg.data.prepare import prepare_views
+from jaxseg.errors import JaxsegError
 from jaxseg.grid.cells import Cell, Settings, make_net
 from jaxseg.grid.evaluate import TestSet, flatten_views, make_scorer, ring_maps
 from jaxseg.grid.mapping import DATA, Layout, fill, make_layout, map_cells, put
@@ -34,6 +35,7 @@ class Group(NamedTuple):
     """Cells of one compiled program, with that program mapped over a chunk."""
 
     cells: list[Cell]
+    part: int
     layout: Layout
     program: Program
     data: GroupData
@@ -58,11 +60,40 @@ def make_group(cells: list[Cell], part: int | None = None) -> Group:
 
     `part` is the largest number of these cells that one process trains; by default it is all.
     """
-    s = cells[0].settings
-    data = _load_data(cells)
     part = len(cells) if part is None else part
+    return _map_group(cells, _load_data(cells), part, cells[0].settings["run.cells_per_device"])
+
+
+def halve(group: Group) -> Group:
+    """The group with half the cells per device, as it did not fit into memory.
+
+    Raises JaxsegError when a device has one cell already.
+    """
+    s, now = group.settings, group.layout.per_device
+    kind = group.layout.mesh.devices.flat[0].device_kind
+    if now == 1:
+        raise JaxsegError(
+            f"out of memory: one cell does not fit on {kind}; lower optim.batch_size="
+            f"{s['optim.batch_size']}, net.width={s['net.width']} or data.size={s['data.size']}"
+        )
+    print(
+        f"out of memory with {now} cells per device on {kind}: going on with {now // 2}; "
+        f"--config.run.cells_per_device={now // 2} spares the attempt",
+        file=sys.stderr,
+        flush=True,
+    )
+    return _map_group(group.cells, group.data, group.part, now // 2)
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether XLA says that a device's memory did not suffice."""
+    return "RESOURCE_EXHAUSTED" in str(error) or "out of memory" in str(error).lower()
+
+
+def _map_group(cells: list[Cell], data: GroupData, part: int, cells_per_device: int) -> Group:
+    s = cells[0].settings
     devices = own_devices(jax.local_devices(), len(cells), part)
-    layout = make_layout(part, s["optim.batch_size"], s["run.cells_per_device"], devices)
+    layout = make_layout(part, s["optim.batch_size"], cells_per_device, devices)
     axis = DATA if layout.mesh.shape[DATA] > 1 else None
     program = make_program(
         make_net(s, len(data.classes), axis),
@@ -74,6 +105,7 @@ def make_group(cells: list[Cell], part: int | None = None) -> Group:
     rings = ring_maps(s["data.size"], s["eval.ring_width"], s["eval.border_px"])
     return Group(
         cells,
+        part,
         layout,
         program,
         data,

@@ -17,7 +17,6 @@ from jaxseg.grid.chunk import Trained
 from jaxseg.grid.evaluate import Examples, choose_examples, score_test_set
 from jaxseg.grid.group import Group
 from jaxseg.grid.processes import Share
-from jaxseg.grid.train import selected_variables
 
 
 def write_config(
@@ -71,8 +70,11 @@ def write_examples(workdir: Path, group: Group) -> Examples:
 def store_counts(
     workdir: Path, group: Group, chunk: Sequence[Cell], trained: Trained, examples: Examples
 ) -> None:
-    """Scores a trained chunk on every test set and stores counts and example predictions."""
-    variables, hyper = selected_variables(trained.state), trained.hyper
+    """Scores a trained chunk on every test set and stores counts and example predictions.
+
+    A cell that diverged has none: its variables are those of a training that was cut off.
+    """
+    variables, hyper = trained.variables, trained.hyper
     counts = {
         name: score_test_set(group.score, variables, hyper, test)
         for name, test in group.data.test.items()
@@ -80,6 +82,8 @@ def store_counts(
     shown = group.data.test[examples.test_set].images[examples.item]
     predictions = np.asarray(group.predict(variables, hyper, shown))
     for i, cell in enumerate(chunk):
+        if trained.diverged_at[i] >= 0:
+            continue
         arrays = {"examples.prediction": predictions[i]}
         for name, layouts in counts.items():
             arrays |= {f"{name}.{layout}": values[i] for layout, values in layouts.items()}
@@ -87,15 +91,16 @@ def store_counts(
         storage.write_arrays(files.counts_path(workdir, cell.id), arrays)
 
 
-def cell_row(cell: Cell, loss: float, diverged_at: int, wall_s: float) -> files.Row:
-    """The row of cells.csv of a cell whose training has ended."""
-    stopped = diverged_at >= 0
-    return {
-        "status": "diverged" if stopped else "done",
-        "epochs": cell.settings["optim.epochs"],
-        "wall_s": f"{wall_s:.2f}",
-        "train_loss": f"{loss:.5f}",
-        "message": f"loss was not finite at step {diverged_at}" if stopped else "",
+def cell_row(cell: Cell, place: int, trained: Trained, steps_per_epoch: int) -> files.Row:
+    """The row of cells.csv of a cell, at `place` in its chunk, whose training has ended."""
+    row = {"epochs": cell.settings["optim.epochs"], "wall_s": f"{trained.wall_s:.2f}"}
+    step = int(trained.diverged_at[place])
+    if step < 0:
+        return row | {"status": "done", "train_loss": f"{trained.losses[place]:.5f}"}
+    return row | {
+        "status": "diverged",
+        "epochs": step // steps_per_epoch,
+        "message": f"loss or weights not finite at step {step}; stopped there, not scored",
     }
 
 

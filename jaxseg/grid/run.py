@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
+import jax
 from etils.epath import Path
 
 from jaxseg.data.progress import track
@@ -17,7 +17,7 @@ from jaxseg.grid import workdir as files
 from jaxseg.grid.cells import Cell, expand, grid_axes, group_cells, resolve_overlays
 from jaxseg.grid.chunk import train_chunk
 from jaxseg.grid.evaluate import Examples
-from jaxseg.grid.group import Group, compile_step, make_group
+from jaxseg.grid.group import Group, compile_step, halve, is_out_of_memory, make_group
 from jaxseg.grid.mapping import chunks
 from jaxseg.grid.processes import Share, shares
 from jaxseg.grid.storage import as_folder
@@ -102,20 +102,34 @@ def _finish_group(
     index: int,
     check_lock: Callable[[], None],
 ) -> None:
-    """Prepares and compiles a group, then trains and scores this process's missing chunks."""
+    """Prepares a group and finishes this process's part with as many cells at a time as fit."""
     clock = time.monotonic()
     group = make_group(run.groups[index], run.parts[index])
     record.write_config(run.workdir, config, grid, run.axes, group, run.share.count)
     examples = record.write_examples(run.workdir, group)
     run.merge_cells()
     run.seconds["prepare_s"] += time.monotonic() - clock
-    group, compile_s = compile_step(group)
-    run.seconds["compile_s"] += compile_s
-    pending = [c for c in map(run.missing, chunks(run.mine[index], group.layout.slots)) if c]
-    steps = len(pending) * group.steps_per_epoch * group.settings["optim.epochs"]
-    work = _finish_chunks(run, group, pending, examples)
-    for _ in track(work, steps, "training", unit="step"):
-        check_lock()
+    while not _fits(run, group, index, examples, check_lock):
+        group = halve(group)
+
+
+def _fits(
+    run: Run, group: Group, index: int, examples: Examples, check_lock: Callable[[], None]
+) -> bool:
+    """Compiles a group, trains and scores its missing chunks; False when memory did not suffice."""
+    try:
+        group, compile_s = compile_step(group)
+        run.seconds["compile_s"] += compile_s
+        pending = [c for c in map(run.missing, chunks(run.mine[index], group.layout.slots)) if c]
+        steps = len(pending) * group.steps_per_epoch * group.settings["optim.epochs"]
+        work = _finish_chunks(run, group, pending, examples)
+        for _ in track(work, steps, "training", unit="step"):
+            check_lock()
+    except jax.errors.JaxRuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        return False
+    return True
 
 
 def _finish_chunks(
@@ -125,12 +139,11 @@ def _finish_chunks(
     for chunk in pending:
         clock = time.monotonic()
         trained = yield from train_chunk(run.workdir, group, chunk)
-        wall_s = time.monotonic() - clock
+        train_s = time.monotonic() - clock
         record.store_counts(run.workdir, group, chunk, trained, examples)
-        diverged = np.asarray(trained.state.diverged_at)
         for i, cell in enumerate(chunk):
-            row = record.cell_row(cell, trained.losses[i], int(diverged[i]), wall_s)
+            row = record.cell_row(cell, i, trained, group.steps_per_epoch)
             files.write_status(run.workdir, cell.id, row)
         run.merge_cells()
-        run.seconds["train_s"] += wall_s
-        run.seconds["evaluate_s"] += time.monotonic() - clock - wall_s
+        run.seconds["train_s"] += train_s
+        run.seconds["evaluate_s"] += time.monotonic() - clock - train_s

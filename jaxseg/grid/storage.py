@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from etils.epath import Path
 
-from jaxseg.errors import JaxsegError
+from jaxseg.errors import JaxsegError, disk_errors
 
 
 def as_folder(workdir: str | os.PathLike[str]) -> Path:
@@ -30,6 +30,11 @@ def write_bytes(path: Path | LocalPath, content: bytes) -> None:
     if not is_local(path):
         path.write_bytes(content)  # an object appears when it is complete
         return
+    with disk_errors(LocalPath(path)):
+        _write_and_rename(LocalPath(path), content)
+
+
+def _write_and_rename(path: LocalPath, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:

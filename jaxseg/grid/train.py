@@ -31,8 +31,9 @@ class Hyper(NamedTuple):
 class TrainState(NamedTuple):
     """Everything training carries from step to step.
 
-    `diverged_at` is the first step whose loss was not finite, -1 so far. `best` and `best_loss`
-    are kept under selection `best` alone; None and +inf otherwise.
+    `diverged_at` is the first step whose loss or new variables were not finite, -1 so far; from
+    that step on the variables stay what they were before it. `best` and `best_loss` are kept under
+    selection `best` alone; None and +inf otherwise.
     """
 
     variables: Variables
@@ -47,7 +48,7 @@ class Program(NamedTuple):
     """The functions of one cell. Images uint8 [B, H, W, 3], masks uint8 [B, H, W] class indices.
 
     init(hyper) -> TrainState
-    step(state, hyper, images, masks) -> (TrainState, loss float32)
+    step(state, hyper, images, masks) -> (TrainState, loss float32, NaN once diverged)
     validate(state, hyper, images, masks, weights [B]) -> sums of (loss, tp, fp, fn, weight) [5]
     select(state, val_loss) -> TrainState, with the best variables so far kept
     predict(variables, hyper, images) -> uint8 [B, H, W] class indices
@@ -146,14 +147,22 @@ def _step(
     value, batch_stats, grads = _gradients(recipe, state, hyper, images, masks)
     params = state.variables["params"]
     deltas, opt_state = optax.adam(hyper.learning_rate).update(grads, state.opt_state, params)
-    first_bad = (state.diverged_at == _NEVER) & ~jnp.isfinite(value)
+    new = {"params": optax.apply_updates(params, deltas), "batch_stats": batch_stats}
+    running = state.diverged_at == _NEVER
+    healthy = running & _all_finite((value, new))
+    # A cell that diverges stays at its last finite variables: they can be looked into.
+    keep = partial(jax.tree.map, partial(jnp.where, healthy))
     state = state._replace(
-        variables={"params": optax.apply_updates(params, deltas), "batch_stats": batch_stats},
-        opt_state=opt_state,
+        variables=keep(new, state.variables),
+        opt_state=keep(opt_state, state.opt_state),
         step=state.step + 1,
-        diverged_at=jnp.where(first_bad, state.step, state.diverged_at),
+        diverged_at=jnp.where(running & ~healthy, state.step, state.diverged_at),
     )
-    return state, value
+    return state, jnp.where(healthy, value, jnp.nan)
+
+
+def _all_finite(tree: Any) -> jax.Array:
+    return jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)]).all()
 
 
 def _gradients(

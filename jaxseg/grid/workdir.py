@@ -95,19 +95,17 @@ def write_status(workdir: Path, cell: str, row: Row) -> None:
 
 
 def read_finished(workdir: Path, known: Mapping[str, Row] | None = None) -> dict[str, Row]:
-    """Rows of cells whose training has ended and whose counts are there: {cell id: row}.
+    """Rows of cells that have ended, with counts unless they diverged: {cell id: row}.
 
     `known` rows are taken as they are: a row does not change once it is written.
     """
     known = {} if known is None else known
-    ended = set(storage.names(workdir / "status", ".json"))
-    ended &= set(storage.names(workdir / "counts", ".npz"))
-    return {
-        cell: known[cell]
-        if cell in known
-        else storage.read_json(workdir / "status" / f"{cell}.json")
-        for cell in sorted(ended)
+    scored = set(storage.names(workdir / "counts", ".npz"))
+    rows = {
+        cell: known.get(cell) or storage.read_json(workdir / "status" / f"{cell}.json")
+        for cell in storage.names(workdir / "status", ".json")
     }
+    return {c: row for c, row in rows.items() if c in scored or row["status"] == "diverged"}
 
 
 def read_metrics(workdir: Path, cell: str) -> list[Row]:
