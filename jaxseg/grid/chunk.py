@@ -1,5 +1,6 @@
 """Training of one chunk: batches to its devices, step after step, checkpoints on the way."""
 
+import time
 from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,7 +11,7 @@ import numpy as np
 from jaxseg.grid import checkpoints
 from jaxseg.grid import workdir as files
 from jaxseg.grid.cells import Cell
-from jaxseg.grid.feed import chunk_batches
+from jaxseg.grid.feed import DataWait, chunk_batches
 from jaxseg.grid.group import Group, stack_hyper, validation_view
 from jaxseg.grid.mapping import fill, put
 from jaxseg.grid.train import Hyper, TrainState, selected_variables
@@ -22,6 +23,7 @@ class Trained(NamedTuple):
     state: TrainState
     hyper: Hyper
     losses: np.ndarray
+    wait: DataWait
 
 
 def train_chunk(workdir: Path, group: Group, chunk: list[Cell]) -> Generator[None, None, Trained]:
@@ -34,10 +36,10 @@ def train_chunk(workdir: Path, group: Group, chunk: list[Cell]) -> Generator[Non
         for _ in range(start * group.steps_per_epoch):
             yield
         batches = chunk_batches(group, slots, start)
-        loss = np.full(len(slots), np.nan)
+        loss, wait = np.full(len(slots), np.nan), DataWait()
         epochs, classes = group.settings["optim.epochs"], group.data.classes
         for epoch in range(start, epochs):
-            state, loss = yield from _train_epoch(group, state, hyper, batches)
+            state, loss = yield from _train_epoch(group, state, hyper, batches, wait)
             last = epoch + 1 == epochs
             state, validation = _validate(group, slots, state, hyper, last)
             _log_epoch(workdir, chunk, epoch, (epoch + 1) * group.steps_per_epoch, loss, validation)
@@ -45,7 +47,7 @@ def train_chunk(workdir: Path, group: Group, chunk: list[Cell]) -> Generator[Non
                 checkpoints.save(manager, epoch + 1, "state", state, chunk, classes)
         chosen = selected_variables(state)
         checkpoints.save(manager, epochs, "variables", chosen, chunk, classes)
-    return Trained(state, hyper, loss)
+    return Trained(state, hyper, loss, wait)
 
 
 def _resumed(manager: Any, group: Group, chunk: list[Cell], hyper: Hyper) -> tuple[int, TrainState]:
@@ -58,16 +60,18 @@ def _resumed(manager: Any, group: Group, chunk: list[Cell], hyper: Hyper) -> tup
 
 
 def _train_epoch(
-    group: Group, state: TrainState, hyper: Hyper, batches: Iterator[Any]
+    group: Group, state: TrainState, hyper: Hyper, batches: Iterator[Any], wait: DataWait
 ) -> Generator[None, None, tuple[TrainState, np.ndarray]]:
     """(state, mean losses [slots]) after one more epoch."""
-    losses = []
+    losses, clock = [], time.monotonic()
     for _ in range(group.steps_per_epoch):
-        images, masks = next(batches)
+        images, masks = wait.next(batches, losses[-1:])
         state, value = group.step(state, hyper, images, masks)
         losses.append(value)
         yield
-    return state, np.mean(jax.device_get(losses), axis=0)
+    means = np.mean(jax.device_get(losses), axis=0)
+    wait.steps_s += time.monotonic() - clock
+    return state, means
 
 
 def _validate(

@@ -9,9 +9,11 @@ import jax
 import numpy as np
 
 from jaxseg.data.crops import store_view
+from jaxseg.data.pipeline import steps_per_epoch
 from jaxseg.data.prepare import prepare_views
 from jaxseg.grid.cells import Cell, Settings, make_net
 from jaxseg.grid.evaluate import TestSet, flatten_views, make_scorer, ring_maps
+from jaxseg.grid.frames import Frames, choose_feed, send_frames
 from jaxseg.grid.mapping import DATA, Layout, fill, make_layout, map_cells, put
 from jaxseg.grid.train import Hyper, Program, make_program
 from jaxseg.nets.padding import STANDARD_MODES, padding_code
@@ -30,12 +32,16 @@ class GroupData(NamedTuple):
 
 
 class Group(NamedTuple):
-    """Cells of one compiled program, with that program mapped over a chunk."""
+    """Cells of one compiled program, with that program mapped over a chunk.
+
+    `frames` are the training images on the devices; None under the host feed.
+    """
 
     cells: list[Cell]
     layout: Layout
     program: Program
     data: GroupData
+    frames: Frames | None
     init: Any
     step: Any
     validate: Any
@@ -48,17 +54,27 @@ class Group(NamedTuple):
         return self.cells[0].settings
 
     @property
+    def feed(self) -> str:
+        return "host" if self.frames is None else "device"
+
+    @property
     def steps_per_epoch(self) -> int:
-        return len(next(iter(self.data.train.values())).ids) // self.settings["optim.batch_size"]
+        n_images = len(next(iter(self.data.train.values())).ids)
+        return steps_per_epoch(n_images, self.settings["optim.batch_size"])
 
 
-def make_group(cells: list[Cell]) -> Group:
-    """Prepares the data of a group and maps its program over the devices there are."""
+def make_group(cells: list[Cell], kept_feed: str | None = None) -> Group:
+    """Prepares the data of a group and maps its program over the devices there are.
+
+    `kept_feed` is the feed that the workdir was begun with: `data.feed=auto` stays with it.
+    """
     s = cells[0].settings
     data = _load_data(cells)
     layout = make_layout(
         len(cells), s["optim.batch_size"], s["run.cells_per_device"], jax.devices()
     )
+    feed = choose_feed(s["data.feed"], kept_feed, data.train, layout.mesh.devices.flat[0])
+    frames = send_frames(data.train, layout, s["data.size"]) if feed == "device" else None
     axis = DATA if layout.mesh.shape[DATA] > 1 else None
     program = make_program(
         make_net(s, len(data.classes), axis),
@@ -73,6 +89,7 @@ def make_group(cells: list[Cell]) -> Group:
         layout,
         program,
         data,
+        frames,
         init=map_cells(program.init, layout, ("cell",)),
         step=map_cells(program.step, layout, ("cell", "cell", "batch", "batch"), donate=(0,)),
         validate=map_cells(program.validate, layout, ("cell", "cell", "batch", "batch", "batch")),

@@ -1,5 +1,6 @@
 """What a run writes about itself and its cells, beyond the plain files of `workdir`."""
 
+import json
 import resource
 import time
 from collections.abc import Mapping, Sequence
@@ -16,6 +17,16 @@ from jaxseg.grid.evaluate import Examples, choose_examples, score_test_set
 from jaxseg.grid.group import Group
 from jaxseg.grid.train import selected_variables
 
+# Where a run's time went, as in progress.json; steps and waiting for data are parts of training.
+SECONDS: tuple[str, ...] = (
+    "prepare_s",
+    "compile_s",
+    "train_s",
+    "evaluate_s",
+    "steps_s",
+    "data_wait_s",
+)
+
 
 def write_config(
     workdir: Path,
@@ -30,6 +41,7 @@ def write_config(
         "n_train": len(next(iter(group.data.train.values())).ids),
         "n_test": int(next(iter(group.data.test.values())).image.max()) + 1,
         "classes": list(group.data.classes),
+        "feed": group.feed,
     }
     record = {
         "config": dict(config),
@@ -39,6 +51,12 @@ def write_config(
         "environment": files.environment(jax.devices()),
     }
     files.write_json(workdir / "config.json", record)
+
+
+def read_feed(workdir: Path) -> str | None:
+    """The feed that a workdir was begun with; None in a new one."""
+    path = workdir / "config.json"
+    return json.loads(path.read_text())["data"].get("feed") if path.exists() else None
 
 
 def write_examples(workdir: Path, group: Group) -> Examples:

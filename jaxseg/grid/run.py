@@ -52,7 +52,7 @@ def run_grid(config: Mapping[str, Any], grid: Sequence[Mapping[str, Any]], workd
     cells = expand(config, grid)
     files.open_workdir(workdir, config, grid)
     axes = grid_axes(resolve_overlays(grid, cells[0].settings))
-    seconds = {"prepare_s": 0.0, "compile_s": 0.0, "train_s": 0.0, "evaluate_s": 0.0}
+    seconds = dict.fromkeys(record.SECONDS, 0.0)
     run = Run(workdir, group_cells(cells), axes, files.read_finished(workdir), seconds)
     for members in run.groups:
         if not run.is_done(members):
@@ -66,7 +66,7 @@ def _finish_group(
 ) -> None:
     """Prepares and compiles a group, then trains and scores its missing chunks."""
     clock = time.monotonic()
-    group = make_group(members)
+    group = make_group(members, record.read_feed(run.workdir))
     record.write_config(run.workdir, config, grid, run.axes, group)
     examples = record.write_examples(run.workdir, group)
     run.write_cells()
@@ -95,4 +95,6 @@ def _finish_chunks(
             run.done[cell.id] = row
         run.write_cells()
         run.seconds["train_s"] += wall_s
+        run.seconds["steps_s"] += trained.wait.steps_s
+        run.seconds["data_wait_s"] += trained.wait.wait_s
         run.seconds["evaluate_s"] += time.monotonic() - clock - wall_s

@@ -155,9 +155,14 @@ def append_metrics(workdir: Path, rows: Iterable[Row]) -> None:
 
 
 def add_progress(workdir: Path, seconds: Mapping[str, float]) -> None:
-    """Adds this run's seconds to progress.json; the peak memory is the largest of all runs."""
+    """Adds this run's seconds to progress.json; the peak memory is the largest of all runs.
+
+    `data_wait_share` is the share of the steps' time in which the devices waited for data.
+    """
     path = workdir / "progress.json"
     old = json.loads(path.read_text()) if path.exists() else {}
-    new = {key: round(old.get(key, 0.0) + value, 2) for key, value in seconds.items()}
+    new = {key: round(old.get(key, 0.0) + value, 4) for key, value in seconds.items()}
     new["peak_memory_mb"] = max(old.get("peak_memory_mb", 0), seconds["peak_memory_mb"])
+    if new.get("steps_s"):
+        new["data_wait_share"] = round(new["data_wait_s"] / new["steps_s"], 4)
     write_json(path, new)
