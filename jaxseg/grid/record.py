@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxseg.errors import JaxsegError
 from jaxseg.grid import workdir as files
 from jaxseg.grid.cells import Cell
 from jaxseg.grid.chunk import Trained
@@ -54,9 +55,14 @@ def write_config(
 
 
 def read_feed(workdir: Path) -> str | None:
-    """The feed that a workdir was begun with; None in a new one."""
+    """The feed that a workdir was begun with; None in a new one, JaxsegError for a damaged one."""
     path = workdir / "config.json"
-    return json.loads(path.read_text())["data"].get("feed") if path.exists() else None
+    try:
+        return json.loads(path.read_text())["data"]["feed"] if path.exists() else None
+    except (ValueError, KeyError, TypeError) as error:
+        raise JaxsegError(
+            f"{path}: does not say data.feed ({error}); give another --workdir or remove this one"
+        ) from error
 
 
 def write_examples(workdir: Path, group: Group) -> Examples:
