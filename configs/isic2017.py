@@ -34,6 +34,7 @@ def get_config(variant: str | None = None) -> ConfigDict:
                 "test_split": "validation" if small else "test",
                 "size": 64 if small else 256,
                 "crop": "center",
+                "feed": "auto",
             },
             "net": {
                 "width": 8 if small else 64,

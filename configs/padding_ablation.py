@@ -28,6 +28,7 @@ def get_config(variant: str | None = None) -> ConfigDict:
                 "test_split": "test[:16]" if quick else "test[:100]",
                 "size": 32 if quick else 48,
                 "crop": "center",
+                "feed": "auto",  # host (tf.data), device (no TensorFlow) or auto
             },
             "net": {
                 "width": 4 if quick else 8,

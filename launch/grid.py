@@ -82,17 +82,15 @@ def config_argument(argv: list[str]) -> str:
     return ""
 
 
-def start_devices(share: Share) -> None:
-    """One virtual CPU device per core, as cells do not share one well; compiled programs kept."""
+def start(share: Share) -> None:
+    """Devices, memory and caches for this process's share."""
     keep_to_own_devices(share)
     import jax
 
     from jaxseg.data.store import default_data_dir
+    from jaxseg.grid.devices import start_devices
 
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    jax.config.update("jax_num_cpu_devices", cores or 1)
-    jax.config.update("jax_compilation_cache_dir", str(default_data_dir() / "compiled"))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 1.0)
+    start_devices(default_data_dir() / "compiled")
     # Orbax and TensorFlow announce their settings; what a user should see is printed by us.
     logging.set_verbosity(logging.ERROR)
     check_own_devices(jax.process_count())
@@ -121,7 +119,7 @@ def main(argv: list[str]) -> None:
     grid = load_grid(raw) if raw else []
     parse_flags(argv)
     share = find_share(_SHARD.value, os.environ)
-    start_devices(share)
+    start(share)
     from jaxseg.grid.cells import flatten, override_axes
     from jaxseg.grid.describe import describe
     from jaxseg.grid.run import run_grid

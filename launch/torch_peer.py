@@ -34,7 +34,7 @@ class TorchUNet(nn.Module):
         self.upsample = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True)
         for module in self.modules():
             if isinstance(module, nn.Conv2d) and module.kernel_size == (3, 3):
-                module.padding_mode = padding
+                module.padding_mode = padding  # type: ignore[assignment]
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         skips = [self.inc(x)]
@@ -70,7 +70,8 @@ def make_step(
     """
     torch.manual_seed(seed)
     layout = torch.channels_last if channels_last else torch.contiguous_format
-    net = TorchUNet(width, depth, padding).to(device).to(memory_format=layout)
+    net: Any = TorchUNet(width, depth, padding).to(device)
+    net = net.to(memory_format=layout)
     net.train()
     fused = device != "cpu"
     optimizer = torch.optim.Adam(net.parameters(), 1e-3, fused=fused or None)

@@ -147,6 +147,21 @@ def epoch_plan(
     return order.astype(np.int32), crop_box(policy, draws), views.astype(np.int32)
 
 
+def epoch_rows(
+    policy: str, n_images: int, size: int, data_seed: int, epoch: int
+) -> NDArray[np.int32]:
+    """What to train on in an epoch, in order: int32 [n, 6] of (image, view, y0, x0, y1, x1).
+
+    The last four are pixel bounds in the policy's prepared view, whose side is `size`, and 2 · size
+    for `frame2x`; `full` and `quarter` views are used whole. Equals `epoch_plan`, and so is a pure
+    function of its arguments.
+    """
+    order, boxes, views = epoch_plan(policy, n_images, data_seed, epoch)
+    side = 2 * size if store_view(policy) == "frame2x" else size
+    rows = np.column_stack([np.arange(n_images), views, pixel_box(boxes, side, side)])
+    return rows[order].astype(np.int32)
+
+
 def fixed_boxes(test_set: str, n_images: int) -> NDArray[np.float64]:
     """Boxes of a test set, the same in every run: float64 [n_images, views, 4].
 

@@ -18,6 +18,7 @@ SEED = "seed"
 REFERENCE_SIZE = 256  # the frame in whose pixels eval.ring_width is given, as in the paper
 LOSSES = ("dice", "dice_bce", "bce")
 SELECTIONS = ("last", "best")
+FEEDS = ("auto", "host", "device")
 EMPTY_RULES = ("nan", "one", "smooth1")
 Settings = dict[str, Any]
 
@@ -171,8 +172,8 @@ _AT_LEAST = {
     "run.cells_per_device": 0, "run.checkpoint_epochs": 1,
 }  # fmt: skip
 _CHOICES = {
-    "data.crop": CROP_POLICIES, "optim.loss": LOSSES, "optim.select": SELECTIONS,
-    "eval.empty": EMPTY_RULES,
+    "data.crop": CROP_POLICIES, "data.feed": FEEDS, "optim.loss": LOSSES,
+    "optim.select": SELECTIONS, "eval.empty": EMPTY_RULES,
 }  # fmt: skip
 
 

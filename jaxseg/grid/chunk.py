@@ -12,7 +12,7 @@ from jaxseg.grid import checkpoints, interrupt
 from jaxseg.grid import workdir as files
 from jaxseg.grid.cells import Cell
 from jaxseg.grid.checkpoints import Position
-from jaxseg.grid.feed import chunk_batches
+from jaxseg.grid.feed import DataWait, chunk_batches, start_waiting
 from jaxseg.grid.group import Group, stack_hyper, validation_view
 from jaxseg.grid.mapping import fill, put
 from jaxseg.grid.train import Hyper, TrainState, selected_variables
@@ -30,6 +30,7 @@ class Trained(NamedTuple):
     losses: np.ndarray
     diverged_at: np.ndarray
     wall_s: float
+    wait: DataWait
 
 
 class _Job(NamedTuple):
@@ -42,6 +43,7 @@ class _Job(NamedTuple):
     hyper: Hyper
     manager: Any
     started: float
+    wait: DataWait
 
     def save(
         self, kind: checkpoints.Kind, state: TrainState, epoch: int, losses: Sequence[Any]
@@ -67,14 +69,15 @@ def train_chunk(workdir: Path, group: Group, chunk: list[Cell]) -> Generator[Non
     hyper = put(group.layout, "cell", stack_hyper(slots))
     with checkpoints.open_manager(workdir, chunk) as manager:
         kind, at, tree = _restored(manager, group, chunk, hyper)
-        job = _Job(workdir, group, chunk, slots, hyper, manager, time.monotonic() - at.wall_s)
+        started = time.monotonic() - at.wall_s
+        job = _Job(workdir, group, chunk, slots, hyper, manager, started, start_waiting(group))
         for _ in range(at.epoch * group.steps_per_epoch + at.step):
             yield
         if kind == "state":
             with interrupt.deferred():
                 at, tree = yield from _train(job, tree, at)
     losses = np.asarray(at.losses[0], np.float32)
-    return Trained(tree, hyper, losses, np.asarray(at.diverged_at), at.wall_s)
+    return Trained(tree, hyper, losses, np.asarray(at.diverged_at), at.wall_s, job.wait)
 
 
 def _restored(manager: Any, group: Group, chunk: list[Cell], hyper: Hyper) -> checkpoints.Restored:
@@ -96,14 +99,17 @@ def _train(
     losses: list[Any] = [np.asarray(loss, np.float32) for loss in at.losses]
     mean = np.full(len(job.slots), np.nan, np.float32)
     for epoch in range(at.epoch, s["optim.epochs"]):
+        clock = time.monotonic()
         for _ in range(len(losses), steps):
-            state, loss = job.group.step(state, job.hyper, *next(batches))
+            batch = job.wait.next(batches, losses[-1:])
+            state, loss = job.group.step(state, job.hyper, *batch)
             losses.append(loss)
             yield
             if interrupt.requested():
                 job.save("state", state, epoch, losses)
                 interrupt.stop_if_requested()
         mean, losses = np.mean(jax.device_get(losses), axis=0), []
+        job.wait.steps_s += time.monotonic() - clock
         last = epoch + 1 == s["optim.epochs"]
         state, validation = _validate(job.group, job.slots, state, job.hyper, last)
         stopped = np.asarray(state.diverged_at)[:n]

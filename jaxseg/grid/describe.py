@@ -12,6 +12,7 @@ from jaxseg.grid import workdir as files
 from jaxseg.grid.cells import expand, group_cells
 from jaxseg.grid.group import Group, compile_step, make_group, stack_hyper
 from jaxseg.grid.mapping import chunks, fill, put
+from jaxseg.grid.record import read_feed
 
 _TIMED_STEPS = 3
 
@@ -32,7 +33,7 @@ def describe(config: Mapping[str, Any], grid: Sequence[Mapping[str, Any]], workd
         f"{len({cell.seed for cell in cells})} seeds; {len(groups)} compiled programs",
     ]
     for index, members in enumerate(groups):
-        lines += _describe_group(index, make_group(members), done)
+        lines += _describe_group(index, make_group(members, read_feed(workdir)), done)
     return "\n".join(lines)
 
 
@@ -47,7 +48,7 @@ def _describe_group(index: int, group: Group, done: Mapping[str, Any]) -> list[s
         f"program {index}: {len(group.cells)} cells in {len(pending)} chunks of "
         f"{group.layout.slots} on {mesh['cell']} × {mesh['data']} devices",
         f"  {group.steps_per_epoch} steps × {group.settings['optim.epochs']} epochs = "
-        f"{steps} steps a chunk, {1e3 * step_s:.0f} ms a step",
+        f"{steps} steps a chunk, {1e3 * step_s:.0f} ms a step; {group.feed} feed",
         f"  compiling {compile_s:.0f} s, training about {len(pending) * steps * step_s:.0f} s",
         f"  memory per device: {memory / 2**20:.0f} MiB for state, batch and buffers",
     ]

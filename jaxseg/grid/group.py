@@ -9,10 +9,12 @@ import jax
 import numpy as np
 
 from jaxseg.data.crops import store_view
+from jaxseg.data.pipeline import steps_per_epoch
 from jaxseg.data.prepare import prepare_views
 from jaxseg.errors import JaxsegError
 from jaxseg.grid.cells import Cell, Settings, make_net
 from jaxseg.grid.evaluate import TestSet, flatten_views, make_scorer, ring_maps
+from jaxseg.grid.frames import Frames, choose_feed, send_frames
 from jaxseg.grid.mapping import DATA, Layout, fill, make_layout, map_cells, put
 from jaxseg.grid.processes import own_devices
 from jaxseg.grid.train import Hyper, Program, make_program
@@ -32,13 +34,17 @@ class GroupData(NamedTuple):
 
 
 class Group(NamedTuple):
-    """Cells of one compiled program, with that program mapped over a chunk."""
+    """Cells of one compiled program, with that program mapped over a chunk.
+
+    `frames` are the training images on the devices; None under the host feed.
+    """
 
     cells: list[Cell]
     part: int
     layout: Layout
     program: Program
     data: GroupData
+    frames: Frames | None
     init: Any
     step: Any
     validate: Any
@@ -51,17 +57,25 @@ class Group(NamedTuple):
         return self.cells[0].settings
 
     @property
+    def feed(self) -> str:
+        return "host" if self.frames is None else "device"
+
+    @property
     def steps_per_epoch(self) -> int:
-        return len(next(iter(self.data.train.values())).ids) // self.settings["optim.batch_size"]
+        n_images = len(next(iter(self.data.train.values())).ids)
+        return steps_per_epoch(n_images, self.settings["optim.batch_size"])
 
 
-def make_group(cells: list[Cell], part: int | None = None) -> Group:
+def make_group(cells: list[Cell], part: int | None = None, kept_feed: str | None = None) -> Group:
     """Prepares the data of a group and maps its program over the devices there are.
 
     `part` is the largest number of these cells that one process trains; by default it is all.
+    `kept_feed` is the feed that the workdir was begun with: `data.feed=auto` stays with it.
     """
+    s, data = cells[0].settings, _load_data(cells)
     part = len(cells) if part is None else part
-    return _map_group(cells, _load_data(cells), part, cells[0].settings["run.cells_per_device"])
+    feed = choose_feed(s["data.feed"], kept_feed, data.train, jax.local_devices()[0])
+    return _map_group(cells, data, part, s["run.cells_per_device"], feed)
 
 
 def halve(group: Group) -> Group:
@@ -82,7 +96,7 @@ def halve(group: Group) -> Group:
         file=sys.stderr,
         flush=True,
     )
-    return _map_group(group.cells, group.data, group.part, now // 2)
+    return _map_group(group.cells, group.data, group.part, now // 2, group.feed)
 
 
 def is_out_of_memory(error: Exception) -> bool:
@@ -90,10 +104,13 @@ def is_out_of_memory(error: Exception) -> bool:
     return "RESOURCE_EXHAUSTED" in str(error) or "out of memory" in str(error).lower()
 
 
-def _map_group(cells: list[Cell], data: GroupData, part: int, cells_per_device: int) -> Group:
+def _map_group(
+    cells: list[Cell], data: GroupData, part: int, cells_per_device: int, feed: str
+) -> Group:
     s = cells[0].settings
     devices = own_devices(jax.local_devices(), len(cells), part)
     layout = make_layout(part, s["optim.batch_size"], cells_per_device, devices)
+    frames = send_frames(data.train, layout, s["data.size"]) if feed == "device" else None
     axis = DATA if layout.mesh.shape[DATA] > 1 else None
     program = make_program(
         make_net(s, len(data.classes), axis),
@@ -109,12 +126,13 @@ def _map_group(cells: list[Cell], data: GroupData, part: int, cells_per_device: 
         layout,
         program,
         data,
+        frames,
         init=map_cells(program.init, layout, ("cell",)),
         step=map_cells(program.step, layout, ("cell", "cell", "batch", "batch"), donate=(0,)),
         validate=map_cells(program.validate, layout, ("cell", "cell", "batch", "batch", "batch")),
         select=map_cells(program.select, layout, ("cell", "cell")),
         predict=map_cells(program.predict, layout, ("cell", "cell", "shared")),
-        score=make_scorer(program, layout, rings, len(data.classes)),
+        score=make_scorer(layout, rings, len(data.classes)),
     )
 
 

@@ -9,14 +9,15 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
 import jax
+import numpy as np
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from jaxseg.grid.devices import compiler_options
 
 CELL, DATA = "cell", "data"
-Kind = Literal["cell", "batch", "shared"]
-_SPECS = {"cell": P(CELL), "batch": P(CELL, DATA), "shared": P()}
+Kind = Literal["cell", "batch", "stream", "shared"]
+_SPECS = {"cell": P(CELL), "batch": P(CELL, DATA), "stream": P(None, DATA), "shared": P()}
 
 
 Devices = Sequence[Any]
@@ -52,7 +53,11 @@ def make_layout(n_cells: int, batch_size: int, cells_per_device: int, devices: D
 
 
 def map_cells(
-    fn: Callable[..., Any], layout: Layout, kinds: Sequence[Kind], donate: Sequence[int] = ()
+    fn: Callable[..., Any],
+    layout: Layout,
+    kinds: Sequence[Kind],
+    donate: Sequence[int] = (),
+    out: Kind = "cell",
 ) -> Any:
     """Compiles `fn` of one cell into a function of a whole chunk.
 
@@ -60,13 +65,15 @@ def map_cells(
         fn: pure function of one cell.
         layout: mesh and cells per device.
         kinds: for each argument "cell" (leading cell axis), "batch" (cell axis, then a batch axis
-            split over `data`) or "shared" (no cell axis, the same for all).
+            split over `data`), "stream" (an axis of streams instead, all of them for every cell) or
+            "shared" (no cell axis, the same for all).
         donate: positions of arguments whose buffers may be reused.
+        out: "batch" where outputs are of a batch, "cell" otherwise.
 
     Returns:
         A jitted function; every output has a leading cell axis.
     """
-    axes = tuple(None if kind == "shared" else 0 for kind in kinds)
+    axes = tuple(0 if kind in ("cell", "batch") else None for kind in kinds)
 
     def local(*args):
         if layout.per_device > 1:
@@ -82,7 +89,7 @@ def map_cells(
         local,
         mesh=layout.mesh,
         in_specs=tuple(_SPECS[kind] for kind in kinds),
-        out_specs=P(CELL),
+        out_specs=_SPECS[out],
         check_vma=False,
     )
     platform = layout.mesh.devices.flat[0].platform
@@ -94,6 +101,17 @@ def map_cells(
 def put(layout: Layout, kind: Kind, tree: Any) -> Any:
     """Sends numpy arrays to the layout's devices in the way a mapped function expects them."""
     return jax.device_put(tree, NamedSharding(layout.mesh, _SPECS[kind]))
+
+
+def put_slots(layout: Layout, arrays: Sequence[Any]) -> jax.Array:
+    """Sends one numpy array [B, …] for each slot, as kind "batch", without stacking all of them."""
+
+    def part(index: Any) -> Any:
+        rows = arrays[index[0]]
+        return rows[0][None, index[1]] if len(rows) == 1 else np.stack([r[index[1]] for r in rows])
+
+    sharding = NamedSharding(layout.mesh, _SPECS["batch"])
+    return jax.make_array_from_callback((len(arrays), *arrays[0].shape), sharding, part)
 
 
 def chunks(items: Sequence[Any], size: int) -> list[list[Any]]:

@@ -78,7 +78,8 @@ def _progress_parts(workdir: Path) -> dict[str, Row]:
 
 def total_progress(parts: Mapping[str, Row]) -> Row:
     """Seconds of all processes together; wall time is that of the slowest of those side by side,
-    memory the largest of one process."""
+    memory the largest of one process. `data_wait_share` is the part of the steps' time in which
+    devices waited for data."""
     total: Row = {}
     walls: dict[str, float] = {}
     for name, part in parts.items():
@@ -86,6 +87,8 @@ def total_progress(parts: Mapping[str, Row]) -> Row:
         walls[together] = max(walls.get(together, 0.0), part["wall_s"])
         for key, value in part.items():
             total[key] = round(total.get(key, 0.0) + value, 2)
+    if total.get("steps_s"):
+        total["data_wait_share"] = round(total["data_wait_s"] / total["steps_s"], 4)
     if parts:
         total["wall_s"] = round(sum(walls.values()), 2)
         total["peak_memory_mb"] = max(part["peak_memory_mb"] for part in parts.values())

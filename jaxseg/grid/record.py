@@ -10,13 +10,24 @@ import jax
 import numpy as np
 from etils.epath import Path
 
+from jaxseg.errors import JaxsegError
 from jaxseg.grid import storage
 from jaxseg.grid import workdir as files
 from jaxseg.grid.cells import Cell
 from jaxseg.grid.chunk import Trained
-from jaxseg.grid.evaluate import Examples, choose_examples, score_test_set
+from jaxseg.grid.evaluate import Examples, choose_examples, predict_items, score_items
 from jaxseg.grid.group import Group
 from jaxseg.grid.processes import Share
+
+# Where a run's time went, as in progress.json; steps and waiting for data are parts of training.
+SECONDS: tuple[str, ...] = (
+    "prepare_s",
+    "compile_s",
+    "train_s",
+    "evaluate_s",
+    "steps_s",
+    "data_wait_s",
+)
 
 
 def write_config(
@@ -37,6 +48,7 @@ def write_config(
         "n_train": len(next(iter(group.data.train.values())).ids),
         "n_test": int(next(iter(group.data.test.values())).image.max()) + 1,
         "classes": list(group.data.classes),
+        "feed": group.feed,
     }
     about = {"config": dict(config), "grid": list(grid), "axes": axes, "data": data}
     path = workdir / "config.json"
@@ -47,6 +59,17 @@ def write_config(
             return
     about["environment"] = files.environment(jax.local_devices(), processes)
     storage.write_json(path, about)
+
+
+def read_feed(workdir: Path) -> str | None:
+    """The feed that a workdir was begun with; None in a new one, JaxsegError for a damaged one."""
+    path = workdir / "config.json"
+    try:
+        return json.loads(path.read_text())["data"]["feed"] if path.exists() else None
+    except (ValueError, KeyError, TypeError) as error:
+        raise JaxsegError(
+            f"{path}: does not say data.feed ({error}); give another --workdir or remove this one"
+        ) from error
 
 
 def write_examples(workdir: Path, group: Group) -> Examples:
@@ -74,17 +97,16 @@ def store_counts(
 
     A cell that diverged has none: its variables are those of a training that was cut off.
     """
-    variables, hyper = trained.variables, trained.hyper
-    counts = {
-        name: score_test_set(group.score, variables, hyper, test)
-        for name, test in group.data.test.items()
-    }
-    shown = group.data.test[examples.test_set].images[examples.item]
-    predictions = np.asarray(group.predict(variables, hyper, shown))
+    counts, shown = {}, np.empty(0)
+    for name, test in group.data.test.items():
+        batches = predict_items(group.predict, trained.variables, trained.hyper, test.images)
+        counts[name] = score_items(group.score, batches, test.masks)
+        if name == examples.test_set:
+            shown = np.concatenate(jax.device_get(batches), axis=1)[:, examples.item]
     for i, cell in enumerate(chunk):
         if trained.diverged_at[i] >= 0:
             continue
-        arrays = {"examples.prediction": predictions[i]}
+        arrays = {"examples.prediction": shown[i]}
         for name, layouts in counts.items():
             arrays |= {f"{name}.{layout}": values[i] for layout, values in layouts.items()}
             arrays[f"{name}.image"] = group.data.test[name].image

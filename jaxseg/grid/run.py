@@ -90,7 +90,7 @@ def _open_run(
     files.open_workdir(workdir, config, grid)
     axes = grid_axes(resolve_overlays(grid, cells[0].settings))
     parts = [max(len(part[index]) for part in split) for index in range(len(groups))]
-    seconds = {"prepare_s": 0.0, "compile_s": 0.0, "train_s": 0.0, "evaluate_s": 0.0}
+    seconds = dict.fromkeys(record.SECONDS, 0.0)
     done = files.read_finished(workdir)
     return Run(workdir, share, groups, split[share.index], parts, axes, done, seconds)
 
@@ -104,7 +104,8 @@ def _finish_group(
 ) -> None:
     """Prepares a group and finishes this process's part with as many cells at a time as fit."""
     clock = time.monotonic()
-    group = make_group(run.groups[index], run.parts[index])
+    feed = record.read_feed(run.workdir)
+    group = make_group(run.groups[index], run.parts[index], feed)
     record.write_config(run.workdir, config, grid, run.axes, group, run.share.count)
     examples = record.write_examples(run.workdir, group)
     run.merge_cells()
@@ -147,3 +148,5 @@ def _finish_chunks(
         run.merge_cells()
         run.seconds["train_s"] += train_s
         run.seconds["evaluate_s"] += time.monotonic() - clock - train_s
+        run.seconds["steps_s"] += trained.wait.steps_s
+        run.seconds["data_wait_s"] += trained.wait.wait_s

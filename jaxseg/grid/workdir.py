@@ -139,6 +139,6 @@ def add_progress(workdir: Path, share: Share, seconds: Mapping[str, float]) -> N
     """Adds a run's seconds to its share's file; the peak memory is the largest of all runs."""
     path = workdir / "progress" / f"{share.index}-of-{share.count}.json"
     old = storage.read_json(path) if path.exists() else {}
-    new = {key: round(old.get(key, 0.0) + value, 2) for key, value in seconds.items()}
+    new = {key: round(old.get(key, 0.0) + value, 4) for key, value in seconds.items()}
     new["peak_memory_mb"] = max(old.get("peak_memory_mb", 0), seconds["peak_memory_mb"])
     storage.write_json(path, new)

@@ -35,7 +35,7 @@ class BatchNormRelu(nn.Module):
             gain = scale * lax.rsqrt(var.value + EPSILON)
             offset = shift + (bias - mean.value) * gain
             return nn.relu(x * _wide(gain, x) + _wide(offset, x))
-        y, batch_mean, batch_var = norm_relu(x, scale, shift, self.batch_axis)
+        y, batch_mean, batch_var = norm_relu(x, scale, shift, self.batch_axis)  # type: ignore[misc]
         if not self.is_initializing():
             n = x.size // x.shape[-1] * _devices(self.batch_axis)
             unbiased = batch_var * (n / max(n - 1, 1))

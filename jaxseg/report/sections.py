@@ -113,6 +113,9 @@ def run(results: Results) -> str:
     }
     facts |= {f"{axis} (axis)": ", ".join(values) for axis, values in results.axes.items()}
     facts |= {f"Time, {key[:-2]}": _duration(s) for key, s in _times(results).items()}
+    if "data_wait_share" in results.progress:
+        share = results.progress["data_wait_share"]
+        facts["Devices waiting for data"] = f"at most {100 * share:.1f} % of the training steps"
     if "peak_memory_mb" in results.progress:
         facts["Peak memory"] = f"{results.progress['peak_memory_mb']:.0f} MB"
     facts |= results.environment

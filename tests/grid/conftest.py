@@ -25,7 +25,7 @@ def tiny_config(cache):
         "data": {
             "name": "lesion_phantoms", "manual_dir": "", "data_dir": str(cache),
             "train_split": "train[:16]", "val_split": "validation[:6]", "test_split": "test[:6]",
-            "size": 32, "crop": "center",
+            "size": 32, "crop": "center", "feed": "auto",
         },
         "net": {"width": 2, "depth": 2, "padding": "zeros", "upsampling": "nearest",
                 "norm": "batch"},
