@@ -34,9 +34,10 @@ def keep_memory() -> None:
     """Lets the allocator keep what is freed. Only glibc has this setting; elsewhere a no-op."""
     if not sys.platform.startswith("linux"):
         return
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    for parameter, value in _MALLOPT.items() if mallopt else ():
-        mallopt(parameter, value)
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "mallopt"):
+        for parameter, value in _MALLOPT.items():
+            libc.mallopt(parameter, value)
 
 
 def cpu_cores() -> int:

@@ -175,7 +175,7 @@ def _beyond(strip: jax.Array, axis: int, code: jax.Array) -> tuple[jax.Array, ja
     pixels = jnp.split(strip, 4, axis)
     cases = [*pixels, jnp.zeros_like(pixels[0])]
     before, after = (jnp.asarray(table)[code] for table in border_sources(4, 1))
-    return tuple(lax.select_n(side[0] % 5, *cases) for side in (before, after))
+    return lax.select_n(before[0] % 5, *cases), lax.select_n(after[0] % 5, *cases)
 
 
 def _extended(line: jax.Array, code: jax.Array) -> jax.Array:
