@@ -12,6 +12,7 @@ Exit codes: 0 done, 1 data or disk, 2 usage, 130 interrupted, 143 terminated.
 """
 
 import importlib.util
+import logging as stdlib_logging
 import os
 import shlex
 import sys
@@ -81,11 +82,12 @@ def start_devices() -> None:
     import jax
 
     from jaxseg.data.store import default_data_dir
+    from jaxseg.grid.compiled import keep_compiled
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     jax.config.update("jax_num_cpu_devices", cores or 1)
-    jax.config.update("jax_compilation_cache_dir", str(default_data_dir() / "compiled"))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 1.0)
+    keep_compiled(default_data_dir() / "compiled")
+    stdlib_logging.getLogger("asyncio").setLevel(stdlib_logging.CRITICAL)  # Orbax's own echoes
     # Orbax and TensorFlow announce their settings; what a user should see is printed by us.
     logging.set_verbosity(logging.ERROR)
 
