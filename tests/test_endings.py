@@ -23,7 +23,7 @@ def _wait_for(log: pathlib.Path, word: str, process: subprocess.Popen) -> None:
 
 
 def test_runs_killed_at_random_moments_end_with_the_undisturbed_counts(tmp_path):
-    trials = run_trials(tmp_path, 3, SMALL, signal.SIGKILL)
+    trials = run_trials(tmp_path, 2, SMALL, signal.SIGKILL)
     assert all(trial.equal and not trial.survivors for trial in trials)
     assert trials[0].code == -signal.SIGKILL
     expected = read_counts(tmp_path / "undisturbed")
