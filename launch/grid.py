@@ -14,6 +14,7 @@ Exit codes: 0 done, 1 data or disk, 2 usage, 130 interrupted, 143 terminated.
 """
 
 import importlib.util
+import logging as stdlib_logging
 import os
 import shlex
 import sys
@@ -91,6 +92,7 @@ def start(share: Share) -> None:
     from jaxseg.grid.devices import start_devices
 
     start_devices(default_data_dir() / "compiled")
+    stdlib_logging.getLogger("asyncio").setLevel(stdlib_logging.CRITICAL)  # Orbax's own echoes
     # Orbax and TensorFlow announce their settings; what a user should see is printed by us.
     logging.set_verbosity(logging.ERROR)
     check_own_devices(jax.process_count())

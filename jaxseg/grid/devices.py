@@ -7,6 +7,8 @@ from pathlib import Path
 
 import jax
 
+from jaxseg.grid.compiled import keep_compiled
+
 # glibc's mallopt parameters and what they are set to. XLA asks for the same large buffers at every
 # step; by default each is returned to the system and faulted in page by page again, which takes up
 # to half of a step on CPU.
@@ -26,8 +28,7 @@ def start_devices(cache: Path | None) -> None:
     keep_memory()
     jax.config.update("jax_num_cpu_devices", cpu_cores())
     if cache is not None:
-        jax.config.update("jax_compilation_cache_dir", str(cache))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 1.0)
+        keep_compiled(cache)
 
 
 def keep_memory() -> None:
