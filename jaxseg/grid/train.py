@@ -151,7 +151,7 @@ def _step(
     deltas, opt_state = optax.adam(hyper.learning_rate).update(
         ravel_pytree(grads)[0], state.opt_state
     )
-    new = (params + deltas, batch_stats)
+    new = (optax.apply_updates(params, deltas), batch_stats)
     running = state.diverged_at == _NEVER
     healthy = running & jnp.isfinite(ravel_pytree((value, new))[0]).all()
     # A cell that diverges stays at its last finite variables: they can be looked into.

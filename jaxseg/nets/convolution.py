@@ -179,10 +179,6 @@ def _ring(
     return (*sides[:2], *(side.swapaxes(1, 2) for side in sides[2:]))
 
 
-def _valid(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    return lax.conv_general_dilated(x, kernel, (1, 1), "VALID", dimension_numbers=_LAYOUT)
-
-
 def _beyond(strip: jax.Array, axis: int, code: jax.Array) -> tuple[jax.Array, jax.Array]:
     """The pixels before and after an axis whose two outermost pixels on each side are `strip`."""
     pixels = jnp.split(strip, 4, axis)
