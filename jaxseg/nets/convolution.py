@@ -128,7 +128,7 @@ def _kernel_gradient_of_block(x: jax.Array, g: jax.Array) -> jax.Array:
 @jax.custom_vjp
 def _correlate_padded(x: jax.Array, kernel: jax.Array, code: jax.Array) -> jax.Array:
     """As `_correlate`, with a standard padding mode given by its code."""
-    return _add_ring(_same(x, kernel), _ring(_outer_two(x), kernel, code))
+    return _add_at_borders(_same(x, kernel), *_ring(_outer_two(x), kernel, code))
 
 
 def _padded_forward(x, kernel, code):
@@ -140,8 +140,7 @@ def _padded_backward(residuals, g):
     dx, dkernel = _correlate_backward((x, kernel), g)
     _, transpose = jax.vjp(lambda strips, k: _ring(strips, k, code), _outer_two(x), kernel)
     (rows, columns), more = transpose(_ring_of(g))
-    dx = dx.at[:, :2].add(rows[:, :2]).at[:, -2:].add(rows[:, 2:])
-    dx = dx.at[:, :, :2].add(columns[:, :, :2]).at[:, :, -2:].add(columns[:, :, 2:])
+    dx = _add_at_borders(dx, rows[:, :2], rows[:, 2:], columns[:, :, :2], columns[:, :, 2:])
     return dx, dkernel + more, None
 
 
@@ -165,18 +164,9 @@ def _ring(
     rows, columns = strips
     wide = [_extended(line, code) for line in _beyond(rows, 1, code)]
     tall = [jnp.pad(line, ((0, 0), (1, 1), (0, 0), (0, 0))) for line in _beyond(columns, 2, code)]
-    lines = [*wide, *(line.swapaxes(1, 2) for line in tall)]
-    # One convolution of all lines by all four sides' taps, of which each line needs its own: fewer
-    # operations to compile and to start, which counts for more than the arithmetic.
-    taps = jnp.concatenate([kernel[0], kernel[2], kernel[:, 0], kernel[:, 2]], axis=-1)
-    every = _valid(jnp.concatenate(lines, axis=2), taps[None])
-    sides, start = [], 0
-    for number, line in enumerate(lines):
-        length, channels = line.shape[2] - 2, kernel.shape[3]
-        first = number * channels
-        sides.append(every[:, :, start : start + length, first : first + channels])
-        start += length + 2
-    return (*sides[:2], *(side.swapaxes(1, 2) for side in sides[2:]))
+    across = [_valid(line, kernel[i : i + 1]) for line, i in zip(wide, (0, 2))]
+    down = [_valid(line, kernel[:, i : i + 1]) for line, i in zip(tall, (0, 2))]
+    return (*across, *down)
 
 
 def _beyond(strip: jax.Array, axis: int, code: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -197,10 +187,25 @@ def _valid(x: jax.Array, kernel: jax.Array) -> jax.Array:
     return lax.conv_general_dilated(x, kernel, (1, 1), "VALID", dimension_numbers=_LAYOUT)
 
 
-def _add_ring(y: jax.Array, ring: tuple[jax.Array, ...]) -> jax.Array:
-    top, bottom, left, right = ring
-    y = y.at[:, :1].add(top).at[:, -1:].add(bottom)
-    return y.at[:, :, :1].add(left).at[:, :, -1:].add(right)
+def _add_at_borders(
+    y: jax.Array, top: jax.Array, bottom: jax.Array, left: jax.Array, right: jax.Array
+) -> jax.Array:
+    """Adds strips of any thickness to the borders of [B, H, W, C].
+
+    By padding them with zeros, which XLA fuses into whatever reads the sum; updates in place are
+    passes over memory of their own.
+    """
+    height, width = y.shape[1:3]
+    rows = [_reach(top, 1, height, 0), _reach(bottom, 1, height, 1)]
+    return y + sum([*rows, _reach(left, 2, width, 0), _reach(right, 2, width, 1)])
+
+
+def _reach(strip: jax.Array, axis: int, size: int, side: int) -> jax.Array:
+    """A strip at the beginning (side 0) or end (1) of an axis of zeros."""
+    missing = size - strip.shape[axis]
+    widths = [(0, 0)] * 4
+    widths[axis] = (missing, 0) if side else (0, missing)
+    return jnp.pad(strip, widths)
 
 
 def _ring_of(g: jax.Array) -> tuple[jax.Array, ...]:
