@@ -11,7 +11,7 @@ import numpy as np
 from jaxseg.grid import checkpoints
 from jaxseg.grid import workdir as files
 from jaxseg.grid.cells import Cell
-from jaxseg.grid.feed import DataWait, chunk_batches, start_waiting
+from jaxseg.grid.feed import DataWait, chunk_batches
 from jaxseg.grid.group import Group, stack_hyper, validation_view
 from jaxseg.grid.mapping import fill, put
 from jaxseg.grid.train import Hyper, TrainState, selected_variables
@@ -36,7 +36,7 @@ def train_chunk(workdir: Path, group: Group, chunk: list[Cell]) -> Generator[Non
         for _ in range(start * group.steps_per_epoch):
             yield
         batches = chunk_batches(group, slots, start)
-        loss, wait = np.full(len(slots), np.nan), start_waiting(group)
+        loss, wait = np.full(len(slots), np.nan), DataWait()
         epochs, classes = group.settings["optim.epochs"], group.data.classes
         for epoch in range(start, epochs):
             state, loss = yield from _train_epoch(group, state, hyper, batches, wait)
