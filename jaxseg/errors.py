@@ -5,8 +5,13 @@
 
 import contextlib
 import difflib
+import errno
+import os
+import shutil
+import signal
 import sys
 from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePath
 
 
 class JaxsegError(Exception):
@@ -21,6 +26,14 @@ class UsageError(JaxsegError, ValueError):
     exit_code = 2
 
 
+class Interrupted(KeyboardInterrupt):
+    """A signal has ended the run in good order. Exit code 128 + signal, as shells count."""
+
+    def __init__(self, signum: int):
+        super().__init__(signal.Signals(signum).name)
+        self.exit_code = 128 + signum
+
+
 def check_choice(argument: str, value: str, choices: Iterable[str]) -> str:
     """Returns `value` if it is one of `choices`; raises UsageError naming the nearest otherwise."""
     choices = list(choices)
@@ -31,11 +44,49 @@ def check_choice(argument: str, value: str, choices: Iterable[str]) -> str:
     raise UsageError(f"{argument}={value!r}: must be one of {', '.join(choices)}{hint}")
 
 
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Whether an error, or one it came from, says so: libraries in C++ tell it in words alone."""
+    chain: BaseException | None = error
+    while chain is not None:
+        if isinstance(chain, OSError) and chain.errno in _DISK_FULL:
+            return True
+        if any(os.strerror(code) in str(chain) for code in _DISK_FULL):
+            return True
+        chain = chain.__cause__ or chain.__context__
+    return False
+
+
+@contextlib.contextmanager
+def disk_errors(path: PurePath) -> Iterator[None]:
+    """Turns a full disk met while writing `path`, whoever reports it, into one line naming it."""
+    try:
+        yield
+    except JaxsegError:
+        raise
+    except Exception as error:
+        if not is_disk_full(error):
+            raise
+        raise JaxsegError(
+            f"{path}: cannot be written, disk or quota full{_free(path)}; make room and run "
+            "the same command again, what was finished is kept"
+        ) from error
+
+
+def _free(path: PurePath) -> str:
+    """How much room there is, where that can be said: not for an object store."""
+    homes = (Path(p) for p in (path, *path.parents))
+    home = next((p for p in homes if p.is_absolute() and p.exists()), None)
+    return f" ({shutil.disk_usage(home).free} bytes free)" if home else ""
+
+
 @contextlib.contextmanager
 def one_line_errors(program: str, hint: str = "") -> Iterator[None]:
     """Turns a user's mistake into one line on stderr and the exit code; bugs keep their trace.
 
-    `hint` is printed after an interruption, whose exit code is 130.
+    `hint` is printed after an interruption, whose exit code is 128 + signal.
     """
     try:
         yield
@@ -46,6 +97,7 @@ def one_line_errors(program: str, hint: str = "") -> Iterator[None]:
         where = f"{error.filename}: " if error.filename else ""
         print(f"{program}: error: {where}{error.strerror or error}", file=sys.stderr)
         sys.exit(1)
-    except KeyboardInterrupt:
-        print(f"\n{program}: interrupted. {hint}", file=sys.stderr)
-        sys.exit(130)
+    except KeyboardInterrupt as error:
+        start = "\n" if sys.stderr.isatty() else ""  # behind the terminal's ^C
+        print(f"{start}{program}: interrupted. {hint}", file=sys.stderr)
+        sys.exit(getattr(error, "exit_code", 128 + signal.SIGINT))

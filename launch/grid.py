@@ -7,18 +7,28 @@
         --grid seed=0:10 --config.optim.epochs=12 --dry_run
 
 The same command on the same --workdir resumes what is missing and then rewrites the report.
-Exit codes: 0 done, 1 data or disk, 2 usage, 130 interrupted.
+Several processes share a --workdir, which may be gs://…: a job array by --shard i/n, processes that
+a launcher starts together by JAXSEG_DISTRIBUTED=1. The last to finish writes the report.
+SIGINT (Ctrl-C) and SIGTERM finish the training step and keep it; a second one ends at once.
+Exit codes: 0 done, 1 data or disk, 2 usage, 130 interrupted, 143 terminated.
 """
 
 import importlib.util
+import logging as stdlib_logging
 import os
+import shlex
 import sys
 from pathlib import Path
+
+# Before JAX sets its own: their C++ parts log what we say in one line, and XLA its slow compiles.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from jaxseg.errors import UsageError, one_line_errors
+from jaxseg.errors import UsageError, disk_errors, one_line_errors
+from jaxseg.grid import interrupt
+from jaxseg.grid.processes import Share, check_own_devices, find_share, keep_to_own_devices
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "Config file, with an optional variant: configs/padding_ablation.py:quick"
@@ -28,6 +38,9 @@ _WORKDIR = flags.DEFINE_string(
 )
 _GRID = flags.DEFINE_multi_string(
     "grid", [], "Replaces or adds an axis: padding=zeros,reflect or seed=0:10; may be repeated"
+)
+_SHARD = flags.DEFINE_string(
+    "shard", None, "Take the cells of process i of n, as in a job array: 0/4 … 3/4"
 )
 _DRY_RUN = flags.DEFINE_bool(
     "dry_run", False, "Print cells, groups, steps, memory and expected time; train nothing"
@@ -70,18 +83,33 @@ def config_argument(argv: list[str]) -> str:
     return ""
 
 
-def start_devices() -> None:
-    """One virtual CPU device per core, as cells do not share one well; compiled programs kept."""
+def start(share: Share) -> None:
+    """Devices, memory and caches for this process's share."""
+    keep_to_own_devices(share)
     import jax
 
     from jaxseg.data.store import default_data_dir
+    from jaxseg.grid.devices import start_devices
 
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    jax.config.update("jax_num_cpu_devices", cores or 1)
-    jax.config.update("jax_compilation_cache_dir", str(default_data_dir() / "compiled"))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 1.0)
+    start_devices(default_data_dir() / "compiled")
+    stdlib_logging.getLogger("asyncio").setLevel(stdlib_logging.CRITICAL)  # Orbax's own echoes
     # Orbax and TensorFlow announce their settings; what a user should see is printed by us.
     logging.set_verbosity(logging.ERROR)
+    check_own_devices(jax.process_count())
+
+
+def write_and_print_report(workdir: str) -> None:
+    """Writes the report of a complete grid and prints it as a table."""
+    from jaxseg.report.analysis import analyse
+    from jaxseg.report.page import write_report
+    from jaxseg.report.remote import local_results
+    from jaxseg.report.terminal import terminal_table
+
+    print("writing the report …", file=sys.stderr, flush=True)
+    with local_results(workdir) as folder:
+        analysis = analyse(folder)
+        write_report(folder, analysis)
+        print(terminal_table(analysis).replace(str(folder), workdir))
 
 
 def main(argv: list[str]) -> None:
@@ -92,28 +120,28 @@ def main(argv: list[str]) -> None:
         raise UsageError(f"--config {path}: no such file")
     grid = load_grid(raw) if raw else []
     parse_flags(argv)
-    start_devices()
+    share = find_share(_SHARD.value, os.environ)
+    start(share)
     from jaxseg.grid.cells import flatten, override_axes
     from jaxseg.grid.describe import describe
     from jaxseg.grid.run import run_grid
-    from jaxseg.report.analysis import analyse
-    from jaxseg.report.page import write_report
-    from jaxseg.report.terminal import terminal_table
+    from jaxseg.grid.storage import as_folder
 
     config = _CONFIG.value.to_dict()
     grid = override_axes(grid, _GRID.value, flatten(config)) if _GRID.value else grid
-    workdir = Path(_WORKDIR.value or Path("runs") / config["name"])
+    workdir = _WORKDIR.value or os.path.join("runs", config["name"])
     if _DRY_RUN.value:
-        print(describe(config, grid, workdir))
+        print(describe(config, grid, as_folder(workdir)))
         return
-    run_grid(config, grid, workdir)
-    print("writing the report …", file=sys.stderr, flush=True)
-    analysis = analyse(workdir)
-    write_report(workdir, analysis)
-    print(terminal_table(analysis))
+    with disk_errors(as_folder(workdir)):
+        missing = run_grid(config, grid, workdir, share)
+        if missing:
+            print(f"{len(missing)} of {len(grid)} cells are missing; the last process reports")
+            return
+        write_and_print_report(workdir)
 
 
 if __name__ == "__main__":
-    again = "Nothing finished is lost; the same command resumes: python " + " ".join(sys.argv)
-    with one_line_errors("grid.py", again):
+    again = f"Nothing finished is lost; this resumes: {shlex.join(['python', *sys.argv])}"
+    with one_line_errors("grid.py", again), interrupt.handled(f"grid.py: interrupted. {again}"):
         main(sys.argv)

@@ -10,6 +10,7 @@
 
 import argparse
 import csv
+import io
 import json
 import sys
 from pathlib import Path
@@ -17,10 +18,11 @@ from typing import Any
 
 import jax
 import numpy as np
+from etils import epath
 
 from jaxseg.errors import JaxsegError, UsageError, one_line_errors
 from jaxseg.grid.checkpoints import find_cells, restore_cell
-from jaxseg.grid.workdir import write_arrays
+from jaxseg.grid.storage import as_folder, write_arrays
 
 
 def flat_arrays(tree: Any) -> dict[str, np.ndarray]:
@@ -29,7 +31,7 @@ def flat_arrays(tree: Any) -> dict[str, np.ndarray]:
     return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in leaves}
 
 
-def describe_cells(workdir: Path) -> str:
+def describe_cells(workdir: epath.Path) -> str:
     """One line a cell: kind of checkpoint, epochs, and its row of cells.csv."""
     rows = _cell_rows(workdir)
     lines = []
@@ -73,19 +75,18 @@ def describe_difference(first: dict[str, np.ndarray], second: dict[str, np.ndarr
     return "\n".join(lines + [f"only in one: {name}" for name in alone])
 
 
-def describe_settings(workdir: Path, cell: str, meta: dict[str, Any]) -> str:
+def describe_settings(workdir: epath.Path, cell: str, meta: dict[str, Any]) -> str:
     """The cell's settings and its row of cells.csv."""
     settings = meta["settings"][meta["cells"].index(cell)]
     row = _cell_rows(workdir).get(cell, {})
     return json.dumps({"settings": settings, "classes": meta["classes"], "result": row}, indent=2)
 
 
-def _cell_rows(workdir: Path) -> dict[str, dict[str, str]]:
+def _cell_rows(workdir: epath.Path) -> dict[str, dict[str, str]]:
     path = workdir / "cells.csv"
     if not path.exists():
         return {}
-    with path.open(newline="") as file:
-        return {row["cell"]: row for row in csv.DictReader(file)}
+    return {row["cell"]: row for row in csv.DictReader(io.StringIO(path.read_text()))}
 
 
 def main(argv: list[str]) -> None:
@@ -93,7 +94,7 @@ def main(argv: list[str]) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("workdir", type=Path, help="folder of a grid")
+    parser.add_argument("workdir", type=as_folder, help="folder of a grid")
     parser.add_argument("--cell", help="describe this cell's arrays and settings")
     parser.add_argument("--diff", metavar="CELL", help="compare --cell with this one")
     parser.add_argument("--export", type=Path, metavar="FILE.npz", help="write --cell's arrays")

@@ -138,8 +138,10 @@ def decode(image: Any, mask: Any) -> tuple[Any, Any]:
 def _what_is_wrong(example: Mapping[str, bytes], pairs: Pairs) -> str:
     tf = tensorflow()
     name = example["id"].decode()
-    files = {pair.id: pair for members in pairs.values() for pair in members}
-    image_name, mask_name = files[name][1:] if name in files else (name, f"mask of {name}")
+    same = [pair for members in pairs.values() for pair in members if pair.id == name]
+    # Splits may use one name twice: the culprit is the file that holds these very bytes.
+    same.sort(key=lambda pair: pair.image.read_bytes() != example["image"])
+    image_name, mask_name = same[0][1:] if same else (name, f"mask of {name}")
     sizes = []
     for part, file in (("image", image_name), ("mask", mask_name)):
         try:

@@ -54,14 +54,17 @@ def train_batches(
     batch_size: int,
     start_epoch: int,
     epochs: int,
+    start_step: int = 0,
 ) -> Iterator[Batch]:
     """Batches of epochs `start_epoch` … `epochs` - 1, in order, `steps_per_epoch` of them in each.
+
+    Of the first epoch those before `start_step` are left out.
 
     Yields images uint8 [B, s, s, 3] and masks uint8 [B, s, s]. `stores` maps view names to prepared
     stores and must hold `crops.store_view(policy)`: `full` and `quarter` are read as they are, from
     `frame2x` (side 2 s) the epoch's box is cut and resized. `epochs` is the total, so that starting
-    at epoch e gives bit for bit what an undisturbed run gives from epoch e on. The last incomplete
-    batch of an epoch is dropped. Raises UsageError for arguments that break a rule.
+    at an epoch and step gives bit for bit what an undisturbed run gives from there on. The last
+    incomplete batch of an epoch is dropped. Raises UsageError for arguments that break a rule.
     """
     view = store_view(policy)
     if view not in stores:
@@ -70,8 +73,11 @@ def train_batches(
         raise UsageError(f"start_epoch={start_epoch}: must be from 0 to epochs={epochs}")
     store = stores[view]
     steps = steps_per_epoch(len(store.images), batch_size)
+    if not 0 <= start_step <= steps:
+        raise UsageError(f"start_step={start_step}: must be from 0 to the epoch's {steps} steps")
     epoch_plan(policy, len(store.images), data_seed, start_epoch)  # raises here, not in a thread
-    frames = _frames(store, policy, data_seed, (steps, batch_size), (start_epoch, epochs))
+    begin = (start_epoch, start_step)
+    frames = _frames(store, policy, data_seed, (steps, batch_size), begin, epochs)
     if view == "frame2x":
         frames = _cut_each(frames, store.images.shape[2] // 2, batch_size)
     else:
@@ -84,9 +90,10 @@ def _frames(
     policy: str,
     data_seed: int,
     shape: tuple[int, int],
-    epoch_range: tuple[int, int],
+    begin: tuple[int, int],
+    epochs: int,
 ) -> Any:
-    """Dataset of whole prepared frames with their boxes, a batch at a time."""
+    """Dataset of whole prepared frames with their boxes, a batch at a time, from (epoch, step)."""
     tf = tensorflow()
     side = store.images.shape[2]
 
@@ -110,7 +117,8 @@ def _frames(
         masks.set_shape((shape[1], side, side))
         return images, masks, boxes
 
-    return tf.data.Dataset.range(*epoch_range).flat_map(steps_of).map(read_step)
+    planned = tf.data.Dataset.range(begin[0], epochs).flat_map(steps_of).skip(begin[1])
+    return planned.map(read_step)
 
 
 def _cut_each(frames: Any, size: int, batch_size: int) -> Any:

@@ -1,26 +1,52 @@
 """Checkpoints: one Orbax CheckpointManager per chunk, restored onto whatever devices are there.
 
-    checkpoints/<first cell>/<epoch>/state      training in progress: the whole TrainState
-    checkpoints/<first cell>/<epoch>/variables  finished: what the cells are judged by
-    checkpoints/<first cell>/<epoch>/meta       JSON: cells, their settings, classes
+    checkpoints/<first cell>/<number>/state      training in progress: the whole TrainState
+    checkpoints/<first cell>/<number>/variables  finished: what the cells are judged by
+    checkpoints/<first cell>/<number>/meta       JSON: cells, settings, classes and a Position
 
-Arrays have a leading cell axis in the order of meta's cells.
+Arrays have a leading cell axis in the order of meta's cells. Numbers count the saves: a new one
+never takes the place of the last, which is removed when the new one is whole.
 """
 
+import os
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+from etils.epath import Path
 
-from jaxseg.errors import JaxsegError, check_choice
+from jaxseg.errors import JaxsegError, check_choice, disk_errors
 from jaxseg.grid.cells import Cell, Settings, make_net
+from jaxseg.grid.storage import as_folder
 from jaxseg.grid.train import TrainState, class_indices, normalise
 
 FOLDER = "checkpoints"
+Kind = Literal["state", "variables"]
 _READ_ONLY = ocp.CheckpointManagerOptions(read_only=True, save_interval_steps=0, create=False)
+
+
+class Position(NamedTuple):
+    """How far a chunk has come: `epoch` whole epochs, `step` steps of the next one.
+
+    `losses` are those steps' [step][slots]; of a finished chunk they are the last epoch's mean
+    [1][slots]. `diverged_at` [slots] is -1 for healthy cells; `wall_s` counts all runs so far.
+    """
+
+    epoch: int
+    step: int
+    losses: list[list[float]]
+    diverged_at: list[int]
+    wall_s: float
+
+
+class Restored(NamedTuple):
+    """A checkpoint on the devices: `tree` is a TrainState or, of a finished chunk, variables."""
+
+    kind: Kind
+    position: Position
+    tree: Any
 
 
 def open_manager(workdir: Path, chunk: Sequence[Cell]) -> ocp.CheckpointManager:
@@ -28,73 +54,84 @@ def open_manager(workdir: Path, chunk: Sequence[Cell]) -> ocp.CheckpointManager:
     options = ocp.CheckpointManagerOptions(
         max_to_keep=1, enable_async_checkpointing=False, cleanup_tmp_directories=True
     )
-    return ocp.CheckpointManager((workdir / FOLDER / chunk[0].id).absolute(), options=options)
+    folder = workdir / FOLDER / chunk[0].id
+    with disk_errors(folder):
+        return ocp.CheckpointManager(folder, options=options)
 
 
 def save(
     manager: ocp.CheckpointManager,
-    epoch: int,
-    kind: str,
+    kind: Kind,
     tree: Any,
+    position: Position,
     chunk: Sequence[Cell],
     classes: Sequence[str],
 ) -> None:
-    """Saves a tree under `kind` ("state" or "variables") after `epoch` epochs."""
+    """Saves a tree and how far it has come; JaxsegError naming the folder for a full disk."""
     meta = {
         "cells": [cell.id for cell in chunk],
         "settings": [cell.settings for cell in chunk],
         "classes": list(classes),
-        "epoch": epoch,
         "kind": kind,
+        **position._asdict(),
     }
     items = {kind: ocp.args.StandardSave(tree), "meta": ocp.args.JsonSave(meta)}
-    # The finished variables may carry the epoch of the last state: they take its place.
-    manager.save(epoch, args=ocp.args.Composite(**items), force=True)
-    manager.wait_until_finished()
+    latest = manager.latest_step()
+    number = 0 if latest is None else latest + 1
+    with disk_errors(Path(manager.directory)):
+        manager.save(number, args=ocp.args.Composite(**items), force=True)
+        manager.wait_until_finished()
 
 
-def restore_state(
+def restore(
     manager: ocp.CheckpointManager, abstract: TrainState, chunk: Sequence[Cell]
-) -> tuple[int, TrainState] | None:
-    """(epochs done, state) of an interrupted chunk, or None when it must start from the beginning.
+) -> Restored | None:
+    """The newest checkpoint of a chunk, or None when it must start from the beginning.
 
     `abstract` gives shapes and shardings; None too where another chunk of cells lies in the folder.
     """
-    epoch = manager.latest_step()
-    if epoch is None:
+    number = manager.latest_step()
+    if number is None:
         return None
-    meta = _meta(manager, epoch)
-    if meta["kind"] != "state" or meta["cells"] != [cell.id for cell in chunk]:
+    meta = _meta(manager, number)
+    if meta["cells"] != [cell.id for cell in chunk]:
         return None
-    args = ocp.args.Composite(state=ocp.args.StandardRestore(abstract))
-    return epoch, manager.restore(epoch, args=args)["state"]
+    kind = meta["kind"]
+    like = abstract if kind == "state" else abstract.variables
+    items = {kind: ocp.args.StandardRestore(like)}
+    tree = manager.restore(number, args=ocp.args.Composite(**items))[kind]
+    return Restored(kind, Position(**{name: meta[name] for name in Position._fields}), tree)
 
 
-def _meta(manager: ocp.CheckpointManager, epoch: int) -> dict[str, Any]:
-    return manager.restore(epoch, args=ocp.args.Composite(meta=ocp.args.JsonRestore()))["meta"]
+def _meta(manager: ocp.CheckpointManager, number: int) -> dict[str, Any]:
+    return manager.restore(number, args=ocp.args.Composite(meta=ocp.args.JsonRestore()))["meta"]
 
 
-def find_cells(workdir: str | Path) -> dict[str, tuple[Path, int, dict[str, Any]]]:
+def find_cells(workdir: str | os.PathLike[str]) -> dict[str, tuple[Path, int, dict[str, Any]]]:
     """Every cell that has a checkpoint: {cell id: (folder, position in it, meta)}.
 
     Raises JaxsegError when the workdir holds no checkpoints.
     """
-    root = Path(workdir).absolute() / FOLDER
+    root = as_folder(workdir) / FOLDER
     found: dict[str, tuple[Path, int, dict[str, Any]]] = {}
     for folder in sorted(root.iterdir()) if root.is_dir() else []:
         with ocp.CheckpointManager(folder, options=_READ_ONLY) as manager:
-            epoch = manager.latest_step()
-            if epoch is None:
+            number = manager.latest_step()
+            if number is None:
                 continue
-            meta = _meta(manager, epoch)
+            meta = _meta(manager, number)
         for position, cell in enumerate(meta["cells"]):
-            found[cell] = (folder, position, meta)
+            # Another number of processes makes other chunks: what they left unfinished stays.
+            if cell not in found or meta["kind"] == "variables":
+                found[cell] = (folder, position, meta)
     if not found:
         raise JaxsegError(f"{root}: holds no checkpoints; give the workdir of a grid that has run")
     return found
 
 
-def restore_cell(workdir: str | Path, cell: str) -> tuple[dict[str, Any], dict[str, Any]]:
+def restore_cell(
+    workdir: str | os.PathLike[str], cell: str
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """(tree of numpy arrays without a cell axis, meta) of a cell's newest checkpoint.
 
     The tree is {"params", "batch_stats"} of a finished cell and a whole training state of an
@@ -115,18 +152,26 @@ def restore_cell(workdir: str | Path, cell: str) -> tuple[dict[str, Any], dict[s
     return jax.tree.map(lambda leaf: np.asarray(leaf[position]), tree), meta
 
 
-def load_cell(workdir: str | Path, cell: str) -> tuple[Callable[[Any], np.ndarray], Settings]:
+def load_cell(
+    workdir: str | os.PathLike[str], cell: str
+) -> tuple[Callable[[Any], np.ndarray], Settings]:
     """A finished cell as (predict, settings).
 
     `predict` maps uint8 images [B, H, W, 3] to class indices uint8 [B, H, W]. Raises UsageError for
-    an unknown cell and JaxsegError for one whose training has not finished.
+    an unknown cell and JaxsegError for one whose training has not finished or has diverged.
     """
     variables, meta = restore_cell(workdir, cell)
+    place = meta["cells"].index(cell)
     if meta["kind"] != "variables":
         raise JaxsegError(
             f"cell {cell}: stopped after {meta['epoch']} epochs; run the same command to finish"
         )
-    settings = meta["settings"][meta["cells"].index(cell)]
+    if meta["diverged_at"][place] >= 0:
+        raise JaxsegError(
+            f"cell {cell}: diverged at step {meta['diverged_at'][place]}; its last finite weights "
+            "can be inspected (launch/inspect_checkpoint.py) but not used"
+        )
+    settings = meta["settings"][place]
     net = make_net(settings, classes=len(meta["classes"]))
 
     @jax.jit

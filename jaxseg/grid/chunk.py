@@ -1,16 +1,17 @@
 """Training of one chunk: batches to its devices, step after step, checkpoints on the way."""
 
 import time
-from collections.abc import Generator, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Generator, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from etils.epath import Path
 
-from jaxseg.grid import checkpoints
+from jaxseg.grid import checkpoints, interrupt
 from jaxseg.grid import workdir as files
 from jaxseg.grid.cells import Cell
+from jaxseg.grid.checkpoints import Position
 from jaxseg.grid.feed import DataWait, chunk_batches
 from jaxseg.grid.group import Group, stack_hyper, validation_view
 from jaxseg.grid.mapping import fill, put
@@ -18,60 +19,110 @@ from jaxseg.grid.train import Hyper, TrainState, selected_variables
 
 
 class Trained(NamedTuple):
-    """A chunk after training: its state and settings on the devices, the last epoch's losses."""
+    """A chunk after training: its chosen variables and settings on the devices.
 
-    state: TrainState
+    `losses` [slots] are the last epoch's means, NaN where a cell diverged; `diverged_at` [slots] is
+    -1 for healthy cells; `wall_s` counts all runs that trained the chunk.
+    """
+
+    variables: Any
     hyper: Hyper
     losses: np.ndarray
+    diverged_at: np.ndarray
+    wall_s: float
     wait: DataWait
 
 
+class _Job(NamedTuple):
+    """What stays the same while a chunk is trained."""
+
+    workdir: Path
+    group: Group
+    chunk: list[Cell]
+    slots: list[Cell]
+    hyper: Hyper
+    manager: Any
+    started: float
+    wait: DataWait
+
+    def save(
+        self, kind: checkpoints.Kind, state: TrainState, epoch: int, losses: Sequence[Any]
+    ) -> Position:
+        """Checkpoints the chunk after `epoch` epochs and the steps of `losses`."""
+        stopped = np.asarray(state.diverged_at).tolist()
+        values = [np.asarray(loss).tolist() for loss in jax.device_get(list(losses))]
+        step = len(values) if kind == "state" else 0
+        position = Position(epoch, step, values, stopped, time.monotonic() - self.started)
+        tree = state if kind == "state" else selected_variables(state)
+        classes = self.group.data.classes
+        checkpoints.save(self.manager, kind, tree, position, self.chunk, classes)
+        return position
+
+
 def train_chunk(workdir: Path, group: Group, chunk: list[Cell]) -> Generator[None, None, Trained]:
-    """Trains a chunk from its newest checkpoint on; yields after every step."""
+    """Trains a chunk from its newest checkpoint on; yields after every step.
+
+    Raises Interrupted after a signal, with the state of that very step saved, and JaxsegError when
+    a checkpoint cannot be written.
+    """
     slots = fill(chunk, group.layout.slots)
     hyper = put(group.layout, "cell", stack_hyper(slots))
     with checkpoints.open_manager(workdir, chunk) as manager:
-        start, state = _resumed(manager, group, chunk, hyper)
-        files.forget_epochs(workdir, [cell.id for cell in chunk], start)
-        for _ in range(start * group.steps_per_epoch):
+        kind, at, tree = _restored(manager, group, chunk, hyper)
+        started = time.monotonic() - at.wall_s
+        job = _Job(workdir, group, chunk, slots, hyper, manager, started, DataWait())
+        for _ in range(at.epoch * group.steps_per_epoch + at.step):
             yield
-        batches = chunk_batches(group, slots, start)
-        loss, wait = np.full(len(slots), np.nan), DataWait()
-        epochs, classes = group.settings["optim.epochs"], group.data.classes
-        for epoch in range(start, epochs):
-            state, loss = yield from _train_epoch(group, state, hyper, batches, wait)
-            last = epoch + 1 == epochs
-            state, validation = _validate(group, slots, state, hyper, last)
-            _log_epoch(workdir, chunk, epoch, (epoch + 1) * group.steps_per_epoch, loss, validation)
-            if not last and (epoch + 1) % group.settings["run.checkpoint_epochs"] == 0:
-                checkpoints.save(manager, epoch + 1, "state", state, chunk, classes)
-        chosen = selected_variables(state)
-        checkpoints.save(manager, epochs, "variables", chosen, chunk, classes)
-    return Trained(state, hyper, loss, wait)
+        if kind == "state":
+            with interrupt.deferred():
+                at, tree = yield from _train(job, tree, at)
+    losses = np.asarray(at.losses[0], np.float32)
+    return Trained(tree, hyper, losses, np.asarray(at.diverged_at), at.wall_s, job.wait)
 
 
-def _resumed(manager: Any, group: Group, chunk: list[Cell], hyper: Hyper) -> tuple[int, TrainState]:
-    """(epochs done, state) of the newest checkpoint, or of the beginning."""
+def _restored(manager: Any, group: Group, chunk: list[Cell], hyper: Hyper) -> checkpoints.Restored:
+    """The newest checkpoint, or the beginning."""
     state = group.init(hyper)
     abstract = jax.tree.map(
         lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=a.sharding), state
     )
-    return checkpoints.restore_state(manager, abstract, chunk) or (0, state)
+    found = checkpoints.restore(manager, abstract, chunk)
+    return found or checkpoints.Restored("state", Position(0, 0, [], [], 0.0), state)
 
 
-def _train_epoch(
-    group: Group, state: TrainState, hyper: Hyper, batches: Iterator[Any], wait: DataWait
-) -> Generator[None, None, tuple[TrainState, np.ndarray]]:
-    """(state, mean losses [slots]) after one more epoch."""
-    losses, clock = [], time.monotonic()
-    for _ in range(group.steps_per_epoch):
-        images, masks = wait.next(batches, losses[-1:])
-        state, value = group.step(state, hyper, images, masks)
-        losses.append(value)
-        yield
-    means = np.mean(jax.device_get(losses), axis=0)
-    wait.steps_s += time.monotonic() - clock
-    return state, means
+def _train(
+    job: _Job, state: TrainState, at: Position
+) -> Generator[None, None, tuple[Position, Any]]:
+    """(position, chosen variables) of the finished chunk."""
+    s, steps, n = job.group.settings, job.group.steps_per_epoch, len(job.chunk)
+    batches = chunk_batches(job.group, job.slots, at.epoch, at.step)
+    losses: list[Any] = [np.asarray(loss, np.float32) for loss in at.losses]
+    mean = np.full(len(job.slots), np.nan, np.float32)
+    for epoch in range(at.epoch, s["optim.epochs"]):
+        clock = time.monotonic()
+        for _ in range(len(losses), steps):
+            batch = job.wait.next(batches, losses[-1:])
+            state, loss = job.group.step(state, job.hyper, *batch)
+            losses.append(loss)
+            yield
+            if interrupt.requested():
+                job.save("state", state, epoch, losses)
+                interrupt.stop_if_requested()
+        mean, losses = np.mean(jax.device_get(losses), axis=0), []
+        job.wait.steps_s += time.monotonic() - clock
+        last = epoch + 1 == s["optim.epochs"]
+        state, validation = _validate(job.group, job.slots, state, job.hyper, last)
+        stopped = np.asarray(state.diverged_at)[:n]
+        if epoch == at.epoch:  # not before: with less memory the chunk may yet be another one
+            files.forget_epochs(job.workdir, [cell.id for cell in job.chunk], epoch)
+        going = [i for i in range(n) if not 0 <= stopped[i] < epoch * steps]
+        _log_epoch(job, going, epoch, mean, validation)
+        if (stopped >= 0).all():
+            break
+        if not last and (epoch + 1) % s["run.checkpoint_epochs"] == 0:
+            job.save("state", state, epoch + 1, [])
+    position = job.save("variables", state, s["optim.epochs"], [mean])
+    return position, selected_variables(state)
 
 
 def _validate(
@@ -98,25 +149,23 @@ def _validate(
         )
     loss, tp, fp, fn, weight = sums.T
     values = np.stack([loss / weight, 2 * tp / np.maximum(2 * tp + fp + fn, 1)], axis=1)
+    values[np.asarray(state.diverged_at) >= 0] = np.nan  # what it was stopped at is no result
     if best:
         state = group.select(state, put(group.layout, "cell", values[:, 0].astype(np.float32)))
     return state, values
 
 
 def _log_epoch(
-    workdir: Path,
-    chunk: Sequence[Cell],
-    epoch: int,
-    step: int,
-    loss: np.ndarray,
-    validation: np.ndarray | None,
+    job: _Job, going: Sequence[int], epoch: int, loss: np.ndarray, validation: np.ndarray | None
 ) -> None:
+    """Appends the losses of the cells at places `going`, those that had not diverged before."""
+    step = (epoch + 1) * job.group.steps_per_epoch
     rows = []
-    for i, cell in enumerate(chunk):
+    for i in going:
         val = (None, None) if validation is None else map(_finite, validation[i])
-        row = {"cell": cell.id, "epoch": epoch, "step": step, "loss": _finite(loss[i])}
+        row = {"cell": job.chunk[i].id, "epoch": epoch, "step": step, "loss": _finite(loss[i])}
         rows.append(row | dict(zip(("val_loss", "val_dice"), val)))
-    files.append_metrics(workdir, rows)
+    files.append_metrics(job.workdir, rows)
 
 
 def _finite(value: float) -> float | None:

@@ -2,11 +2,11 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
+from etils.epath import Path
 
 from jaxseg.grid import workdir as files
 from jaxseg.grid.cells import expand, group_cells
@@ -33,7 +33,7 @@ def describe(config: Mapping[str, Any], grid: Sequence[Mapping[str, Any]], workd
         f"{len({cell.seed for cell in cells})} seeds; {len(groups)} compiled programs",
     ]
     for index, members in enumerate(groups):
-        lines += _describe_group(index, make_group(members, read_feed(workdir)), done)
+        lines += _describe_group(index, make_group(members, kept_feed=read_feed(workdir)), done)
     return "\n".join(lines)
 
 

@@ -1,5 +1,6 @@
 """Evaluation of all cells of a chunk at once: predictions of test sets become stored counts."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -7,7 +8,7 @@ import numpy as np
 
 from jaxseg.grid.cells import REFERENCE_SIZE
 from jaxseg.grid.mapping import Layout, map_cells
-from jaxseg.grid.train import Program, one_hot
+from jaxseg.grid.train import one_hot
 from jaxseg.metrics.bands import band_counts, border_rings, square_rings
 
 _BATCH = 32
@@ -58,29 +59,36 @@ def ring_maps(size: int, ring_width: float, border_px: float) -> dict[str, np.nd
     }
 
 
-def make_scorer(
-    program: Program, layout: Layout, rings: dict[str, np.ndarray], classes: int
-) -> Any:
-    """A mapped function (variables, hyper, images, masks) -> {layout: counts} for a batch."""
+def make_scorer(layout: Layout, rings: dict[str, np.ndarray], classes: int) -> Any:
+    """A mapped function (a cell's class indices, truth: [B, H, W] both) -> {layout: counts}."""
 
-    def score(variables, hyper, images, masks):
-        chosen = one_hot(program.predict(variables, hyper, images), classes)
-        truth = one_hot(masks, classes)
+    def score(predictions, masks):
+        chosen, truth = one_hot(predictions, classes), one_hot(masks, classes)
         return {name: band_counts(chosen, truth, ring) for name, ring in rings.items()}
 
-    return map_cells(score, layout, ("cell", "cell", "shared", "shared"))
+    return map_cells(score, layout, ("cell", "shared"))
 
 
-def score_test_set(scorer: Any, variables: Any, hyper: Any, test: TestSet) -> dict[str, np.ndarray]:
+def predict_items(predict: Any, variables: Any, hyper: Any, images: np.ndarray) -> list[jax.Array]:
+    """Class indices of every cell on every item, in batches uint8 [cells, B, H, W] on the devices.
+
+    The last batch is filled by repeating its last item, so that one program serves all sets.
+    """
+    return [predict(variables, hyper, images[rows]) for rows in _batches(len(images))]
+
+
+def score_items(
+    scorer: Any, predictions: Sequence[jax.Array], masks: np.ndarray
+) -> dict[str, np.ndarray]:
     """Counts of every cell on every item: {layout: int32 [cells, items, bands, classes, 3]}."""
-    n = len(test.image)
-    parts = []
-    for start in range(0, n, _BATCH):
-        # The last batch is filled by repeating its last item, so that one program serves all.
-        rows = np.minimum(np.arange(start, start + _BATCH), n - 1)
-        parts.append(scorer(variables, hyper, test.images[rows], test.masks[rows]))
+    n = len(masks)
+    parts = [scorer(batch, masks[rows]) for batch, rows in zip(predictions, _batches(n))]
     host = jax.device_get(parts)
     return {name: np.concatenate([p[name] for p in host], axis=1)[:, :n] for name in host[0]}
+
+
+def _batches(n: int) -> list[np.ndarray]:
+    return [np.minimum(np.arange(s, s + _BATCH), n - 1) for s in range(0, n, _BATCH)]
 
 
 def choose_examples(name: str, test: TestSet, border_px: int) -> Examples:

@@ -1,7 +1,6 @@
 """How a chunk's batches reach its devices, and how long these wait for them."""
 
 import functools
-import itertools
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -64,11 +63,18 @@ def _host_batches(
     s = group.settings
     distinct = list(dict.fromkeys(streams))
     made = [
-        train_batches(group.data.train, *key, s["optim.batch_size"], start_epoch, s["optim.epochs"])
+        train_batches(
+            group.data.train,
+            *key,
+            s["optim.batch_size"],
+            start_epoch,
+            s["optim.epochs"],
+            start_step,
+        )
         for key in distinct
     ]
     which = [distinct.index(key) for key in streams]
-    for parts in itertools.islice(zip(*made), start_step, None):
+    for parts in zip(*made):
         images, masks = (_send(group.layout, list(arrays), which) for arrays in zip(*parts))
         yield images, masks
 

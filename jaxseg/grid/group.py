@@ -11,10 +11,12 @@ import numpy as np
 from jaxseg.data.crops import store_view
 from jaxseg.data.pipeline import steps_per_epoch
 from jaxseg.data.prepare import prepare_views
+from jaxseg.errors import JaxsegError
 from jaxseg.grid.cells import Cell, Settings, make_net
 from jaxseg.grid.evaluate import TestSet, flatten_views, make_scorer, ring_maps
 from jaxseg.grid.frames import Frames, choose_feed, send_frames
 from jaxseg.grid.mapping import DATA, Layout, fill, make_layout, map_cells, put
+from jaxseg.grid.processes import own_devices
 from jaxseg.grid.train import Hyper, Program, make_program
 from jaxseg.nets.padding import STANDARD_MODES, padding_code
 
@@ -38,6 +40,7 @@ class Group(NamedTuple):
     """
 
     cells: list[Cell]
+    part: int
     layout: Layout
     program: Program
     data: GroupData
@@ -63,17 +66,50 @@ class Group(NamedTuple):
         return steps_per_epoch(n_images, self.settings["optim.batch_size"])
 
 
-def make_group(cells: list[Cell], kept_feed: str | None = None) -> Group:
+def make_group(cells: list[Cell], part: int | None = None, kept_feed: str | None = None) -> Group:
     """Prepares the data of a group and maps its program over the devices there are.
 
+    `part` is the largest number of these cells that one process trains; by default it is all.
     `kept_feed` is the feed that the workdir was begun with: `data.feed=auto` stays with it.
     """
-    s = cells[0].settings
-    data = _load_data(cells)
-    layout = make_layout(
-        len(cells), s["optim.batch_size"], s["run.cells_per_device"], jax.devices()
+    s, data = cells[0].settings, _load_data(cells)
+    part = len(cells) if part is None else part
+    feed = choose_feed(s["data.feed"], kept_feed, data.train, jax.local_devices()[0])
+    return _map_group(cells, data, part, s["run.cells_per_device"], feed)
+
+
+def halve(group: Group) -> Group:
+    """The group with half the cells per device, as it did not fit into memory.
+
+    Raises JaxsegError when a device has one cell already.
+    """
+    s, now = group.settings, group.layout.per_device
+    kind = group.layout.mesh.devices.flat[0].device_kind
+    if now == 1:
+        raise JaxsegError(
+            f"out of memory: one cell does not fit on {kind}; lower optim.batch_size="
+            f"{s['optim.batch_size']}, net.width={s['net.width']} or data.size={s['data.size']}"
+        )
+    print(
+        f"out of memory with {now} cells per device on {kind}: going on with {now // 2}; "
+        f"--config.run.cells_per_device={now // 2} spares the attempt",
+        file=sys.stderr,
+        flush=True,
     )
-    feed = choose_feed(s["data.feed"], kept_feed, data.train, layout.mesh.devices.flat[0])
+    return _map_group(group.cells, group.data, group.part, now // 2, group.feed)
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether XLA says that a device's memory did not suffice."""
+    return "RESOURCE_EXHAUSTED" in str(error) or "out of memory" in str(error).lower()
+
+
+def _map_group(
+    cells: list[Cell], data: GroupData, part: int, cells_per_device: int, feed: str
+) -> Group:
+    s = cells[0].settings
+    devices = own_devices(jax.local_devices(), len(cells), part)
+    layout = make_layout(part, s["optim.batch_size"], cells_per_device, devices)
     frames = send_frames(data.train, layout, s["data.size"]) if feed == "device" else None
     axis = DATA if layout.mesh.shape[DATA] > 1 else None
     program = make_program(
@@ -86,6 +122,7 @@ def make_group(cells: list[Cell], kept_feed: str | None = None) -> Group:
     rings = ring_maps(s["data.size"], s["eval.ring_width"], s["eval.border_px"])
     return Group(
         cells,
+        part,
         layout,
         program,
         data,
@@ -95,7 +132,7 @@ def make_group(cells: list[Cell], kept_feed: str | None = None) -> Group:
         validate=map_cells(program.validate, layout, ("cell", "cell", "batch", "batch", "batch")),
         select=map_cells(program.select, layout, ("cell", "cell")),
         predict=map_cells(program.predict, layout, ("cell", "cell", "shared")),
-        score=make_scorer(program, layout, rings, len(data.classes)),
+        score=make_scorer(layout, rings, len(data.classes)),
     )
 
 

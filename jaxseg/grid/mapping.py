@@ -13,6 +13,8 @@ import numpy as np
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from jaxseg.grid.devices import compiler_options
+
 CELL, DATA = "cell", "data"
 Kind = Literal["cell", "batch", "stream", "shared"]
 _SPECS = {"cell": P(CELL), "batch": P(CELL, DATA), "stream": P(None, DATA), "shared": P()}
@@ -90,7 +92,10 @@ def map_cells(
         out_specs=_SPECS[out],
         check_vma=False,
     )
-    return jax.jit(sharded, donate_argnums=tuple(donate))
+    platform = layout.mesh.devices.flat[0].platform
+    return jax.jit(
+        sharded, donate_argnums=tuple(donate), compiler_options=compiler_options(platform)
+    )
 
 
 def put(layout: Layout, kind: Kind, tree: Any) -> Any:

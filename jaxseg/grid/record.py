@@ -4,19 +4,20 @@ import json
 import resource
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
+from etils.epath import Path
 
 from jaxseg.errors import JaxsegError
+from jaxseg.grid import storage
 from jaxseg.grid import workdir as files
 from jaxseg.grid.cells import Cell
 from jaxseg.grid.chunk import Trained
-from jaxseg.grid.evaluate import Examples, choose_examples, score_test_set
+from jaxseg.grid.evaluate import Examples, choose_examples, predict_items, score_items
 from jaxseg.grid.group import Group
-from jaxseg.grid.train import selected_variables
+from jaxseg.grid.processes import Share
 
 # Where a run's time went, as in progress.json; steps and waiting for data are parts of training.
 SECONDS: tuple[str, ...] = (
@@ -35,8 +36,13 @@ def write_config(
     grid: Sequence[Mapping[str, Any]],
     axes: Mapping[str, Any],
     group: Group,
+    processes: int,
 ) -> None:
-    """Writes config.json: settings, axes, data, versions and devices."""
+    """Writes config.json: settings, axes, data, versions and devices.
+
+    One that says the same of all but the environment is left as it is. Raises UsageError when
+    another process has meanwhile begun a grid of other settings here.
+    """
     data = {
         "name": group.settings["data.name"],
         "n_train": len(next(iter(group.data.train.values())).ids),
@@ -44,14 +50,15 @@ def write_config(
         "classes": list(group.data.classes),
         "feed": group.feed,
     }
-    record = {
-        "config": dict(config),
-        "grid": list(grid),
-        "axes": axes,
-        "data": data,
-        "environment": files.environment(jax.devices()),
-    }
-    files.write_json(workdir / "config.json", record)
+    about = {"config": dict(config), "grid": list(grid), "axes": axes, "data": data}
+    path = workdir / "config.json"
+    if path.exists():
+        files.check_config(workdir, config, grid)
+        old = storage.read_json(path)
+        if json.loads(json.dumps(about)) == {key: old.get(key) for key in about}:
+            return
+    about["environment"] = files.environment(jax.local_devices(), processes)
+    storage.write_json(path, about)
 
 
 def read_feed(workdir: Path) -> str | None:
@@ -70,7 +77,7 @@ def write_examples(workdir: Path, group: Group) -> Examples:
     sets = group.data.test
     name = "quarter" if "quarter" in sets else next(iter(sets))
     chosen = choose_examples(name, sets[name], group.settings["eval.border_px"])
-    files.write_arrays(
+    storage.write_arrays(
         workdir / "examples.npz",
         {
             "image": sets[name].images[chosen.item],
@@ -86,36 +93,41 @@ def write_examples(workdir: Path, group: Group) -> Examples:
 def store_counts(
     workdir: Path, group: Group, chunk: Sequence[Cell], trained: Trained, examples: Examples
 ) -> None:
-    """Scores a trained chunk on every test set and stores counts and example predictions."""
-    variables, hyper = selected_variables(trained.state), trained.hyper
-    counts = {
-        name: score_test_set(group.score, variables, hyper, test)
-        for name, test in group.data.test.items()
-    }
-    shown = group.data.test[examples.test_set].images[examples.item]
-    predictions = np.asarray(group.predict(variables, hyper, shown))
+    """Scores a trained chunk on every test set and stores counts and example predictions.
+
+    A cell that diverged has none: its variables are those of a training that was cut off.
+    """
+    counts, shown = {}, np.empty(0)
+    for name, test in group.data.test.items():
+        batches = predict_items(group.predict, trained.variables, trained.hyper, test.images)
+        counts[name] = score_items(group.score, batches, test.masks)
+        if name == examples.test_set:
+            shown = np.concatenate(jax.device_get(batches), axis=1)[:, examples.item]
     for i, cell in enumerate(chunk):
-        arrays = {"examples.prediction": predictions[i]}
+        if trained.diverged_at[i] >= 0:
+            continue
+        arrays = {"examples.prediction": shown[i]}
         for name, layouts in counts.items():
             arrays |= {f"{name}.{layout}": values[i] for layout, values in layouts.items()}
             arrays[f"{name}.image"] = group.data.test[name].image
-        files.write_arrays(files.counts_path(workdir, cell.id), arrays)
+        storage.write_arrays(files.counts_path(workdir, cell.id), arrays)
 
 
-def cell_row(cell: Cell, loss: float, diverged_at: int, wall_s: float) -> files.Row:
-    """The row of cells.csv of a cell whose training has ended."""
-    stopped = diverged_at >= 0
-    return {
-        "status": "diverged" if stopped else "done",
-        "epochs": cell.settings["optim.epochs"],
-        "wall_s": f"{wall_s:.2f}",
-        "train_loss": f"{loss:.5f}",
-        "message": f"loss was not finite at step {diverged_at}" if stopped else "",
+def cell_row(cell: Cell, place: int, trained: Trained, steps_per_epoch: int) -> files.Row:
+    """The row of cells.csv of a cell, at `place` in its chunk, whose training has ended."""
+    row = {"epochs": cell.settings["optim.epochs"], "wall_s": f"{trained.wall_s:.2f}"}
+    step = int(trained.diverged_at[place])
+    if step < 0:
+        return row | {"status": "done", "train_loss": f"{trained.losses[place]:.5f}"}
+    return row | {
+        "status": "diverged",
+        "epochs": step // steps_per_epoch,
+        "message": f"loss or weights not finite at step {step}; stopped there, not scored",
     }
 
 
-def write_progress(workdir: Path, started: float, seconds: dict[str, float]) -> None:
-    """Adds this run's seconds and peak memory to progress.json."""
+def add_progress(workdir: Path, share: Share, started: float, seconds: dict[str, float]) -> None:
+    """Adds this run's seconds and peak memory to its share's file."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     total = {"wall_s": time.monotonic() - started, "peak_memory_mb": round(peak)}
-    files.add_progress(workdir, seconds | total)
+    files.add_progress(workdir, share, seconds | total)

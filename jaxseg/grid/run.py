@@ -3,81 +3,134 @@
 The one module that reads the config; below it plain keyword arguments are passed.
 """
 
+import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
+import jax
+from etils.epath import Path
 
 from jaxseg.data.progress import track
-from jaxseg.grid import record
+from jaxseg.grid import locks, merged, record
 from jaxseg.grid import workdir as files
 from jaxseg.grid.cells import Cell, expand, grid_axes, group_cells, resolve_overlays
 from jaxseg.grid.chunk import train_chunk
 from jaxseg.grid.evaluate import Examples
-from jaxseg.grid.group import Group, compile_step, make_group
+from jaxseg.grid.group import Group, compile_step, halve, is_out_of_memory, make_group
 from jaxseg.grid.mapping import chunks
+from jaxseg.grid.processes import Share, shares
+from jaxseg.grid.storage import as_folder
 
 
 class Run(NamedTuple):
-    """A grid on its way: `done` holds the rows of finished cells, `seconds` where time went."""
+    """A grid on its way, as one process sees it.
+
+    `mine` holds this process's cells of each group and `parts` the most that any process has of
+    it; `done` holds the rows of finished cells, `seconds` where time went.
+    """
 
     workdir: Path
+    share: Share
     groups: list[list[Cell]]
+    mine: list[list[Cell]]
+    parts: list[int]
     axes: Mapping[str, Any]
     done: dict[str, files.Row]
     seconds: dict[str, float]
 
-    def is_done(self, cells: Sequence[Cell]) -> bool:
-        return all(cell.id in self.done for cell in cells)
+    def missing(self, cells: Sequence[Cell]) -> list[Cell]:
+        return [cell for cell in cells if cell.id not in self.done]
 
-    def write_cells(self) -> None:
-        files.write_cells(self.workdir, self.groups, self.axes, self.done)
+    def merge_cells(self) -> None:
+        self.done.update(merged.merge_cells(self.workdir, self.groups, self.axes, self.done))
 
 
-def run_grid(config: Mapping[str, Any], grid: Sequence[Mapping[str, Any]], workdir: Path) -> Path:
-    """Finishes what is missing of a grid in `workdir`, which afterwards holds all result files.
+def run_grid(
+    config: Mapping[str, Any],
+    grid: Sequence[Mapping[str, Any]],
+    workdir: str | os.PathLike[str],
+    share: Share = Share(),  # noqa: B008
+) -> list[str]:
+    """Finishes what is missing of this process's share of a grid in `workdir`.
 
     Args:
         config: nested mapping of all fields; see configs/padding_ablation.py for their meaning.
         grid: overlays, one a cell.
         workdir: folder for results and checkpoints; the same call on it resumes.
+        share: which of several processes on `workdir` this is.
+
+    Returns:
+        The cells that other processes have yet to finish; when there are none, the workdir holds
+        all result files.
 
     Raises:
-        UsageError: settings that cannot run, or a workdir made by others.
-        JaxsegError: data that cannot be used.
+        UsageError: settings that cannot run, a workdir made by others, more processes than cells.
+        JaxsegError: data that cannot be used, or cells that another process is training.
     """
     started = time.monotonic()
+    run = _open_run(config, grid, as_folder(workdir), share)
+    if missing := [cell for mine in run.mine for cell in run.missing(mine)]:
+        with locks.hold(run.workdir, [cell.id for cell in missing]) as check_lock:
+            run.done.update(files.read_finished(run.workdir, run.done))
+            for index, mine in enumerate(run.mine):
+                if run.missing(mine):
+                    _finish_group(run, config, grid, index, check_lock)
+            record.add_progress(run.workdir, share, started, run.seconds)
+    done = merged.merge_all(run.workdir, run.groups, run.axes, run.done)
+    return [cell.id for group in run.groups for cell in group if cell.id not in done]
+
+
+def _open_run(
+    config: Mapping[str, Any], grid: Sequence[Mapping[str, Any]], workdir: Path, share: Share
+) -> Run:
     cells = expand(config, grid)
+    groups = group_cells(cells)
+    split = shares(groups, share.count)
     files.open_workdir(workdir, config, grid)
     axes = grid_axes(resolve_overlays(grid, cells[0].settings))
+    parts = [max(len(part[index]) for part in split) for index in range(len(groups))]
     seconds = dict.fromkeys(record.SECONDS, 0.0)
-    run = Run(workdir, group_cells(cells), axes, files.read_finished(workdir), seconds)
-    for members in run.groups:
-        if not run.is_done(members):
-            _finish_group(run, config, grid, members)
-    record.write_progress(workdir, started, seconds)
-    return workdir
+    done = files.read_finished(workdir)
+    return Run(workdir, share, groups, split[share.index], parts, axes, done, seconds)
 
 
 def _finish_group(
-    run: Run, config: Mapping[str, Any], grid: Sequence[Mapping[str, Any]], members: list[Cell]
+    run: Run,
+    config: Mapping[str, Any],
+    grid: Sequence[Mapping[str, Any]],
+    index: int,
+    check_lock: Callable[[], None],
 ) -> None:
-    """Prepares and compiles a group, then trains and scores its missing chunks."""
+    """Prepares a group and finishes this process's part with as many cells at a time as fit."""
     clock = time.monotonic()
-    group = make_group(members, record.read_feed(run.workdir))
-    record.write_config(run.workdir, config, grid, run.axes, group)
+    feed = record.read_feed(run.workdir)
+    group = make_group(run.groups[index], run.parts[index], feed)
+    record.write_config(run.workdir, config, grid, run.axes, group, run.share.count)
     examples = record.write_examples(run.workdir, group)
-    run.write_cells()
+    run.merge_cells()
     run.seconds["prepare_s"] += time.monotonic() - clock
-    group, compile_s = compile_step(group)
-    run.seconds["compile_s"] += compile_s
-    pending = [c for c in chunks(members, group.layout.slots) if not run.is_done(c)]
-    steps = len(pending) * group.steps_per_epoch * group.settings["optim.epochs"]
-    work = _finish_chunks(run, group, pending, examples)
-    for _ in track(work, steps, "training", unit="step"):
-        pass
+    while not _fits(run, group, index, examples, check_lock):
+        group = halve(group)
+
+
+def _fits(
+    run: Run, group: Group, index: int, examples: Examples, check_lock: Callable[[], None]
+) -> bool:
+    """Compiles a group, trains and scores its missing chunks; False when memory did not suffice."""
+    try:
+        group, compile_s = compile_step(group)
+        run.seconds["compile_s"] += compile_s
+        pending = [c for c in map(run.missing, chunks(run.mine[index], group.layout.slots)) if c]
+        steps = len(pending) * group.steps_per_epoch * group.settings["optim.epochs"]
+        work = _finish_chunks(run, group, pending, examples)
+        for _ in track(work, steps, "training", unit="step"):
+            check_lock()
+    except jax.errors.JaxRuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        return False
+    return True
 
 
 def _finish_chunks(
@@ -87,14 +140,13 @@ def _finish_chunks(
     for chunk in pending:
         clock = time.monotonic()
         trained = yield from train_chunk(run.workdir, group, chunk)
-        wall_s = time.monotonic() - clock
+        train_s = time.monotonic() - clock
         record.store_counts(run.workdir, group, chunk, trained, examples)
-        diverged = np.asarray(trained.state.diverged_at)
         for i, cell in enumerate(chunk):
-            row = record.cell_row(cell, trained.losses[i], int(diverged[i]), wall_s)
-            run.done[cell.id] = row
-        run.write_cells()
-        run.seconds["train_s"] += wall_s
+            row = record.cell_row(cell, i, trained, group.steps_per_epoch)
+            files.write_status(run.workdir, cell.id, row)
+        run.merge_cells()
+        run.seconds["train_s"] += train_s
+        run.seconds["evaluate_s"] += time.monotonic() - clock - train_s
         run.seconds["steps_s"] += trained.wait.steps_s
         run.seconds["data_wait_s"] += trained.wait.wait_s
-        run.seconds["evaluate_s"] += time.monotonic() - clock - wall_s

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax import lax
+from jax.flatten_util import ravel_pytree
 
 from jaxseg.nets.unet import UNet
 
@@ -31,8 +32,9 @@ class Hyper(NamedTuple):
 class TrainState(NamedTuple):
     """Everything training carries from step to step.
 
-    `diverged_at` is the first step whose loss was not finite, -1 so far. `best` and `best_loss`
-    are kept under selection `best` alone; None and +inf otherwise.
+    `diverged_at` is the first step whose loss or new variables were not finite, -1 so far; from
+    that step on the variables stay what they were before it. `best` and `best_loss` are kept under
+    selection `best` alone; None and +inf otherwise.
     """
 
     variables: Variables
@@ -47,7 +49,7 @@ class Program(NamedTuple):
     """The functions of one cell. Images uint8 [B, H, W, 3], masks uint8 [B, H, W] class indices.
 
     init(hyper) -> TrainState
-    step(state, hyper, images, masks) -> (TrainState, loss float32)
+    step(state, hyper, images, masks) -> (TrainState, loss float32, NaN once diverged)
     validate(state, hyper, images, masks, weights [B]) -> sums of (loss, tp, fp, fn, weight) [5]
     select(state, val_loss) -> TrainState, with the best variables so far kept
     predict(variables, hyper, images) -> uint8 [B, H, W] class indices
@@ -132,7 +134,7 @@ def _init(recipe: Recipe, hyper: Hyper) -> TrainState:
     variables.setdefault("batch_stats", {})
     return TrainState(
         variables=variables,
-        opt_state=optax.adam(hyper.learning_rate).init(variables["params"]),
+        opt_state=optax.adam(hyper.learning_rate).init(ravel_pytree(variables["params"])[0]),
         step=jnp.int32(0),
         diverged_at=jnp.int32(_NEVER),
         best=jax.tree.map(jnp.copy, variables) if recipe.select_best else None,
@@ -144,16 +146,24 @@ def _step(
     recipe: Recipe, state: TrainState, hyper: Hyper, images: Any, masks: Any
 ) -> tuple[TrainState, jax.Array]:
     value, batch_stats, grads = _gradients(recipe, state, hyper, images, masks)
-    params = state.variables["params"]
-    deltas, opt_state = optax.adam(hyper.learning_rate).update(grads, state.opt_state, params)
-    first_bad = (state.diverged_at == _NEVER) & ~jnp.isfinite(value)
-    state = state._replace(
-        variables={"params": optax.apply_updates(params, deltas), "batch_stats": batch_stats},
-        opt_state=opt_state,
-        step=state.step + 1,
-        diverged_at=jnp.where(first_bad, state.step, state.diverged_at),
+    # As one vector: an operation per leaf takes longer to compile than the network's gradients.
+    params, as_tree = ravel_pytree(state.variables["params"])
+    deltas, opt_state = optax.adam(hyper.learning_rate).update(
+        ravel_pytree(grads)[0], state.opt_state
     )
-    return state, value
+    new = (optax.apply_updates(params, deltas), batch_stats)
+    running = state.diverged_at == _NEVER
+    healthy = running & jnp.isfinite(ravel_pytree((value, new))[0]).all()
+    # A cell that diverges stays at its last finite variables: they can be looked into.
+    keep = partial(jax.tree.map, partial(jnp.where, healthy))
+    params, batch_stats = keep(new, (params, state.variables["batch_stats"]))
+    state = state._replace(
+        variables={"params": as_tree(params), "batch_stats": batch_stats},
+        opt_state=keep(opt_state, state.opt_state),
+        step=state.step + 1,
+        diverged_at=jnp.where(running & ~healthy, state.step, state.diverged_at),
+    )
+    return state, jnp.where(healthy, value, jnp.nan)
 
 
 def _gradients(

@@ -1,55 +1,33 @@
-"""The plain files of a run: config.json, cells.csv, metrics.jsonl, counts/*.npz, progress.json.
+"""The plain files of a run: config.json, counts/*.npz, and what each process writes of its own.
 
-Every file is written beside its place and renamed, so that a kill leaves the old or the new one.
+    status/<cell>.json     the row of a cell whose training has ended
+    metrics/<cell>.jsonl   its losses by epoch
+    progress/<share>.json  seconds and memory of one process
+
+cells.csv, metrics.jsonl and progress.json are merged from these (see `merged`), so that no two
+processes ever write one file. Files are written whole: a kill leaves the old or the new one.
 """
 
-import csv
-import io
 import json
 import os
 import platform
 import shlex
 import sys
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
+from etils.epath import Path
 
 from jaxseg.errors import JaxsegError, UsageError
-from jaxseg.grid.cells import Cell, flatten
+from jaxseg.grid import storage
+from jaxseg.grid.cells import flatten
+from jaxseg.grid.processes import Share
 
 # Where things lie and how they are mapped may change between runs of one workdir; numbers may not.
 _MAY_DIFFER = ("run.", "data.data_dir", "data.manual_dir", "eval.resamples")
 Row = dict[str, Any]
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Writes a file atomically, making its folder; a full disk leaves the old file whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Writes JSON atomically."""
-    write_bytes(path, (json.dumps(content, indent=2) + "\n").encode())
-
-
-def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Writes a compressed .npz without pickles, atomically."""
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, allow_pickle=False, **arrays)
-    write_bytes(path, buffer.getvalue())
 
 
 def open_workdir(
@@ -57,9 +35,15 @@ def open_workdir(
 ) -> None:
     """Makes the workdir, or refuses one that another config or grid has made, naming the fields."""
     workdir.mkdir(parents=True, exist_ok=True)
+    if (workdir / "config.json").exists():
+        check_config(workdir, config, grid)
+
+
+def check_config(
+    workdir: Path, config: Mapping[str, Any], grid: Sequence[Mapping[str, Any]]
+) -> None:
+    """Raises UsageError naming the fields in which config.json differs from these settings."""
     path = workdir / "config.json"
-    if not path.exists():
-        return
     try:
         old = json.loads(path.read_text())
         old_config, old_grid = flatten(old["config"]), old["grid"]
@@ -83,9 +67,11 @@ def open_workdir(
         )
 
 
-def environment(devices: Sequence[Any]) -> Row:
-    """The command, versions and devices, for config.json."""
+def environment(devices: Sequence[Any], processes: int) -> Row:
+    """The command, versions and devices of each of the processes, for config.json."""
     import jaxseg
+
+    several = f"{processes} processes with each " if processes > 1 else ""
 
     return {
         "command": shlex.join(["python", *sys.argv]),
@@ -93,22 +79,8 @@ def environment(devices: Sequence[Any]) -> Row:
         "jax": jax.__version__,
         "numpy": np.__version__,
         "python": platform.python_version(),
-        "device": f"{len(devices)} × {devices[0].device_kind} ({devices[0].platform})",
+        "device": f"{several}{len(devices)} × {devices[0].device_kind} ({devices[0].platform})",
         "system": f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPU cores",
-    }
-
-
-def read_finished(workdir: Path) -> dict[str, Row]:
-    """Rows of cells.csv whose training has ended and whose counts are there: {cell id: row}."""
-    path = workdir / "cells.csv"
-    if not path.exists():
-        return {}
-    with path.open(newline="") as file:
-        rows = {row["cell"]: row for row in csv.DictReader(file)}
-    return {
-        name: row
-        for name, row in rows.items()
-        if row["status"] != "pending" and counts_path(workdir, name).exists()
     }
 
 
@@ -117,52 +89,56 @@ def counts_path(workdir: Path, cell: str) -> Path:
     return workdir / "counts" / f"{cell}.npz"
 
 
-def write_cells(
-    workdir: Path, groups: Sequence[Sequence[Cell]], axes: Iterable[str], done: Mapping[str, Row]
-) -> None:
-    """Writes cells.csv: every cell of the grid with its status and, when it has ended, its row."""
-    axes = list(axes)
-    columns = ["cell", "status", "arm", "group", *axes, "seed"]
-    columns += ["epochs", "wall_s", "train_loss", "message"]
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, columns, restval="", extrasaction="ignore")
-    writer.writeheader()
-    for index, group in enumerate(groups):
-        for cell in group:
-            row = {axis: cell.settings[axis] for axis in axes}
-            row |= {"cell": cell.id, "status": "pending", "arm": cell.arm, "group": index}
-            writer.writerow(row | {"seed": cell.seed} | dict(done.get(cell.id, {})))
-    write_bytes(workdir / "cells.csv", buffer.getvalue().encode())
+def write_status(workdir: Path, cell: str, row: Row) -> None:
+    """Marks a cell whose counts are stored as ended; `row` is its part of cells.csv."""
+    storage.write_json(workdir / "status" / f"{cell}.json", row)
+
+
+def read_finished(workdir: Path, known: Mapping[str, Row] | None = None) -> dict[str, Row]:
+    """Rows of cells that have ended, with counts unless they diverged: {cell id: row}.
+
+    `known` rows are taken as they are: a row does not change once it is written.
+    """
+    known = {} if known is None else known
+    scored = set(storage.names(workdir / "counts", ".npz"))
+    rows = {
+        cell: known.get(cell) or storage.read_json(workdir / "status" / f"{cell}.json")
+        for cell in storage.names(workdir / "status", ".json")
+    }
+    return {c: row for c, row in rows.items() if c in scored or row["status"] == "diverged"}
+
+
+def read_metrics(workdir: Path, cell: str) -> list[Row]:
+    """Rows of a cell by epoch; none before its first."""
+    path = workdir / "metrics" / f"{cell}.jsonl"
+    lines = path.read_text().splitlines() if path.exists() else []
+    return [json.loads(line) for line in lines]
+
+
+def _write_metrics(workdir: Path, cell: str, rows: Iterable[Row]) -> None:
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    storage.write_bytes(workdir / "metrics" / f"{cell}.jsonl", text.encode())
 
 
 def forget_epochs(workdir: Path, cells: Iterable[str], start_epoch: int) -> None:
     """Drops the metrics of `cells` from `start_epoch` on: they are about to be written again."""
-    path = workdir / "metrics.jsonl"
-    if not path.exists():
-        return
-    names = set(cells)
-    # The last line of a killed run may be torn.
-    lines = [line for line in path.read_text().splitlines(keepends=True) if line.endswith("}\n")]
-    rows = [(json.loads(line), line) for line in lines]
-    kept = [line for row, line in rows if row["cell"] not in names or row["epoch"] < start_epoch]
-    write_bytes(path, "".join(kept).encode())
+    for cell in cells:
+        old = read_metrics(workdir, cell)
+        kept = [row for row in old if row["epoch"] < start_epoch]
+        if len(kept) < len(old):
+            _write_metrics(workdir, cell, kept)
 
 
 def append_metrics(workdir: Path, rows: Iterable[Row]) -> None:
-    """Appends rows to metrics.jsonl."""
-    with (workdir / "metrics.jsonl").open("a") as file:
-        file.writelines(json.dumps(row) + "\n" for row in rows)
+    """Adds one row to the metrics of each cell named in `rows`; whole, as objects cannot grow."""
+    for row in rows:
+        _write_metrics(workdir, row["cell"], [*read_metrics(workdir, row["cell"]), row])
 
 
-def add_progress(workdir: Path, seconds: Mapping[str, float]) -> None:
-    """Adds this run's seconds to progress.json; the peak memory is the largest of all runs.
-
-    `data_wait_share` is the share of the steps' time in which the devices waited for data.
-    """
-    path = workdir / "progress.json"
-    old = json.loads(path.read_text()) if path.exists() else {}
+def add_progress(workdir: Path, share: Share, seconds: Mapping[str, float]) -> None:
+    """Adds a run's seconds to its share's file; the peak memory is the largest of all runs."""
+    path = workdir / "progress" / f"{share.index}-of-{share.count}.json"
+    old = storage.read_json(path) if path.exists() else {}
     new = {key: round(old.get(key, 0.0) + value, 4) for key, value in seconds.items()}
     new["peak_memory_mb"] = max(old.get("peak_memory_mb", 0), seconds["peak_memory_mb"])
-    if new.get("steps_s"):
-        new["data_wait_share"] = round(new["data_wait_s"] / new["steps_s"], 4)
-    write_json(path, new)
+    storage.write_json(path, new)

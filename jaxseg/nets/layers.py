@@ -18,7 +18,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxseg.nets.padding import Mode, conv3x3, pad
+from jaxseg.nets.convolution import conv3x3
+from jaxseg.nets.normalisation import BatchNormRelu
+from jaxseg.nets.padding import Mode, pad
 
 UPSAMPLING_MODES: tuple[str, ...] = ("align_corners", "half_pixel", "nearest", "transposed")
 NORMS: tuple[str, ...] = ("batch", "group", "none")
@@ -36,17 +38,20 @@ def torch_uniform(fan_in: int) -> Callable:
 
 
 class Conv3x3(nn.Module):
-    """3×3 convolution through the padding switch: float [B, H, W, in] -> [B, H, W, features]."""
+    """3×3 convolution through the padding switch: float [B, H, W, in] -> [B, H, W, features].
+
+    Returns the bias [features] beside it, not added: whoever normalises has a cheaper place for it.
+    """
 
     features: int
 
     @nn.compact
-    def __call__(self, x: jax.Array, mode: Mode) -> jax.Array:
+    def __call__(self, x: jax.Array, mode: Mode) -> tuple[jax.Array, jax.Array]:
         init = torch_uniform(9 * x.shape[-1])
         kernel = self.param("kernel", init, (3, 3, x.shape[-1], self.features))
         bias = self.param("bias", init, (self.features,))
         key = _noise_key(self) if isinstance(mode, str) and mode == "random" else None
-        return conv3x3(x, kernel.astype(x.dtype), bias.astype(x.dtype), mode, key=key)
+        return conv3x3(x, kernel.astype(x.dtype), mode, key=key), bias.astype(x.dtype)
 
 
 def _noise_key(module: nn.Module) -> jax.Array:
@@ -74,24 +79,34 @@ class DoubleConv(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, mode: Mode, train: bool) -> jax.Array:
         for i, features in enumerate((self.middle or self.features, self.features), start=1):
-            x = Conv3x3(features, name=f"conv{i}")(x, mode)
-            x = nn.relu(self._normalise(x, train, f"norm{i}"))
+            x, bias = Conv3x3(features, name=f"conv{i}")(x, mode)
+            x = self._normalise(x, bias, train, f"norm{i}")
         return x
 
-    def _normalise(self, x: jax.Array, train: bool, name: str) -> jax.Array:
+    def _normalise(self, x: jax.Array, bias: jax.Array, train: bool, name: str) -> jax.Array:
         if self.norm == "batch":
-            return nn.BatchNorm(
-                use_running_average=not train,
-                momentum=0.9,
-                epsilon=1e-5,
-                name=name,
-                axis_name=self.batch_axis,
-                dtype=x.dtype,
-            )(x)
+            return BatchNormRelu(self.batch_axis, name=name)(x, bias, train)
+        x = x + bias[None, None, None]
         if self.norm == "group":
             groups = np.gcd(_GROUPS, x.shape[-1]).item()
-            return nn.GroupNorm(num_groups=groups, name=name, dtype=x.dtype)(x)
-        return x
+            x = nn.GroupNorm(num_groups=groups, name=name, dtype=x.dtype)(x)
+        return nn.relu(x)
+
+
+def max_pool(x: jax.Array) -> jax.Array:
+    """2×2 maximum, stride 2: float [B, H, W, C] -> [B, H/2, W/2, C]; the first of equals wins.
+
+    Comparing halves is faster than `flax.linen.max_pool`, whose backward pass scans windows.
+    """
+    batch, height, width, channels = x.shape
+    rows = x.reshape(batch, height // 2, 2, width, channels)
+    x = _larger(rows[:, :, 0], rows[:, :, 1])
+    pairs = x.reshape(batch, height // 2, width // 2, 2 * channels)
+    return _larger(pairs[..., :channels], pairs[..., channels:])
+
+
+def _larger(first: jax.Array, second: jax.Array) -> jax.Array:
+    return jnp.where(first >= second, first, second)
 
 
 class Upsample(nn.Module):

@@ -83,7 +83,8 @@ def pad(
 
     Returns:
         Array whose `axes` are longer by 2 * width; `valid` returns x itself. The standard modes
-        equal `numpy.pad` bit for bit; `partial` pads zeros here and is renormalised by `conv3x3`.
+        equal `numpy.pad` bit for bit; `partial` pads zeros here and is renormalised by
+        `convolution.conv3x3`.
 
     Raises:
         UsageError: unknown mode, a width the mode cannot fill, or `random` without a key.
@@ -106,14 +107,16 @@ def _pad_by_code(
 ) -> jax.Array:
     """Standard modes chosen by an array: a gather of the border rows, masked where nothing is."""
     for axis in axes:
-        before, after = _border_sources(x.shape[axis], width)
+        before, after = border_sources(x.shape[axis], width)
         parts = [_take(x, before[code], axis), x, _take(x, after[code], axis)]
         x = jnp.concatenate(parts, axis=axis)
     return x
 
 
-def _border_sources(size: int, width: int) -> tuple[jax.Array, jax.Array]:
+def border_sources(size: int, width: int) -> tuple[jax.Array, jax.Array]:
     """Which pixel fills each padded position: int32 [modes, width] before and after the axis.
+
+    -1 marks a pixel that is 0.
 
     A mode that needs more pixels than there are (reflect at a 1-pixel axis) is refused when the
     settings are checked, by `check_padding`; numpy's repeated mirroring stands in its row here.
@@ -157,45 +160,3 @@ def _pad_random(
         [w if a in axes else (0, 0) for a, w in enumerate(widths)],
     )
     return jnp.where(inside, padded, lax.stop_gradient(noise))
-
-
-def conv3x3(
-    x: jax.Array, kernel: jax.Array, bias: jax.Array, mode: Mode, *, key: jax.Array | None = None
-) -> jax.Array:
-    """A 3×3 convolution, stride 1, whose border is filled by `mode`.
-
-    Args:
-        x: float [batch, height, width, in].
-        kernel: float [3, 3, in, out]; correlation, as `torch.nn.Conv2d`.
-        bias: float [out].
-        mode: as for `pad`.
-        key: PRNG key, needed by `random` alone.
-
-    Returns:
-        float [batch, height, width, out]; two pixels smaller on each spatial axis under `valid`.
-    """
-    if isinstance(mode, str) and mode in ("zeros", "partial"):
-        y = _correlate(x, kernel, "SAME")
-        if mode == "partial":
-            y = y * _partial_ratio(x.shape[1], x.shape[2], x.dtype)
-    else:
-        y = _correlate(pad(x, 1, mode, key=key), kernel, "VALID")
-    return y + bias[None, None, None]
-
-
-def _correlate(x: jax.Array, kernel: jax.Array, how: str) -> jax.Array:
-    return lax.conv_general_dilated(
-        x, kernel, (1, 1), how, dimension_numbers=("NHWC", "HWIO", "NHWC")
-    )
-
-
-def _partial_ratio(height: int, width: int, dtype: jnp.dtype) -> jax.Array:
-    """Window size over real pixels in the window: [1, height, width, 1], 1 inside the frame."""
-    rows, cols = (_window_share(n) for n in (height, width))
-    return jnp.asarray(9.0 / np.outer(rows, cols), dtype)[None, :, :, None]
-
-
-def _window_share(size: int) -> np.ndarray:
-    """How many of a window's three positions lie on the axis, for each centre: [size]."""
-    centre = np.arange(size)
-    return np.minimum(centre + 1, size - 1) - np.maximum(centre - 1, 0) + 1

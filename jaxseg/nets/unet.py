@@ -5,7 +5,14 @@ import jax
 import jax.numpy as jnp
 
 from jaxseg.errors import UsageError, check_choice
-from jaxseg.nets.layers import NORMS, UPSAMPLING_MODES, DoubleConv, Upsample, torch_uniform
+from jaxseg.nets.layers import (
+    NORMS,
+    UPSAMPLING_MODES,
+    DoubleConv,
+    Upsample,
+    max_pool,
+    torch_uniform,
+)
 from jaxseg.nets.padding import PADDING_MODES, Mode, check_padding
 
 
@@ -60,7 +67,7 @@ class UNet(nn.Module):
         widths = level_widths(self.width, self.depth, self.upsampling)
         skips = [block(widths[0], "inc")(x, mode, train)]
         for level in range(1, self.depth + 1):
-            pooled = nn.max_pool(skips[-1], (2, 2), (2, 2))
+            pooled = max_pool(skips[-1])
             skips.append(block(widths[level], f"down{level}")(pooled, mode, train))
         y = skips.pop()
         for level in range(1, self.depth + 1):

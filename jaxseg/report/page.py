@@ -1,10 +1,10 @@
 """Writes the report of a workdir: two CSV files, the figures, and one page that opens offline."""
 
-import os
 from html import escape
 from pathlib import Path
 from typing import NamedTuple
 
+from jaxseg.grid.storage import write_bytes
 from jaxseg.report import sections
 from jaxseg.report.analysis import Analysis, analyse
 from jaxseg.report.comparisons import Comparison
@@ -37,14 +37,15 @@ def write_report(workdir: str | Path, analysis: Analysis | None = None) -> Path:
     workdir = Path(workdir)
     analysis = analyse(workdir) if analysis is None else analysis
     drawn = _draw(analysis)
-    (workdir / "figures").mkdir(exist_ok=True)
     for picture in drawn:
-        _replace(workdir / "figures" / f"{picture.name}.png", picture.png)
-        _replace(workdir / "figures" / f"{picture.name}.svg", picture.svg)
-    _replace(workdir / "summary.csv", as_csv(analysis.rows, SummaryRow._fields).encode())
-    _replace(workdir / "comparisons.csv", as_csv(analysis.comparisons, Comparison._fields).encode())
+        write_bytes(workdir / "figures" / f"{picture.name}.png", picture.png)
+        write_bytes(workdir / "figures" / f"{picture.name}.svg", picture.svg)
+    write_bytes(workdir / "summary.csv", as_csv(analysis.rows, SummaryRow._fields).encode())
+    write_bytes(
+        workdir / "comparisons.csv", as_csv(analysis.comparisons, Comparison._fields).encode()
+    )
     page = workdir / "report.html"
-    _replace(page, page_html(analysis, drawn).encode())
+    write_bytes(page, page_html(analysis, drawn).encode())
     return page
 
 
@@ -119,9 +120,3 @@ def _draw(analysis: Analysis) -> list[Drawn]:
         for name, figure, alt, caption in planned
         if figure is not None
     ]
-
-
-def _replace(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.part")
-    temporary.write_bytes(content)
-    os.replace(temporary, path)

@@ -64,9 +64,9 @@ def load(workdir: str | Path) -> Results:
     done = [cell for cell in cells if cell.status == "done"]
     if not done:
         states = ", ".join(f"{c.name} {c.status}" for c in cells[:4]) or "none listed"
-        raise JaxsegError(
-            f"{workdir / 'cells.csv'}: no cell is done ({states}); run the same command again"
-        )
+        diverged = cells and all(cell.status == "diverged" for cell in cells)
+        mend = "lower optim.learning_rate" if diverged else "run the same command again"
+        raise JaxsegError(f"{workdir / 'cells.csv'}: no cell is done ({states}); {mend}")
     arms = _grid_order(done, axes)
     return Results(
         workdir=workdir,

@@ -97,6 +97,17 @@ def test_resuming_at_an_epoch_is_bit_identical(stores, policy):
         np.testing.assert_array_equal(before[1], after[1])
 
 
+@pytest.mark.parametrize("policy", ["center", "random"])
+@pytest.mark.parametrize("step", [1, 2])
+def test_resuming_inside_an_epoch_is_bit_identical(stores, policy, step):
+    whole = list(train_batches(stores, policy, 1, 4, 0, 4))
+    resumed = list(train_batches(stores, policy, 1, 4, 2, 4, step))
+    assert len(resumed) == 4 - step
+    for before, after in zip(whole[4 + step :], resumed, strict=True):
+        np.testing.assert_array_equal(before[0], after[0])
+        np.testing.assert_array_equal(before[1], after[1])
+
+
 def test_half_size_crops_of_the_double_frame_are_not_resampled(stores):
     (images, masks), *_ = train_batches(stores, "center_same_scale", 0, 4, 0, 1)
     order = epoch_plan("center_same_scale", N, 0, 0)[0][:4]
@@ -118,6 +129,7 @@ def test_a_finished_run_has_no_batches_left(stores):
         (("center", 0, 0, 0, 1), "optim.batch_size=0"),
         (("center", -1, 4, 0, 1), "data_seed=-1"),
         (("center", 0, 4, 2, 1), "start_epoch=2: must be from 0 to epochs=1"),
+        (("center", 0, 4, 0, 1, 3), "start_step=3: must be from 0 to the epoch's 2 steps"),
     ],
 )
 def test_wrong_arguments_are_named_at_the_call(stores, arguments, words):

@@ -1,12 +1,19 @@
 """A tiny grid on generated lesions, prepared once for all tests."""
 
+import jax
 import pytest
+from run_oracles import PAIR
+
+from jaxseg.grid.run import run_grid
 
 
 @pytest.fixture(scope="session")
 def cache(tmp_path_factory):
     """Folder of prepared arrays and compiled programs shared by the session's runs."""
-    return tmp_path_factory.mktemp("cache")
+    folder = tmp_path_factory.mktemp("cache")
+    jax.config.update("jax_compilation_cache_dir", str(folder / "compiled"))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
+    return folder
 
 
 @pytest.fixture
@@ -28,3 +35,16 @@ def tiny_config(cache):
                  "empty": "nan", "resamples": 200},
         "run": {"cells_per_device": 0, "checkpoint_epochs": 1},
     }  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def _pair_home(tmp_path_factory):
+    return tmp_path_factory.mktemp("pair")
+
+
+@pytest.fixture
+def undisturbed(_pair_home, tiny_config):
+    """Workdir of `run_oracles.PAIR`, trained once without any disturbance."""
+    if not (_pair_home / "run").exists():
+        run_grid(tiny_config, PAIR, _pair_home / "run")
+    return _pair_home / "run"

@@ -1,0 +1,202 @@
+"""Locks: no two processes train the same cells of a workdir, and a dead owner keeps nothing.
+
+    locks/<host>-<pid>-<random>.json     owner, its cells, and a beat that counts up
+
+An owner on this machine holds flock on its file, which the kernel releases when it dies. Of an
+owner elsewhere only the beat is known: one that stands still for PATIENCE_S is dead. It is watched
+by this process's own monotonic clock, so clocks that differ between hosts do not matter.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path as LocalPath
+from typing import Any
+
+from etils.epath import Path
+
+from jaxseg.errors import JaxsegError
+from jaxseg.grid import storage
+
+FOLDER = "locks"
+BEAT_S = 10.0
+PATIENCE_S = 45.0
+Owner = dict[str, Any]
+
+
+@contextlib.contextmanager
+def hold(
+    workdir: Path, cells: Sequence[str], *, beat_s: float = BEAT_S, patience_s: float = PATIENCE_S
+) -> Iterator[Callable[[], None]]:
+    """Owns `cells` of a workdir; gives a check that raises JaxsegError once they are another's.
+
+    Raises JaxsegError naming the owner when a living process has some of them. Takes up to
+    `beat_s` to refuse and `patience_s` to inherit where the owner was on another machine.
+    """
+    owner: Owner = {
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "start": time.strftime("%Y-%m-%d %H:%M:%S %z"),
+        "boot": _boot(),
+        "cells": list(cells),
+        "beat": 0,
+    }
+    path = workdir / FOLDER / f"{owner['host']}-{owner['pid']}-{secrets.token_hex(4)}.json"
+    with contextlib.ExitStack() as stack:
+        with _one_claim_at_a_time(path.parent):
+            stack.enter_context(_flocked(path, owner))
+            others = [other for other in _others(path) if _overlap(other, cells)]
+        for other in others:
+            if _is_alive(other, patience_s):
+                raise _taken(other, cells)
+            other.unlink(missing_ok=True)
+        stop, lost = threading.Event(), threading.Event()
+        beating = threading.Thread(
+            target=_beat, args=(path, owner, stop, lost, beat_s, patience_s), daemon=True
+        )
+        beating.start()
+        stack.callback(beating.join)
+        stack.callback(stop.set)
+        yield lambda: _check(lost, path)
+
+
+def _check(lost: threading.Event, path: Path) -> None:
+    if lost.is_set():
+        raise JaxsegError(
+            f"{path}: the lock was lost while this process could not renew it, and another may "
+            "have taken the cells over; run the same command again"
+        )
+
+
+def _boot() -> str:
+    """Names this machine's running kernel: the one whose flock this process sees."""
+    with contextlib.suppress(OSError):
+        return LocalPath("/proc/sys/kernel/random/boot_id").read_text().strip()
+    return socket.gethostname()
+
+
+@contextlib.contextmanager
+def _one_claim_at_a_time(folder: Path) -> Iterator[None]:
+    """Of processes that claim at the same moment one comes first. In an object store, which has no
+    such lock, both would see each other and refuse."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with contextlib.ExitStack() as stack:
+        if storage.is_local(folder):
+            file = stack.enter_context(open(folder / ".claim", "w"))
+            with contextlib.suppress(OSError):  # a file system without flock
+                fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+@contextlib.contextmanager
+def _flocked(path: Path, owner: Owner) -> Iterator[None]:
+    """The lock file, removed at the end; where the file system can, held by flock meanwhile."""
+    with contextlib.ExitStack() as stack:
+        stack.callback(path.unlink, missing_ok=True)
+        owner["flock"] = False
+        if storage.is_local(path):
+            file = stack.enter_context(open(path, "w"))
+            with contextlib.suppress(OSError):
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                owner["flock"] = True
+        _write(path, owner)
+        yield
+
+
+def _write(path: Path, owner: Owner) -> None:
+    """Writes in place, as a rename would leave flock on the old file; the length stays the same."""
+    content = (json.dumps({**owner, "beat": f"{owner['beat']:09d}"}, indent=1) + "\n").encode()
+    if not storage.is_local(path):
+        path.write_bytes(content)
+        return
+    with open(path, "r+b", buffering=0) as file:
+        file.write(content)
+        os.fsync(file.fileno())
+
+
+def _beat(
+    path: Path,
+    owner: Owner,
+    stop: threading.Event,
+    lost: threading.Event,
+    beat_s: float,
+    patience_s: float,
+) -> None:
+    """Counts up until told to stop; ends when the file is gone or cannot be written for long."""
+    written = time.monotonic()
+    while not stop.wait(beat_s):
+        owner["beat"] += 1
+        try:
+            if not path.exists():
+                break
+            _write(path, owner)
+            written = time.monotonic()
+        except Exception:  # a store that does not answer now may answer the next beat
+            if time.monotonic() - written > patience_s:
+                break
+    else:
+        return
+    lost.set()
+
+
+def _others(path: Path) -> list[Path]:
+    names = storage.names(path.parent, ".json")
+    return [path.parent / f"{name}.json" for name in names if f"{name}.json" != path.name]
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return b""
+
+
+def _owner(path: Path) -> Owner:
+    """What a lock says; nothing when it is gone, or was left torn by a kill."""
+    with contextlib.suppress(ValueError):
+        return json.loads(_read(path))
+    return {}
+
+
+def _overlap(path: Path, cells: Sequence[str]) -> list[str]:
+    return sorted(set(_owner(path).get("cells", ())) & set(cells))
+
+
+def _is_alive(path: Path, patience_s: float) -> bool:
+    """Whether the owner of a lock lives: asked of the kernel, or seen by its beat."""
+    owner = _owner(path)
+    if owner.get("flock") and owner.get("boot") == _boot():
+        return _is_flocked(path)
+    first, until = _read(path), time.monotonic() + patience_s
+    while first and time.monotonic() < until:
+        time.sleep(min(1.0, patience_s / 20))
+        if _read(path) != first:
+            return path.exists()  # one that went away was let go of
+    return False
+
+
+def _is_flocked(path: Path) -> bool:
+    try:
+        with open(path, "rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except FileNotFoundError:
+        return False
+    return False
+
+
+def _taken(path: Path, cells: Sequence[str]) -> JaxsegError:
+    owner, shared = _owner(path), _overlap(path, cells)
+    return JaxsegError(
+        f"{path.parent.parent}: {len(shared)} of the cells wanted here, such as "
+        f"{shared[0] if shared else cells[0]}, are being trained by process {owner.get('pid')} on "
+        f"{owner.get('host')} since {owner.get('start')}; wait for it, or give every process its "
+        "own --shard i/n"
+    )
