@@ -12,7 +12,7 @@ from jaxseg.grid import checkpoints, interrupt
 from jaxseg.grid import workdir as files
 from jaxseg.grid.cells import Cell
 from jaxseg.grid.checkpoints import Position
-from jaxseg.grid.feed import DataWait, chunk_batches, start_waiting
+from jaxseg.grid.feed import DataWait, chunk_batches
 from jaxseg.grid.group import Group, stack_hyper, validation_view
 from jaxseg.grid.mapping import fill, put
 from jaxseg.grid.train import Hyper, TrainState, selected_variables
@@ -70,7 +70,7 @@ def train_chunk(workdir: Path, group: Group, chunk: list[Cell]) -> Generator[Non
     with checkpoints.open_manager(workdir, chunk) as manager:
         kind, at, tree = _restored(manager, group, chunk, hyper)
         started = time.monotonic() - at.wall_s
-        job = _Job(workdir, group, chunk, slots, hyper, manager, started, start_waiting(group))
+        job = _Job(workdir, group, chunk, slots, hyper, manager, started, DataWait())
         for _ in range(at.epoch * group.steps_per_epoch + at.step):
             yield
         if kind == "state":

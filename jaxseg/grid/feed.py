@@ -95,35 +95,23 @@ def _spreader(layout: Layout) -> Any:
     return map_cells(lambda arrays, which: arrays[which], layout, ("stream", "cell"), out="batch")
 
 
-def start_waiting(group: Group) -> "DataWait":
-    """The clock of a chunk's data.
-
-    On CPU the device feed waits in every step: there the step and the taking of a batch are two
-    programs on one pool of threads, and running both at once was seen to hang within a few
-    thousand steps (compare jax issue 25861). One at a time was no slower.
-    """
-    on_cpu = group.layout.mesh.devices.flat[0].platform == "cpu"
-    return DataWait(every=1 if on_cpu and group.frames is not None else _SAMPLE_EVERY)
-
-
 class DataWait:
     """How long the devices of a chunk wait for data, by sampling.
 
-    Steps run asynchronously, so that the time spent in `next` says nothing. Every `every` steps the
+    Steps run asynchronously, so that the time spent in `next` says nothing. Every seventh time the
     step before is waited for first; the seconds until the next batch lies on the devices are then
     what they would have waited, had nothing been made ahead: an upper bound.
     """
 
-    def __init__(self, every: int = _SAMPLE_EVERY) -> None:
+    def __init__(self) -> None:
         self.steps_s = 0.0
-        self._every = every
         self._steps = 0
         self._sampled: list[float] = []
 
     def next(self, batches: Iterator[Batch], before: Any) -> Batch:
         """The next batch; `before` is any result of the step before."""
         self._steps += 1
-        if self._steps % self._every:
+        if self._steps % _SAMPLE_EVERY:
             return next(batches)
         jax.block_until_ready(before)
         clock = time.monotonic()

@@ -85,6 +85,9 @@ def choose_feed(wanted: str, kept: str | None, stores: Mapping[str, Prepared], d
 
 
 def _best_feed(stores: Mapping[str, Prepared], device: Any) -> str:
+    # CPU: two cells of width 8 at 48 × 48, batch 16, crop random, on two busy cores took 173 ms a
+    # step with the device feed, 180 with tf.data and 169 without feeding (medians of 6,
+    # interleaved); with the device feed TensorFlow is not even imported.
     if device.platform == "cpu" or not has_tensorflow():
         return "device"
     needed = sum(store.images.nbytes + store.masks.nbytes for store in stores.values())

@@ -131,7 +131,8 @@ def finished(tmp_path_factory):
 
 def test_a_run_records_its_feed_and_its_waiting_and_keeps_to_it(tiny_config, finished):
     tiny_config["data"]["feed"] = "host"
-    workdir = run_grid(tiny_config, GRID[:1], finished / "host")
+    workdir = finished / "host"
+    run_grid(tiny_config, GRID[:1], workdir)
     about = json.loads((workdir / "config.json").read_text())
     assert about["data"]["feed"] == about["config"]["data"]["feed"] == "host"
     progress = json.loads((workdir / "progress.json").read_text())
@@ -143,7 +144,8 @@ def test_a_run_records_its_feed_and_its_waiting_and_keeps_to_it(tiny_config, fin
 
 
 def test_auto_stays_with_the_feed_of_the_workdir(tiny_config, finished):
-    workdir = run_grid(tiny_config, GRID[:1], finished / "auto")
+    workdir = finished / "auto"
+    run_grid(tiny_config, GRID[:1], workdir)
     path = workdir / "config.json"
     about = json.loads(path.read_text())
     assert about["data"]["feed"] == "device"

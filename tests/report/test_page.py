@@ -59,6 +59,7 @@ def test_the_page_is_whole_and_needs_no_network(workdir):
     assert all(image["alt"] for image in page.images)
     assert not {"script", "link", "iframe"} & set(page.tags)
     assert len(text) < 5e6
+    assert "at most 2.1 % of the training steps" in text
 
 
 def test_every_link_leads_to_a_file(workdir):
