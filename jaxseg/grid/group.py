@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from jaxseg.data.crops import store_view
+from jaxseg.data.pipeline import steps_per_epoch
 from jaxseg.data.prepare import prepare_views
 from jaxseg.errors import JaxsegError
 from jaxseg.grid.cells import Cell, Settings, make_net
@@ -50,12 +51,18 @@ class Group(NamedTuple):
 
     @property
     def steps_per_epoch(self) -> int:
-        return len(next(iter(self.data.train.values())).ids) // self.settings["optim.batch_size"]
+        images = len(next(iter(self.data.train.values())).ids)
+        return steps_per_epoch(images, self.settings["optim.batch_size"])
 
 
 def make_group(cells: list[Cell]) -> Group:
-    """Prepares the data of a group and maps its program over the devices there are."""
-    return _map_group(cells, _load_data(cells), cells[0].settings["run.cells_per_device"])
+    """Prepares the data of a group and maps its program over the devices there are.
+
+    Raises UsageError for a batch larger than the training data, and what `prepare_views` raises.
+    """
+    group = _map_group(cells, _load_data(cells), cells[0].settings["run.cells_per_device"])
+    _ = group.steps_per_epoch  # a batch that cannot be filled is refused before compiling
+    return group
 
 
 def halve(group: Group) -> Group:
