@@ -87,9 +87,9 @@ def start_devices() -> None:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     jax.config.update("jax_num_cpu_devices", cores or 1)
     keep_compiled(default_data_dir() / "compiled")
-    stdlib_logging.getLogger("asyncio").setLevel(stdlib_logging.CRITICAL)  # Orbax's own echoes
-    # Orbax and TensorFlow announce their settings; what a user should see is printed by us.
-    logging.set_verbosity(logging.ERROR)
+    # Orbax and TensorFlow announce settings and log what they raise; users get our one line.
+    logging.set_verbosity(logging.FATAL)
+    stdlib_logging.getLogger("asyncio").setLevel(stdlib_logging.CRITICAL)
 
 
 def main(argv: list[str]) -> None:
