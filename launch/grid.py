@@ -92,9 +92,9 @@ def start(share: Share) -> None:
     from jaxseg.grid.devices import start_devices
 
     start_devices(default_data_dir() / "compiled")
-    stdlib_logging.getLogger("asyncio").setLevel(stdlib_logging.CRITICAL)  # Orbax's own echoes
-    # Orbax and TensorFlow announce their settings; what a user should see is printed by us.
-    logging.set_verbosity(logging.ERROR)
+    # Orbax and TensorFlow announce settings and log what they raise; users get our one line.
+    logging.set_verbosity(logging.FATAL)
+    stdlib_logging.getLogger("asyncio").setLevel(stdlib_logging.CRITICAL)
     check_own_devices(jax.process_count())
 
 

@@ -73,28 +73,24 @@ def test_a_second_signal_ends_at_once():
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount a small file system")
 def test_a_full_disk_is_one_line_on_stderr_and_the_next_run_finishes(tmp_path):
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(disk)]
+    run, log = tmp_path / "run", tmp_path / "run.log"
+    run.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(run)]
     if subprocess.run(mount, capture_output=True).returncode:
         pytest.skip("file systems cannot be mounted here")
     try:
-        run, log = disk / "run", disk / "run.log"
-        process = start(run, tmp_path / "cache", SMALL)
-        _wait_for(log, "compiling", process)
-        filling = subprocess.run(["dd", "if=/dev/zero", f"of={disk}/ballast", "bs=4k"],
-                                 capture_output=True)  # fmt: skip
-        assert filling.returncode and process.wait(400) == 1
-        # What it said went to the full disk as well: asked again, into a pipe.
-        again = subprocess.run(
-            process.args, cwd=ROOT, capture_output=True, text=True,
-            env={**os.environ, "JAXSEG_CACHE": str(tmp_path / "cache")},
-        )  # fmt: skip
-        words = again.stderr.splitlines()
-        assert again.returncode == 1 and "disk or quota full (0 bytes free)" in words[-1]
-        assert [w for w in words if "compiling" not in w and "training:" not in w] == words[-1:]
-        (disk / "ballast").unlink()
-        finish(run, tmp_path / "cache", SMALL)
+        process = start(run, tmp_path / "cache", [*SMALL, "--config.optim.epochs=60"])
+        while not list((run / "checkpoints").glob("*/*/meta")):
+            assert process.poll() is None, log.read_text()
+            time.sleep(0.02)
+        fill = ["dd", "if=/dev/zero", f"of={run}/ballast", "bs=4k"]
+        assert subprocess.run(fill, capture_output=True).returncode
+        assert process.wait(400) == 1
+        words = [w for w in log.read_text().splitlines() if not w.startswith(("comp", "training"))]
+        assert len(words) == 1 and words[0].startswith(f"grid.py: error: {run}/"), words
+        assert "disk or quota full" in words[0]
+        (run / "ballast").unlink()
+        finish(run, tmp_path / "cache", [*SMALL, "--config.optim.epochs=60"])
         assert len(read_counts(run)) > 0
     finally:
-        subprocess.run(["umount", str(disk)], check=True)
+        subprocess.run(["umount", str(run)], check=True)

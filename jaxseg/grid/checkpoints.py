@@ -8,8 +8,10 @@ Arrays have a leading cell axis in the order of meta's cells. Numbers count the 
 never takes the place of the last, which is removed when the new one is whole.
 """
 
+import contextlib
 import os
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -78,9 +80,23 @@ def save(
     items = {kind: ocp.args.StandardSave(tree), "meta": ocp.args.JsonSave(meta)}
     latest = manager.latest_step()
     number = 0 if latest is None else latest + 1
-    with disk_errors(Path(manager.directory)):
+    with disk_errors(Path(manager.directory)), _failing_quietly():
         manager.save(number, args=ocp.args.Composite(**items), force=True)
         manager.wait_until_finished()
+
+
+@contextlib.contextmanager
+def _failing_quietly() -> Iterator[None]:
+    """Mutes what the writes that Orbax leaves behind when one fails say of its closed loop."""
+    show = sys.unraisablehook
+
+    def show_others(unraisable: Any) -> None:
+        if str(unraisable.exc_value) != "Event loop is closed":
+            show(unraisable)
+
+    sys.unraisablehook = show_others
+    yield
+    sys.unraisablehook = show  # not after a failure: they come later
 
 
 def restore(

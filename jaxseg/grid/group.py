@@ -70,12 +70,15 @@ def make_group(cells: list[Cell], part: int | None = None, kept_feed: str | None
     """Prepares the data of a group and maps its program over the devices there are.
 
     `part` is the largest number of these cells that one process trains; by default it is all.
-    `kept_feed` is the feed that the workdir was begun with: `data.feed=auto` stays with it.
+    `kept_feed` is the feed that the workdir was begun with: `data.feed=auto` stays with it. Raises
+    UsageError for a batch larger than the training data, and what `prepare_views` raises.
     """
     s, data = cells[0].settings, _load_data(cells)
     part = len(cells) if part is None else part
     feed = choose_feed(s["data.feed"], kept_feed, data.train, jax.local_devices()[0])
-    return _map_group(cells, data, part, s["run.cells_per_device"], feed)
+    group = _map_group(cells, data, part, s["run.cells_per_device"], feed)
+    _ = group.steps_per_epoch  # a batch that cannot be filled is refused before compiling
+    return group
 
 
 def halve(group: Group) -> Group:

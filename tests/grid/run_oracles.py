@@ -7,7 +7,7 @@ import numpy as np
 
 from jaxseg.grid.cells import product
 
-PAIR = product(learning_rate=(1e-2, 2e-2))  # one chunk on the two devices of the tests
+PAIR = product(learning_rate=(1e-2, 5e-2))  # one chunk on the two devices of the tests
 
 
 def read_counts(workdir):
