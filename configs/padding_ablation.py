@@ -52,7 +52,7 @@ def get_config(variant: str | None = None) -> ConfigDict:
                 "resamples": 2000,
             },
             "run": {
-                "cells_per_device": 0,  # 0: chosen for the device
+                "cells_per_device": 0,  # 0: one on CPU, measured elsewhere
                 "checkpoint_epochs": 5,
             },
         }

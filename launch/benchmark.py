@@ -11,7 +11,8 @@ the medians. On CPU the peer gets the same favour as jaxseg: an allocator that k
 parts:
   step     training steps of a batch: jaxseg by cells at a time and by padding; with --peer torch
            PyTorch's variants on all threads and, on CPU, one process per core
-  bands    band counts of a grid on 256 × 256 masks against a loop over images and rings (numpy)
+  bands    band counts on 256 × 256 masks against the paper's way, in numpy: image by image and ring
+           by ring, a copy of each mask with the rest blanked
   cells    seconds a cell over 1 … 16 cells, as a grid runs them: chunk after chunk
   compile  seconds until the first step, without a cache
 """
@@ -39,7 +40,7 @@ _PEER = flags.DEFINE_enum("peer", "none", ["none", "torch"], "Whom to compare wi
 _PER_DEVICE = flags.DEFINE_list("per_device", None, "Cells per device to try; default: 1 on CPU")
 _ONLY = flags.DEFINE_list("parts", ["step", "bands", "cells"], f"Which of {', '.join(_PARTS)}")
 _OUT = flags.DEFINE_string("out", None, "File to which JSON lines are appended")
-_WORKER = flags.DEFINE_bool("torch_worker", False, "Internal: one pinned PyTorch process")
+_WORKER = flags.DEFINE_integer("torch_core", None, "Internal: one PyTorch process on this core")
 
 Variant = Callable[[], None]
 Row = dict[str, Any]
@@ -118,16 +119,10 @@ class TorchProcesses:
     """PyTorch on CPU as its users run several cells: one pinned one-thread process per core."""
 
     def __init__(self, cores: list[int]):
-        command = [sys.executable, __file__, *_settings(), "--torch_worker"]
+        command = [sys.executable, __file__, *_settings()]
+        pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
         self.children = [
-            subprocess.Popen(
-                command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-                preexec_fn=lambda core=core: os.sched_setaffinity(0, {core}),
-            )
-            for core in cores
+            subprocess.Popen([*command, f"--torch_core={core}"], **pipes) for core in cores
         ]
         self.run()
 
@@ -243,6 +238,18 @@ def roofline(step: Any) -> Row:
     }
 
 
+def ring_alone(mask: Any, outer: int, inner: int) -> Any:
+    """A copy of a mask with all but one square ring blanked, as the paper's code makes them."""
+    import numpy as np
+
+    half = len(mask) // 2
+    kept = np.zeros(mask.shape, np.float32)
+    frame, hole = (slice(half - edge, half + edge) for edge in (outer, max(inner, 0)))
+    kept[frame, frame] = mask[frame, frame]
+    kept[hole, hole] = 0
+    return kept
+
+
 def bench_bands() -> list[Row]:
     """Band counts, milliseconds per mask pair at 256 × 256."""
     import jax
@@ -255,14 +262,12 @@ def bench_bands() -> list[Row]:
     chosen, truth = rng.random(shape) < 0.4, rng.random(shape) < 0.4
     rings = square_rings(256, 10)
     counted = jax.jit(lambda a, b: band_counts(a, b, rings))
-    distance = np.abs(np.indices((256, 256)) - 127.5).max(0)
-    masks = [(distance < edge) & (distance >= edge - 10) for edge in range(128, 0, -10)]
 
     def loop() -> None:
-        for a, b in zip(chosen[..., 0], truth[..., 0]):
-            for ring in masks:
-                both, either = (a & b & ring).sum(), (a & ring).sum() + (b & ring).sum()
-                _ = (2 * both + 1) / (either + 1)
+        for pair in zip(chosen[..., 0], truth[..., 0]):
+            for edge in range(128, 0, -10):
+                a, b = (ring_alone(mask, edge, edge - 10) for mask in pair)
+                _ = (2 * (a * b).sum() + 1) / (a.sum() + b.sum() + 1)
 
     variants = {"jaxseg": lambda: jax.block_until_ready(counted(chosen, truth)), "loop": loop}
     seconds = measure(variants, _REPEATS.value)
@@ -331,7 +336,8 @@ def main(argv: list[str]) -> None:
         raise UsageError(f"argument {rest[0]!r}: not understood")
     from jaxseg.grid.devices import keep_memory, start_devices
 
-    if _WORKER.value:
+    if _WORKER.value is not None:
+        os.sched_setaffinity(0, {_WORKER.value})
         keep_memory()
         torch_worker()
         return

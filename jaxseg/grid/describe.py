@@ -1,20 +1,16 @@
 """What a grid would do, without doing it: cells, programs, steps, memory and expected time."""
 
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import jax
-import numpy as np
 from etils.epath import Path
 
 from jaxseg.grid import workdir as files
 from jaxseg.grid.cells import expand, group_cells
-from jaxseg.grid.group import Group, compile_step, make_group, stack_hyper
-from jaxseg.grid.mapping import chunks, fill, put
+from jaxseg.grid.group import Group, make_group
+from jaxseg.grid.mapping import chunks
 from jaxseg.grid.record import read_feed
-
-_TIMED_STEPS = 3
+from jaxseg.grid.tuning import measure_step, tune
 
 
 def describe(config: Mapping[str, Any], grid: Sequence[Mapping[str, Any]], workdir: Path) -> str:
@@ -33,7 +29,8 @@ def describe(config: Mapping[str, Any], grid: Sequence[Mapping[str, Any]], workd
         f"{len({cell.seed for cell in cells})} seeds; {len(groups)} compiled programs",
     ]
     for index, members in enumerate(groups):
-        lines += _describe_group(index, make_group(members, kept_feed=read_feed(workdir)), done)
+        group = tune(make_group(members, kept_feed=read_feed(workdir)))
+        lines += _describe_group(index, group, done)
     return "\n".join(lines)
 
 
@@ -42,7 +39,7 @@ def _describe_group(index: int, group: Group, done: Mapping[str, Any]) -> list[s
         c for c in chunks(group.cells, group.layout.slots) if not all(cell.id in done for cell in c)
     ]
     steps = group.steps_per_epoch * group.settings["optim.epochs"]
-    compile_s, step_s, memory = _measure(group)
+    compile_s, step_s, memory = measure_step(group)
     mesh = dict(group.layout.mesh.shape)
     return [
         f"program {index}: {len(group.cells)} cells in {len(pending)} chunks of "
@@ -52,26 +49,3 @@ def _describe_group(index: int, group: Group, done: Mapping[str, Any]) -> list[s
         f"  compiling {compile_s:.0f} s, training about {len(pending) * steps * step_s:.0f} s",
         f"  memory per device: {memory / 2**20:.0f} MiB for state, batch and buffers",
     ]
-
-
-def _measure(group: Group) -> tuple[float, float, float]:
-    """(seconds to compile, seconds a step, bytes per device) of a group's training step."""
-    s = group.settings
-    slots = fill(group.cells[: group.layout.slots], group.layout.slots)
-    hyper = put(group.layout, "cell", stack_hyper(slots))
-    state = group.init(hyper)
-    shape = (len(slots), s["optim.batch_size"], s["data.size"], s["data.size"])
-    rng = np.random.default_rng(0)
-    images = put(group.layout, "batch", rng.integers(0, 256, (*shape, 3), np.uint8))
-    masks = put(group.layout, "batch", rng.integers(0, 2, shape, np.uint8))
-    group, compile_s = compile_step(group)
-    compiled = group.step
-    analysis = compiled.memory_analysis()
-    memory = (analysis.argument_size_in_bytes + analysis.temp_size_in_bytes) if analysis else 0
-    state, loss = compiled(state, hyper, images, masks)
-    jax.block_until_ready(loss)
-    clock = time.monotonic()
-    for _ in range(_TIMED_STEPS):
-        state, loss = compiled(state, hyper, images, masks)
-    jax.block_until_ready(loss)
-    return compile_s, (time.monotonic() - clock) / _TIMED_STEPS, memory

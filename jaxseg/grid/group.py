@@ -99,7 +99,12 @@ def halve(group: Group) -> Group:
         file=sys.stderr,
         flush=True,
     )
-    return _map_group(group.cells, group.data, group.part, now // 2, group.feed)
+    return remap(group, now // 2)
+
+
+def remap(group: Group, cells_per_device: int) -> Group:
+    """The group with another number of cells per device, not compiled."""
+    return _map_group(group.cells, group.data, group.part, cells_per_device, group.feed)
 
 
 def is_out_of_memory(error: Exception) -> bool:

@@ -37,12 +37,9 @@ class Layout(NamedTuple):
 def make_layout(n_cells: int, batch_size: int, cells_per_device: int, devices: Devices) -> Layout:
     """Cells fill the devices first; where devices are left over, they split the batch.
 
-    `cells_per_device` 0 means one on CPU, where a vmapped convolution becomes a slow grouped one,
-    and up to 8 on accelerators.
+    `cells_per_device` 0 means one, until `tuning` has measured what is best.
     """
-    if cells_per_device == 0:
-        share = -(-n_cells // len(devices))
-        cells_per_device = 1 if devices[0].platform == "cpu" else min(8, share)
+    cells_per_device = cells_per_device or 1
     rows = min(len(devices), -(-n_cells // cells_per_device))
     columns = max(d for d in range(1, len(devices) // rows + 1) if batch_size % d == 0)
     chosen = list(devices[: rows * columns])

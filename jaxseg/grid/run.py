@@ -21,6 +21,7 @@ from jaxseg.grid.group import Group, compile_step, halve, is_out_of_memory, make
 from jaxseg.grid.mapping import chunks
 from jaxseg.grid.processes import Share, shares
 from jaxseg.grid.storage import as_folder
+from jaxseg.grid.tuning import tune
 
 
 class Run(NamedTuple):
@@ -105,7 +106,7 @@ def _finish_group(
     """Prepares a group and finishes this process's part with as many cells at a time as fit."""
     clock = time.monotonic()
     feed = record.read_feed(run.workdir)
-    group = make_group(run.groups[index], run.parts[index], feed)
+    group = tune(make_group(run.groups[index], run.parts[index], feed))
     record.write_config(run.workdir, config, grid, run.axes, group, run.share.count)
     examples = record.write_examples(run.workdir, group)
     run.merge_cells()
