@@ -32,7 +32,7 @@ def get_config(variant: str | None = None) -> ConfigDict:
             },
             "net": {
                 "width": 4 if quick else 8,
-                "depth": 3 if quick else 4,
+                "depth": 2 if quick else 4,
                 "padding": "zeros",
                 "upsampling": "align_corners",
                 "norm": "batch",

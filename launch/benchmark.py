@@ -26,7 +26,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from absl import flags
+from absl import app, flags
 
 from jaxseg.errors import UsageError, check_choice, one_line_errors
 
@@ -328,6 +328,7 @@ def show(rows: list[Row]) -> None:
 
 def main(argv: list[str]) -> None:
     """Runs the chosen parts."""
+    app.define_help_flags()
     try:
         rest = flags.FLAGS(argv)[1:]
     except flags.Error as error:

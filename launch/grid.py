@@ -19,6 +19,7 @@ import os
 import shlex
 import sys
 from pathlib import Path
+from typing import Any
 
 # Before JAX sets its own: their C++ parts log what we say in one line, and XLA its slow compiles.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -53,7 +54,8 @@ def parse_flags(argv: list[str]) -> None:
     try:
         rest = flags.FLAGS(argv)[1:]
     except (flags.Error, AttributeError, KeyError, TypeError, ValueError) as error:
-        message = " ".join(str(error).strip("'\"").replace("\\n", " ").split())
+        # The text of a KeyError is a representation, its argument is the sentence.
+        message = " ".join(str(error.args[0] if error.args else error).split())
         raise UsageError(f"{message}; see --help") from error
     if rest:
         raise UsageError(f"argument {rest[0]!r}: not understood; see --help")
@@ -64,13 +66,37 @@ def parse_flags(argv: list[str]) -> None:
 def load_grid(raw: str) -> list[dict]:
     """The overlays of `get_grid` in the config file named on the command line."""
     path, _, variant = raw.partition(":")
+    module = load_module(path)
+    module.get_config(variant or None)  # here a wrong variant is one line, in the flag a trace
+    return module.get_grid(variant or None) if hasattr(module, "get_grid") else [{}]
+
+
+def load_module(path: str) -> Any:
+    """The config file as a module."""
     spec = importlib.util.spec_from_file_location("jaxseg_config", path)
     if spec is None or spec.loader is None:
         raise UsageError(f"--config {path}: is not a Python file")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    module.get_config(variant or None)  # here a wrong variant is one line, in the flag a trace
-    return module.get_grid(variant or None) if hasattr(module, "get_grid") else [{}]
+    return module
+
+
+def check_fields(raw: str, settings: dict, grid: list[dict], overrides: list[str]) -> None:
+    """Raises UsageError for a field set by --config that an axis of the grid would overrule."""
+    from jaxseg.grid.cells import flatten, resolve_field
+
+    path, _, variant = raw.partition(":")
+    default = flatten(load_module(path).get_config(variant or None).to_dict())
+    names = [
+        *(key for overlay in grid for key in overlay),
+        *(o.partition("=")[0] for o in overrides),
+    ]
+    for field in dict.fromkeys(resolve_field(name, default) for name in names if name in default):
+        if settings[field] != default[field]:
+            raise UsageError(
+                f"--config.{field}={settings[field]}: is an axis of the grid, whose values hold; "
+                f"give --grid {field.rpartition('.')[2]}={settings[field]}"
+            )
 
 
 def config_argument(argv: list[str]) -> str:
@@ -128,6 +154,7 @@ def main(argv: list[str]) -> None:
     from jaxseg.grid.storage import as_folder
 
     config = _CONFIG.value.to_dict()
+    check_fields(raw, flatten(config), grid, _GRID.value)
     grid = override_axes(grid, _GRID.value, flatten(config)) if _GRID.value else grid
     workdir = _WORKDIR.value or os.path.join("runs", config["name"])
     if _DRY_RUN.value:

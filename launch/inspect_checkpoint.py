@@ -18,6 +18,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from absl import logging
 from etils import epath
 
 from jaxseg.errors import JaxsegError, UsageError, one_line_errors
@@ -91,6 +92,7 @@ def _cell_rows(workdir: epath.Path) -> dict[str, dict[str, str]]:
 
 def main(argv: list[str]) -> None:
     """Prints what the arguments ask for."""
+    logging.set_verbosity(logging.ERROR)  # Orbax warns of every folder that it may only read
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -117,6 +117,7 @@ def _parse_values(field: str, text: str, like: Any) -> list[Any]:
     except ValueError:
         raise UsageError(
             f"--grid {field}={text}: values must be of type {type(like).__name__}"
+            + (", such as 0,1,2 or the range 0:6" if isinstance(like, int) else "")
         ) from None
 
 

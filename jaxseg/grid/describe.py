@@ -19,6 +19,8 @@ def describe(config: Mapping[str, Any], grid: Sequence[Mapping[str, Any]], workd
     Raises what `run_grid` would raise for the same arguments.
     """
     cells = expand(config, grid)
+    if (workdir / "config.json").exists():
+        files.check_config(workdir, config, grid)
     done = files.read_finished(workdir)
     groups = group_cells(cells)
     arms = list(dict.fromkeys(cell.arm for cell in cells))

@@ -105,6 +105,6 @@ def choose_examples(name: str, test: TestSet, border_px: int) -> Examples:
         item = int(ranked[round(quantile * (len(ranked) - 1))])
         if item not in picks:
             picks.append(item)
-            labels.append(f"{quantile:.0%} percentile of border area")
+            labels.append(f"{100 * quantile:.0f}th percentile of border area")
     rule = EXAMPLE_RULE.format(px=border_px, test_set=name)
     return Examples(name, np.asarray(picks, np.int32), labels, rule)

@@ -15,6 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from jaxseg.report.results import Results, setting
 from jaxseg.report.styles import arm_styles, facets, legend_entries
@@ -174,7 +175,13 @@ def _curves_of_arms(ax: Axes, results: Results, field: str, arms: Sequence[str])
                 by_epoch.setdefault(row["epoch"], []).append(row[field])
         epochs = sorted(by_epoch)
         means = [np.mean(by_epoch[e]) for e in epochs]
-        ax.plot(epochs, means, color=styles[arm].colour, linestyle=styles[arm].dash, linewidth=1.8)
+        style = styles[arm]
+        # A single epoch, as under selection `last`, is a point: no line would show it.
+        marker = style.marker if len(epochs) == 1 else None
+        ax.plot(
+            epochs, means, color=style.colour, linestyle=style.dash, linewidth=1.8, marker=marker
+        )
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
 def _legend_below(figure: Figure, results: Results) -> None:
