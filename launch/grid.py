@@ -54,8 +54,12 @@ def parse_flags(argv: list[str]) -> None:
     try:
         rest = flags.FLAGS(argv)[1:]
     except (flags.Error, AttributeError, KeyError, TypeError, ValueError) as error:
-        # The text of a KeyError is a representation, its argument is the sentence.
-        message = " ".join(str(error.args[0] if error.args else error).split())
+        text = str(error.args[0] if error.args else error)
+        if isinstance(error, AttributeError | KeyError):
+            # ml_collections hands on the representation of a KeyError: quotes and escapes.
+            text = text.replace("\\n", ". ").replace("\\'", "'").strip("'\"")
+            text = f"--config: has no field '{text}"
+        message = " ".join(text.split())
         raise UsageError(f"{message}; see --help") from error
     if rest:
         raise UsageError(f"argument {rest[0]!r}: not understood; see --help")
