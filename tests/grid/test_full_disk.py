@@ -1,13 +1,15 @@
 """A disk that fills in the middle of a run: one line, nothing lost, the next run ends it."""
 
+import errno
 import os
 import subprocess
 
 import pytest
+from etils import epath
 from run_oracles import PAIR, assert_equal, read_counts
 
 from jaxseg.errors import JaxsegError, disk_errors
-from jaxseg.grid import checkpoints, chunk
+from jaxseg.grid import checkpoints, chunk, storage
 from jaxseg.grid import workdir as files
 from jaxseg.grid.run import run_grid
 
@@ -46,8 +48,8 @@ def _fill_before(monkeypatch, module, name, call, disk, leave):
     [
         (checkpoints, "save", 2, 0, "run/checkpoints/0.01-s0", 8),
         (checkpoints, "save", 2, 24 * 1024, "run/checkpoints/0.01-s0", 8),
-        (files, "write_arrays", 2, 0, "run/counts/0.01-s0.npz", 0),
-        (files, "write_arrays", 3, 0, "run/counts/0.02-s0.npz", 0),
+        (storage, "write_arrays", 2, 0, "run/counts/0.01-s0.npz", 0),
+        (storage, "write_arrays", 3, 0, "run/counts/0.05-s0.npz", 0),
     ],
     ids=["checkpoint", "middle of a checkpoint", "counts", "counts of the second cell"],
 )
@@ -61,8 +63,8 @@ def test_a_full_disk_is_one_line_and_the_next_run_finishes(
         with pytest.raises(JaxsegError, match=rf"{named}.*full.*make room") as refused:
             run_grid(tiny_config, PAIR, workdir)
     assert "\n" not in str(refused.value)
-    assert set(checkpoints.find_cells(workdir)) == {"0.01-s0", "0.02-s0"}
-    checkpoints.restore_cell(workdir, "0.02-s0")
+    assert set(checkpoints.find_cells(workdir)) == {"0.01-s0", "0.05-s0"}
+    checkpoints.restore_cell(workdir, "0.05-s0")
     (small_disk / "ballast").unlink()
     real, fed = chunk.chunk_batches, []
     monkeypatch.setattr(
@@ -73,10 +75,14 @@ def test_a_full_disk_is_one_line_and_the_next_run_finishes(
     assert_equal(read_counts(workdir), read_counts(undisturbed))
 
 
-def test_metrics_and_any_file_on_a_full_disk_are_named(tmp_path):
-    (tmp_path / "metrics.jsonl").symlink_to("/dev/full")
-    with pytest.raises(JaxsegError, match=r"metrics\.jsonl: cannot be written, disk or quota full"):
-        files.append_metrics(tmp_path, [{"cell": "a"}])
+def test_metrics_and_any_file_on_a_full_disk_are_named(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(storage.os, "replace", full)
+    named = r"metrics/a\.jsonl: cannot be written, disk or quota full \(\d+ bytes free\)"
+    with pytest.raises(JaxsegError, match=named):
+        files.append_metrics(epath.Path(tmp_path), [{"cell": "a"}])
 
 
 def test_what_libraries_say_of_a_full_disk_is_understood(tmp_path):

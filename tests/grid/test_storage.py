@@ -46,7 +46,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
     storage.write_bytes(path, b"old")
     with monkeypatch.context() as patched:
         patched.setattr(storage.os, "replace", _disk_full)
-        with pytest.raises(OSError, match="No space left"):
+        with pytest.raises(JaxsegError, match="disk or quota full"):
             storage.write_bytes(path, b"new")
     assert path.read_bytes() == b"old" and [p.name for p in path.parent.iterdir()] == ["file"]
 
