@@ -22,6 +22,7 @@ def _wait_for(log: pathlib.Path, word: str, process: subprocess.Popen) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.slow
 def test_runs_killed_at_random_moments_end_with_the_undisturbed_counts(tmp_path):
     trials = run_trials(tmp_path, 2, SMALL, signal.SIGKILL)
     assert all(trial.equal and not trial.survivors for trial in trials)
@@ -72,6 +73,7 @@ def test_a_second_signal_ends_at_once():
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount a small file system")
+@pytest.mark.slow
 def test_a_full_disk_is_one_line_on_stderr_and_the_next_run_finishes(tmp_path):
     run, log = tmp_path / "run", tmp_path / "run.log"
     run.mkdir()

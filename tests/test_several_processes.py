@@ -87,6 +87,7 @@ def test_two_shards_side_by_side_equal_one_process(alone, home):
     assert total["train_s"] == pytest.approx(sum(part["train_s"] for part in parts), abs=0.02)
 
 
+@pytest.mark.slow
 def test_one_shard_after_the_other_reports_last_and_resumes(alone, home):
     workdir = home / "array"
     first = _end(_start(home, "--workdir", workdir, "--shard", "1/2"))
@@ -119,6 +120,7 @@ def test_processes_of_a_launcher_equal_one_process(alone, home):
     assert about["device"].startswith("2 processes with each ")
 
 
+@pytest.mark.slow
 def test_a_slurm_array_equals_one_process(alone, home):
     workdir, stubs = home / "slurm", home / "bin"
     stubs.mkdir()

@@ -80,6 +80,7 @@ def test_locks_of_an_object_store_refuse_the_living_and_inherit_from_the_dead(bu
         assert "dead" not in storage.names(bucket / "locks", ".json")
 
 
+@pytest.mark.slow
 def test_a_grid_runs_reports_and_resumes_in_an_object_store(
     bucket, tiny_config, tmp_path, monkeypatch
 ):
