@@ -126,7 +126,7 @@ def test_wrong_data_is_one_line_and_nothing_stays_in_the_way_of_the_mend(case, t
     "extra, message",
     [
         (["--config.optim.batch_size=7"], "optim.batch_size=7: must be from 1 to the 6 training"),
-        (["--config.data.size=8", "--config.eval.ring_width=32", "--config.eval.border_px=2",
+        (["--config.data.size=4", "--config.eval.ring_width=64", "--config.eval.border_px=1",
           "--grid", "padding=reflect"], "reflect"),
         (["--config.data.manual_dir=/none"], "data.manual_dir='/none': no such folder"),
     ],
