@@ -105,7 +105,12 @@ DATA = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("case", DATA)
+_ALIKE = ("image of no bytes", "truncated mask", "sizes differ", "validation masks empty")
+
+
+@pytest.mark.parametrize(
+    "case", [pytest.param(c, marks=[pytest.mark.slow] if c in _ALIKE else []) for c in DATA]
+)
 def test_wrong_data_is_one_line_and_nothing_stays_in_the_way_of_the_mend(case, tmp_path):
     root = tmp_path / "data"
     spoil, code, message = DATA[case]

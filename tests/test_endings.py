@@ -31,7 +31,9 @@ def test_runs_killed_at_random_moments_end_with_the_undisturbed_counts(tmp_path)
     assert any(v[..., 0].any() for name, v in expected.items() if name.endswith(".centre"))
 
 
-@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "signum", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
+)
 def test_a_signal_while_compiling_ends_promptly_with_the_command_that_resumes(signum, tmp_path):
     process = start(tmp_path / "run", tmp_path / "cache", SMALL)
     _wait_for(tmp_path / "run.log", "compiling", process)

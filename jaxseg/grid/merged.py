@@ -90,6 +90,6 @@ def total_progress(parts: Mapping[str, Row]) -> Row:
     if total.get("steps_s"):
         total["data_wait_share"] = round(total["data_wait_s"] / total["steps_s"], 4)
     if parts:
-        total["wall_s"] = round(sum(walls.values()), 2)
+        total["wall_s"] = round(sum(walls.values()), 4)
         total["peak_memory_mb"] = max(part["peak_memory_mb"] for part in parts.values())
     return total

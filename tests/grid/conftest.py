@@ -1,6 +1,5 @@
 """A tiny grid on generated lesions, prepared once for all tests."""
 
-import jax
 import pytest
 from run_oracles import PAIR
 
@@ -9,11 +8,8 @@ from jaxseg.grid.run import run_grid
 
 @pytest.fixture(scope="session")
 def cache(tmp_path_factory):
-    """Folder of prepared arrays and compiled programs shared by the session's runs."""
-    folder = tmp_path_factory.mktemp("cache")
-    jax.config.update("jax_compilation_cache_dir", str(folder / "compiled"))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
-    return folder
+    """Folder of prepared arrays shared by the session's runs."""
+    return tmp_path_factory.mktemp("cache")
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ SIZE, BATCH = 16, 4
 
 
 def _program(**options):
-    net = UNet(width=2, depth=2, upsampling="half_pixel", **options)
+    net = UNet(width=2, depth=2, upsampling="nearest", **options)
     return make_program(net, size=SIZE, loss="dice", select_best=True, padding_as_data=True)
 
 
