@@ -42,6 +42,7 @@ def get_config(variant: str | None = None) -> ConfigDict:
                 "padding": "zeros",
                 "upsampling": "align_corners",
                 "norm": "batch",
+                "dtype": "float32",
             },
             "optim": {
                 "loss": "dice",

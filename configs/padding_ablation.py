@@ -36,6 +36,7 @@ def get_config(variant: str | None = None) -> ConfigDict:
                 "padding": "zeros",
                 "upsampling": "align_corners",
                 "norm": "batch",
+                "dtype": "float32",  # of activations and products: or bfloat16 (mixed precision)
             },
             "optim": {
                 "loss": "dice",  # dice, dice_bce or bce

@@ -17,6 +17,7 @@ from jaxseg.nets.padding import Mode, border_sources, pad, padding_code
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
 _WIDE = 32  # output channels from which a matrix product keeps a CPU core's vector units busy
 _MOST_COPIES = 4
+_QUAD = 4  # input channels to which an image's three are filled: reads of three are unaligned
 _BLOCK_BYTES = 2**21  # about a core's level-2 cache
 
 
@@ -24,7 +25,7 @@ def conv3x3_plain(
     x: jax.Array, kernel: jax.Array, mode: Mode, *, key: jax.Array | None = None
 ) -> jax.Array:
     """The definition that `conv3x3` is tested against; the same arguments and result."""
-    y = _valid(pad(x, 1, mode, key=key), kernel)
+    y = _valid(pad(x, 1, mode, key=key), kernel.astype(x.dtype))
     if isinstance(mode, str) and mode == "partial":
         y = y * partial_ratio(x.shape[1], x.shape[2], x.dtype)
     return y
@@ -37,7 +38,8 @@ def conv3x3(
 
     Args:
         x: float [batch, height, width, in].
-        kernel: float [3, 3, in, out]; correlation, as `torch.nn.Conv2d`.
+        kernel: float [3, 3, in, out]; correlation, as `torch.nn.Conv2d`. Rounded to x's type for
+            the products; its gradient is summed and returned in its own type.
         mode: as for `pad`.
         key: PRNG key, needed by `random` alone.
 
@@ -60,17 +62,17 @@ def conv3x3(
 @jax.custom_vjp
 def _correlate(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """Zeros beyond the frame: float [B, H, W, in] and [3, 3, in, out] -> [B, H, W, out]."""
-    return _same(x, kernel)
+    return _same(x, kernel.astype(x.dtype))
 
 
 def _correlate_forward(x, kernel):
-    return _same(x, kernel), (x, kernel)
+    return _correlate(x, kernel), (x, kernel)
 
 
 def _correlate_backward(residuals, g):
     x, kernel = residuals
-    turned = kernel[::-1, ::-1].swapaxes(2, 3)
-    return _same(g, turned), _kernel_gradient(x, g)
+    turned = kernel[::-1, ::-1].swapaxes(2, 3).astype(g.dtype)
+    return _same(g, turned), _kernel_gradient(x, g).astype(kernel.dtype)
 
 
 _correlate.defvjp(_correlate_forward, _correlate_backward)
@@ -82,6 +84,9 @@ def _same(x: jax.Array, kernel: jax.Array) -> jax.Array:
     copies = _copies(x.shape[2], *kernel.shape[2:])
     if copies == 1:
         return lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=_LAYOUT)
+    missing = max(0, _QUAD - x.shape[3])
+    x = jnp.pad(x, ((0, 0), (0, 0), (0, 0), (0, missing)))
+    kernel = jnp.pad(kernel, ((0, 0), (0, 0), (0, missing), (0, 0)))
     shifted = [
         jnp.pad(kernel, ((0, 0), (s, copies - 1 - s), (0, 0), (0, 0))) for s in range(copies)
     ]
@@ -92,9 +97,10 @@ def _same(x: jax.Array, kernel: jax.Array) -> jax.Array:
 
 
 def _copies(width: int, inside: int, outside: int) -> int:
-    if jax.default_backend() != "cpu" or max(inside, outside) > _WIDE // 2:
+    few = outside <= _WIDE if inside <= _QUAD else max(inside, outside) <= _WIDE // 2
+    if jax.default_backend() != "cpu" or not few:
         return 1
-    wanted = max(1, min(_MOST_COPIES, _WIDE // outside))
+    wanted = min(_MOST_COPIES, max(2, _WIDE // outside))
     return max(r for r in range(1, wanted + 1) if width % r == 0)
 
 
@@ -120,15 +126,16 @@ def _kernel_gradient_of_block(x: jax.Array, g: jax.Array) -> jax.Array:
     as it is copied nine times (twice as fast on CPU where a decoder halves its channels)."""
     first, second = (x, g) if x.shape[-1] <= g.shape[-1] else (g, x)
     sums = lax.conv_general_dilated(
-        first, second, (1, 1), ((1, 1), (1, 1)), dimension_numbers=("CHWN", "IHWO", "HWNC")
-    )
+        first, second, (1, 1), ((1, 1), (1, 1)), dimension_numbers=("CHWN", "IHWO", "HWNC"),
+        preferred_element_type=jnp.promote_types(x.dtype, jnp.float32),
+    )  # fmt: skip
     return sums if first is x else sums[::-1, ::-1].swapaxes(2, 3)
 
 
 @jax.custom_vjp
 def _correlate_padded(x: jax.Array, kernel: jax.Array, code: jax.Array) -> jax.Array:
     """As `_correlate`, with a standard padding mode given by its code."""
-    return _add_at_borders(_same(x, kernel), *_ring(_outer_two(x), kernel, code))
+    return _add_at_borders(_same(x, kernel.astype(x.dtype)), *_ring(_outer_two(x), kernel, code))
 
 
 def _padded_forward(x, kernel, code):
@@ -162,6 +169,7 @@ def _ring(
     strip of four is padding the frame. Corners count with the rows.
     """
     rows, columns = strips
+    kernel = kernel.astype(rows.dtype)
     wide = [_extended(line, code) for line in _beyond(rows, 1, code)]
     tall = [jnp.pad(line, ((0, 0), (1, 1), (0, 0), (0, 0))) for line in _beyond(columns, 2, code)]
     across = [_valid(line, kernel[i : i + 1]) for line, i in zip(wide, (0, 2))]

@@ -25,6 +25,7 @@ from jaxseg.nets.padding import Mode, pad
 UPSAMPLING_MODES: tuple[str, ...] = ("align_corners", "half_pixel", "nearest", "transposed")
 NORMS: tuple[str, ...] = ("batch", "group", "none")
 _GROUPS = 8
+_SLOWEST_LAST = (2, 1)  # columns first: the second pass is the larger one and copies whole rows
 
 
 def torch_uniform(fan_in: int) -> Callable:
@@ -51,7 +52,7 @@ class Conv3x3(nn.Module):
         kernel = self.param("kernel", init, (3, 3, x.shape[-1], self.features))
         bias = self.param("bias", init, (self.features,))
         key = _noise_key(self) if isinstance(mode, str) and mode == "random" else None
-        return conv3x3(x, kernel.astype(x.dtype), mode, key=key), bias.astype(x.dtype)
+        return conv3x3(x, kernel, mode, key=key), bias
 
 
 def _noise_key(module: nn.Module) -> jax.Array:
@@ -86,7 +87,7 @@ class DoubleConv(nn.Module):
     def _normalise(self, x: jax.Array, bias: jax.Array, train: bool, name: str) -> jax.Array:
         if self.norm == "batch":
             return BatchNormRelu(self.batch_axis, name=name)(x, bias, train)
-        x = x + bias[None, None, None]
+        x = x + bias.astype(x.dtype)[None, None, None]
         if self.norm == "group":
             groups = np.gcd(_GROUPS, x.shape[-1]).item()
             x = nn.GroupNorm(num_groups=groups, name=name, dtype=x.dtype)(x)
@@ -142,17 +143,30 @@ class Upsample(nn.Module):
 
 
 def _align_corners(x: jax.Array) -> jax.Array:
-    """Equals `torch.nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True)`."""
-    rows, cols = (jnp.asarray(_align_corners_matrix(n), x.dtype) for n in x.shape[1:3])
-    # Full precision: a rounded interpolation weight would move the sampling point.
-    x = jnp.einsum("oh,bhwc->bowc", rows, x, precision="highest")
-    return jnp.einsum("ow,bhwc->bhoc", cols, x, precision="highest")
+    """Equals `torch.nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True)`.
+
+    Output 2k lies b[k] = k / (2n - 1) before pixel k, output 2k + 1 lies b[n - 1 - k] behind it.
+    """
+    for axis in _SLOWEST_LAST:
+        n = x.shape[axis]
+        shape = [n if a == axis else 1 for a in range(x.ndim)]
+        back = jnp.arange(n, dtype=jnp.float32).reshape(shape) / (2 * n - 1)
+        here = x.astype(jnp.float32)
+        even = here + back * (_shifted(here, axis, 1) - here)
+        odd = here + jnp.flip(back, axis) * (_shifted(here, axis, -1) - here)
+        x = _interleaved(even, odd, axis).astype(x.dtype)
+    return x
 
 
-def _align_corners_matrix(size: int) -> np.ndarray:
-    """Interpolation weights [2 * size, size]; every row sums to 1."""
-    position = np.arange(2 * size) * (size - 1) / (2 * size - 1)
-    return np.maximum(0, 1 - np.abs(position[:, None] - np.arange(size)))
+def _shifted(x: jax.Array, axis: int, by: int) -> jax.Array:
+    """Moved by one pixel, 0 where none comes from: as padding it fuses, as a slice it is a copy."""
+    config = [(by, -by, 0) if a == axis else (0, 0, 0) for a in range(x.ndim)]
+    return jax.lax.pad(x, jnp.zeros((), x.dtype), config)
+
+
+def _interleaved(even: jax.Array, odd: jax.Array, axis: int) -> jax.Array:
+    doubled = [2 * size if a == axis else size for a, size in enumerate(even.shape)]
+    return jnp.stack([even, odd], axis=axis + 1).reshape(doubled)
 
 
 def _half_pixel(x: jax.Array, mode: Mode) -> jax.Array:
@@ -160,17 +174,14 @@ def _half_pixel(x: jax.Array, mode: Mode) -> jax.Array:
         mode = "replicate"  # 0.75 x / 0.75: renormalising the edge gives the edge pixel
     if isinstance(mode, str) and mode == "random":
         mode = "replicate"  # interpolated noise would not have the border's deviation
-    for axis in (1, 2):
+    for axis in _SLOWEST_LAST:
         x = _half_pixel_axis(pad(x, 1, mode, axes=(axis,)), axis)
     return x
 
 
 def _half_pixel_axis(padded: jax.Array, axis: int) -> jax.Array:
     n = padded.shape[axis] - 2
-    left, centre, right = (
+    before, here, after = (
         jax.lax.slice_in_dim(padded, start, start + n, axis=axis) for start in range(3)
     )
-    pairs = jnp.stack([0.25 * left + 0.75 * centre, 0.75 * centre + 0.25 * right], axis=axis + 1)
-    shape = list(padded.shape)
-    shape[axis] = 2 * n
-    return pairs.reshape(shape)
+    return _interleaved(0.25 * before + 0.75 * here, 0.75 * here + 0.25 * after, axis)

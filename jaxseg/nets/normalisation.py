@@ -34,7 +34,7 @@ class BatchNormRelu(nn.Module):
         if not train:
             gain = scale * lax.rsqrt(var.value + EPSILON)
             offset = shift + (bias - mean.value) * gain
-            return nn.relu(x * _wide(gain, x) + _wide(offset, x))
+            return _affine_relu(x, gain, offset)
         y, batch_mean, batch_var = norm_relu(x, scale, shift, self.batch_axis)  # type: ignore[misc]
         if not self.is_initializing():
             n = x.size // x.shape[-1] * _devices(self.batch_axis)
@@ -48,8 +48,13 @@ def _devices(axis: str | None) -> int:
     return 1 if axis is None else lax.axis_size(axis)
 
 
-def _wide(per_channel: jax.Array, x: jax.Array) -> jax.Array:
-    return per_channel.astype(x.dtype)[None, None, None]
+def _affine_relu(x: jax.Array, gain: jax.Array, offset: jax.Array) -> jax.Array:
+    """relu(x * gain + offset) by channel, computed in float32 and returned in x's type."""
+    return nn.relu(x.astype(jnp.float32) * _wide(gain) + _wide(offset)).astype(x.dtype)
+
+
+def _wide(per_channel: jax.Array) -> jax.Array:
+    return per_channel[None, None, None]
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
@@ -68,21 +73,22 @@ def _forward(x, scale, shift, axis):
     var = jnp.maximum(square - jnp.square(mean), 0.0)
     rstd = lax.rsqrt(var + EPSILON)
     gain = scale * rstd
-    y = nn.relu(x * _wide(gain, x) + _wide(shift - mean * gain, x))
+    y = _affine_relu(x, gain, shift - mean * gain)
     return (y, mean, var), (x, mean, rstd, scale, shift)
 
 
 def _backward(axis, residuals, cotangents):
     x, mean, rstd, scale, shift = residuals
     gain = scale * rstd
-    on = x * _wide(gain, x) + _wide(shift - mean * gain, x) > 0
-    g = jnp.where(on, cotangents[0], 0)
-    centred = x - _wide(mean, x)
+    x32 = x.astype(jnp.float32)
+    on = x32 * _wide(gain) + _wide(shift - mean * gain) > 0
+    g = jnp.where(on, cotangents[0], 0).astype(jnp.float32)
+    centred = x32 - _wide(mean)
     dshift, weighted = _sums(g, g * centred)
     dscale = weighted * rstd
     mean_g, mean_gx = _average((dshift, dscale), x, axis)
-    dx = _wide(gain, x) * (g - _wide(mean_g, x) - centred * _wide(rstd * mean_gx, x))
-    return dx, dscale, dshift
+    dx = _wide(gain) * (g - _wide(mean_g) - centred * _wide(rstd * mean_gx))
+    return dx.astype(x.dtype), dscale, dshift
 
 
 norm_relu.defvjp(_forward, _backward)

@@ -15,6 +15,8 @@ from jaxseg.nets.layers import (
 )
 from jaxseg.nets.padding import PADDING_MODES, Mode, check_padding
 
+DTYPES: tuple[str, ...] = ("float32", "bfloat16")
+
 
 class UNet(nn.Module):
     """U-Net in the form of the paper's PyTorch code, weight for weight.
@@ -29,6 +31,8 @@ class UNet(nn.Module):
         padding: a mode of `PADDING_MODES`, for every 3×3 convolution.
         upsampling: `align_corners`, `half_pixel`, `nearest` or `transposed`.
         norm: `batch`, `group` or `none`.
+        dtype: `float32`, or `bfloat16` for activations and products of convolutions; parameters,
+            moments, sums and logits are float32 either way (mixed precision).
         batch_axis: mapped axis over which batch moments are averaged, if any.
     """
 
@@ -38,6 +42,7 @@ class UNet(nn.Module):
     padding: str = "zeros"
     upsampling: str = "align_corners"
     norm: str = "batch"
+    dtype: str = "float32"
     batch_axis: str | None = None
 
     @nn.compact
@@ -52,7 +57,7 @@ class UNet(nn.Module):
             padding_code: int32 scalar that overrides `padding` by one of the standard modes.
 
         Returns:
-            float [batch, height, width, classes].
+            float32 [batch, height, width, classes].
 
         Raises:
             UsageError: an unknown setting, or a size the settings cannot serve.
@@ -60,7 +65,7 @@ class UNet(nn.Module):
         check_settings(self, x.shape[1], x.shape[2])
         mode: Mode = self.padding if padding_code is None else padding_code
         size = x.shape[1:3]
-        x = self._mirror(x)
+        x = self._mirror(x).astype(self.dtype)
         block = lambda features, name, middle=None: DoubleConv(  # noqa: E731
             features, middle, norm=self.norm, batch_axis=self.batch_axis, name=name
         )
@@ -89,7 +94,8 @@ class UNet(nn.Module):
 
     def _head(self, y: jax.Array) -> jax.Array:
         init = torch_uniform(y.shape[-1])
-        return nn.Dense(self.classes, kernel_init=init, bias_init=init, name="outc")(y)
+        dense = nn.Dense(self.classes, kernel_init=init, bias_init=init, name="outc")
+        return dense(y.astype(jnp.float32))
 
 
 def level_widths(width: int, depth: int, upsampling: str) -> list[int]:
@@ -113,6 +119,7 @@ def check_settings(net: UNet, height: int, width: int) -> None:
     check_choice("net.padding", net.padding, PADDING_MODES)
     check_choice("net.upsampling", net.upsampling, UPSAMPLING_MODES)
     check_choice("net.norm", net.norm, NORMS)
+    check_choice("net.dtype", net.dtype, DTYPES)
     for name in ("classes", "width", "depth"):
         if getattr(net, name) < 1:
             raise UsageError(f"net.{name}={getattr(net, name)}: must be at least 1")

@@ -90,3 +90,37 @@ def make_step(
         return loss.detach()
 
     return step
+
+
+def make_ensemble_step(width: int, n: int, *, device: str = "cuda") -> Callable:
+    """A step of `n` networks at once by `torch.func.vmap`, on one batch for all -> losses [n].
+
+    BatchNorm keeps no running moments here: `vmap` refuses their update in place.
+    """
+    nets = [TorchUNet(width).to(device) for _ in range(n)]
+    for module in (m for net in nets for m in net.modules()):
+        if isinstance(module, nn.BatchNorm2d):
+            module.track_running_stats = False
+            module.running_mean = module.running_var = module.num_batches_tracked = None
+    params, buffers = torch.func.stack_module_state(nets)  # type: ignore[arg-type]
+    shape = nets[0].train()
+    optimizer = torch.optim.Adam(params.values(), 1e-3, fused=device != "cpu" or None)
+
+    def objective(own: Any, x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        loss = dice_loss(torch.func.functional_call(shape, (own, buffers), (x,)), y)
+        return loss, loss
+
+    gradients = torch.func.vmap(
+        torch.func.grad(objective, has_aux=True), (0, None, None), randomness="different"
+    )
+
+    def step(images: Any, masks: Any) -> torch.Tensor:
+        x = torch.as_tensor(images, device=device).permute(0, 3, 1, 2).float() / 127.5 - 1
+        y = torch.as_tensor(masks, device=device)[:, None].float()
+        grads, losses = gradients(params, x, y)
+        for name, parameter in params.items():
+            parameter.grad = grads[name]
+        optimizer.step()
+        return losses.detach()
+
+    return step
