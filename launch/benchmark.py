@@ -55,7 +55,7 @@ def read_setting() -> Any:
     from benchmarks.timing import Setting
 
     plain = (_WIDTH, _SIZE, _BATCH, _STEPS, _REPEATS, _PEER, _CELLS, _EPOCHS, _DATA)
-    values = {flag.name: flag.value for flag in plain}
+    values: dict[str, Any] = {flag.name: flag.value for flag in plain}
     return Setting(**values, per_device=tuple(map(int, _PER_DEVICE.value)))
 
 

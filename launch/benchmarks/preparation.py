@@ -46,5 +46,6 @@ def _decode(image: Path, size: int) -> None:
         (mask, cv2.IMREAD_GRAYSCALE, cv2.INTER_NEAREST),
     ):
         pixels = cv2.imread(str(path), flag)
+        assert pixels is not None
         height, width = (n // 2 for n in pixels.shape[:2])
         cv2.resize(pixels[:height, :width], (size, size), interpolation=how)

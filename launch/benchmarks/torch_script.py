@@ -36,8 +36,8 @@ class Folder(Dataset):
     def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
         number, corner = divmod(index, 4) if self.all_quarters else (index, self.quarter)
         path = self.files[number]
-        image = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
-        mask = cv2.imread(str(path.parents[1] / "masks" / f"{path.stem}.png"), cv2.IMREAD_GRAYSCALE)
+        image = _read(path, cv2.IMREAD_COLOR_RGB)
+        mask = _read(path.parents[1] / "masks" / f"{path.stem}.png", cv2.IMREAD_GRAYSCALE)
         if corner is not None:
             corner = np.random.randint(4) if corner < 0 else corner
             image, mask = _cut(image, corner), _cut(mask, corner)
@@ -46,6 +46,13 @@ class Folder(Dataset):
         frame = (self.size, self.size)
         pixels = interpolate(pixels, frame, mode="bicubic", antialias=True)
         return pixels[0] * 2 - 1, interpolate(target, frame, mode="nearest")[0]
+
+
+def _read(path: Path, flag: int) -> np.ndarray:
+    pixels = cv2.imread(str(path), flag)
+    if pixels is None:
+        raise SystemExit(f"{path}: cannot be read as an image")
+    return pixels
 
 
 def _cut(array: np.ndarray, corner: int) -> np.ndarray:
@@ -76,8 +83,8 @@ def evaluate(net: TorchUNet, loader: DataLoader) -> np.ndarray:
     for images, masks in loader:
         logits = net(images.to(memory_format=torch.channels_last))
         for chosen, truth in zip(logits > 0, masks > 0.5):
-            pair = (_enlarged(mask[0].numpy()) for mask in (chosen, truth))
-            values.append(ring_dice(*pair))
+            large = [_enlarged(mask[0].numpy()) for mask in (chosen, truth)]
+            values.append(ring_dice(large[0], large[1]))
     return np.mean(values, axis=0)
 
 
@@ -87,7 +94,7 @@ def _enlarged(mask: np.ndarray) -> np.ndarray:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="One cell in PyTorch; see this file's head")
     parser.add_argument("folder", type=Path, help="holds {train,test}/{images,masks}")
     for name, value in {"width": 8, "size": 64, "batch": 16, "epochs": 5, "seed": 0}.items():
         parser.add_argument(f"--{name}", type=int, default=value)
