@@ -6,7 +6,7 @@ touched; `rendered` turns a figure into the bytes of a PNG or SVG file that equa
 
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib
@@ -88,11 +88,17 @@ def learning_curves(results: Results) -> Figure | None:
         for block, field in zip(blocks, found):
             for ax, (title, arms) in zip(block, panels):
                 _curves_of_arms(ax, results, field, arms)
-                ax.set(xlabel="Epoch", title=title)
+                ax.set(xlabel="Epoch", title=title, xlim=_epochs_shown(points))
             _label(block, CURVES[field])
             _share_limits(block)
         _legend_below(figure, results)
     return figure
+
+
+def _epochs_shown(points: Sequence[Mapping[str, Any]]) -> tuple[float, float]:
+    """The same limits for every panel: what is measured once an epoch and what once at the end."""
+    last = max(row["epoch"] for row in points)
+    return -0.05 * max(last, 1), 1.05 * max(last, 1)
 
 
 def _panels(blocks: int, columns: int) -> tuple[Figure, list[list[Axes]]]:

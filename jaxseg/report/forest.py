@@ -22,8 +22,9 @@ SHOWN, NOT_SHOWN, DETECTABLE = "#0072B2", "#777777", "#e4e4e4"
 def forest(results: Results, rows: Sequence[Comparison]) -> Figure | None:
     """Rows are pairs and interactions, columns the compared metrics. None without comparisons.
 
-    Filled: the interval excludes 0. The grey bar spans the differences that this many seeds would
-    probably have missed. More than MAX_ROWS comparisons: those that touch the first arm.
+    Filled: the interval excludes 0. The grey bar spans the differences that so many seeds would
+    miss more often than one time in five, whether or not they found this one. More than MAX_ROWS
+    comparisons: those that touch the first arm.
     """
     if not rows:
         return None
@@ -79,6 +80,6 @@ def _legend(figure: Figure) -> None:
         dot("o", SHOWN, SHOWN, "interval excludes 0"),
         dot("o", NOT_SHOWN, "white", NO_DIFFERENCE),
         dot("D", "black", "black", "interaction"),
-        Patch(color=DETECTABLE, label="too small to be shown by this many seeds"),
+        Patch(color=DETECTABLE, label="so many seeds would often miss it (power below 80 %)"),
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=4)
