@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 
-from jaxseg.report.comparisons import Comparison, families
+from jaxseg.report.comparisons import INDEX, Comparison, families
 from jaxseg.report.results import Results, setting
 from jaxseg.report.tables import SummaryRow
 from jaxseg.report.words import metric_name, p_text, plural
@@ -18,6 +18,7 @@ def cautions(
     """Sentences without markup, most general first."""
     return [
         *_seed_cautions(comparisons, rows),
+        *_hollow_indices(comparisons),
         *_design_cautions(results),
         *_left_out(results),
     ]
@@ -65,6 +66,28 @@ def _undefined(comparisons: Sequence[Comparison]) -> Iterator[str]:
                 f"{metric_name(family[0]).capitalize()} has no value in {lost} of {len(family)} "
                 "comparisons: no true pixel lies there, so nothing is said about it."
             )
+
+
+def _hollow_indices(comparisons: Sequence[Comparison]) -> Iterator[str]:
+    """An index also falls when recall in the interior does."""
+    higher = {
+        (row.arms, row.test_set)
+        for row in comparisons
+        if (row.metric, row.band, row.verdict) == ("recall", "outer", "higher")
+    }
+    hollow = [
+        f"{row.arm_a} against {row.arm_b}"
+        for row in comparisons
+        if (row.kind, row.metric, row.verdict) == ("pair", INDEX, "lower")
+        and (row.arms, row.test_set) not in higher
+    ]
+    if hollow:
+        more = f" and {len(hollow) - MAX_NAMED} more" if len(hollow) > MAX_NAMED else ""
+        yield (
+            "The index is lower, but recall at the border is not shown to be higher, in "
+            f"{', '.join(hollow[:MAX_NAMED])}{more}: it can have fallen with recall in the "
+            "interior, which is no cure."
+        )
 
 
 def _design_cautions(results: Results) -> Iterator[str]:

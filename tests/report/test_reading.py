@@ -2,6 +2,7 @@ import pytest
 from fake_workdir import fake_workdir
 
 from jaxseg.report.analysis import analyse
+from jaxseg.report.cautions import cautions
 from jaxseg.report.terminal import terminal_table
 
 
@@ -33,6 +34,19 @@ def test_lost_cells_are_named_with_their_message(planted):
     text = " ".join(planted.reading.cautions)
     assert "reflect-random-s2 (diverged: loss became nan at step 61)" in text
     assert "1 of 24 cells" in text
+
+
+def test_an_index_that_falls_without_recall_at_the_border_is_called_no_cure(planted):
+    """Planted: objects are missed at the border alone, so recall rises there as the index falls."""
+    found = [row for row in planted.comparisons if row.metric == "border_shortcut_index"]
+    lower = next(row for row in found if row.verdict == "lower" and row.kind == "pair")
+    assert "no cure" not in " ".join(planted.reading.cautions)
+    blunt = [
+        row._replace(verdict="no difference shown") if row.metric == "recall" else row
+        for row in planted.comparisons
+    ]
+    told = " ".join(cautions(planted.results, planted.rows, blunt))
+    assert f"{lower.arm_a} against {lower.arm_b}" in told and "which is no cure" in told
 
 
 def test_few_seeds_are_told(tmp_path):
