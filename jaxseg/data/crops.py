@@ -121,7 +121,8 @@ def pixel_box(boxes: ArrayLike, height: int, width: int) -> NDArray[np.int32]:
     return np.concatenate([start, np.maximum(edges[..., 2:], start + 1)], axis=-1)
 
 
-def _generator(data_seed: int, epoch: int, purpose: int) -> np.random.Generator:
+def epoch_generator(data_seed: int, epoch: int, purpose: int) -> np.random.Generator:
+    """Draws of an epoch for one purpose, apart from those for any other."""
     key = np.random.SeedSequence(data_seed, spawn_key=(epoch, purpose))
     return np.random.Generator(np.random.Philox(key))
 
@@ -141,25 +142,10 @@ def epoch_plan(
         if value < 0:
             raise UsageError(f"{name}={value}: must be 0 or more")
     # Sorting draws rather than `permutation`: the stream NumPy is least likely to change.
-    order = np.argsort(_generator(data_seed, epoch, _ORDER).random(n_images), kind="stable")
-    draws = _generator(data_seed, epoch, _DRAWS).random((n_images, 4))
+    order = np.argsort(epoch_generator(data_seed, epoch, _ORDER).random(n_images), kind="stable")
+    draws = epoch_generator(data_seed, epoch, _DRAWS).random((n_images, 4))
     views = _quarter_index(draws) if policy == "quarter" else np.zeros(n_images)
     return order.astype(np.int32), crop_box(policy, draws), views.astype(np.int32)
-
-
-def epoch_rows(
-    policy: str, n_images: int, size: int, data_seed: int, epoch: int
-) -> NDArray[np.int32]:
-    """What to train on in an epoch, in order: int32 [n, 6] of (image, view, y0, x0, y1, x1).
-
-    The last four are pixel bounds in the policy's prepared view, whose side is `size`, and 2 · size
-    for `frame2x`; `full` and `quarter` views are used whole. Equals `epoch_plan`, and so is a pure
-    function of its arguments.
-    """
-    order, boxes, views = epoch_plan(policy, n_images, data_seed, epoch)
-    side = 2 * size if store_view(policy) == "frame2x" else size
-    rows = np.column_stack([np.arange(n_images), views, pixel_box(boxes, side, side)])
-    return rows[order].astype(np.int32)
 
 
 def fixed_boxes(test_set: str, n_images: int) -> NDArray[np.float64]:
@@ -170,6 +156,6 @@ def fixed_boxes(test_set: str, n_images: int) -> NDArray[np.float64]:
     """
     check_choice("eval.test_sets", test_set, FIXED_VIEWS)
     if test_set == "random":
-        return crop_box("random", _generator(_FIXED_SEED, 0, _DRAWS).random((n_images, 4, 4)))
+        return crop_box("random", epoch_generator(_FIXED_SEED, 0, _DRAWS).random((n_images, 4, 4)))
     boxes = WHOLE[None] if test_set == "full" else QUARTERS
     return np.broadcast_to(boxes, (n_images, *boxes.shape)).copy()

@@ -4,15 +4,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from jaxseg.data.crops import FIXED_VIEWS, fixed_boxes
+from jaxseg.data.crops import fixed_boxes
 from jaxseg.data.host import data_options, quiet_tfds, tensorflow
 from jaxseg.data.pipeline import cut
 from jaxseg.data.progress import Progress
 from jaxseg.data.sources import Pairs, find_source
 from jaxseg.data.store import StoreWriter, check_space, store_bytes
+from jaxseg.data.views import View, find_view
 from jaxseg.errors import JaxsegError, UsageError
-
-VIEWS = {**FIXED_VIEWS, "frame2x": 1}  # view -> boxes an image
 
 
 def fill_stores(
@@ -30,25 +29,22 @@ def fill_stores(
     empty; UsageError when the split selects no images.
     """
     n_images = _count(builder, split)
-    shapes = {view: (n_images, VIEWS[view], _side(view, size)) for view in folders}
+    views = {name: find_view(name) for name in folders}
+    shapes = {name: (n_images, view.count, view.scale * size) for name, view in views.items()}
     parent = next(iter(folders.values())).parent
     check_space(parent, sum(store_bytes(*shape) for shape in shapes.values()))
     writers = {view: StoreWriter(folders[view], *shapes[view]) for view in folders}
     try:
         start = min(len(writer.ids) for writer in writers.values())
-        examples = _examples(_encoded(builder, split), start, size, shapes, pairs)
+        examples = _examples(_encoded(builder, split), start, n_images, size, views, pairs)
         label = f"preparing {builder.name} {split} at {size}"
-        for index, name, views in progress(examples, n_images - start, label):
-            for view, (images, masks) in views.items():
+        for index, name, pieces in progress(examples, n_images - start, label):
+            for view, (images, masks) in pieces.items():
                 writers[view].append(int(index), images, masks, name.decode())
         _finish(builder, split, list(writers.values()))
     finally:
         for writer in writers.values():
             writer.close()
-
-
-def _side(view: str, size: int) -> int:
-    return 2 * size if view == "frame2x" else size
 
 
 def _count(builder: Any, split: str) -> int:
@@ -92,23 +88,19 @@ def _encoded(builder: Any, split: str) -> Any:
 
 
 def _examples(
-    encoded: Any, start: int, size: int, shapes: Mapping[str, tuple[int, int, int]], pairs: Pairs
+    encoded: Any, start: int, n_images: int, size: int, views: Mapping[str, View], pairs: Pairs
 ) -> Iterator[tuple[int, bytes, dict[str, Any]]]:
     """Yields (index, id, {view: (images [v, s, s, 3], masks [v, s, s])}) from image `start` on."""
     tf = tensorflow()
-    boxes = {
-        view: fixed_boxes("full" if view == "frame2x" else view, n_images)
-        for view, (n_images, _, _) in shapes.items()
-    }
+    boxes = {name: fixed_boxes(view.boxes, n_images) for name, view in views.items()}
 
     def decode_and_cut(index: Any, example: dict[str, Any]) -> tuple[Any, Any, dict[str, Any]]:
         image, mask = decode(example["image"], example["mask"])
-        views = {}
-        for view, (_, count, side) in shapes.items():
-            of_image = tf.gather(boxes[view], index)
-            pieces = [cut(image, mask, of_image[v], side) for v in range(count)]
-            views[view] = tuple(tf.stack(part) for part in zip(*pieces, strict=True))
-        return index, example["id"], views
+        found = {
+            name: _pieces(view, (image, mask, example["id"]), tf.gather(boxes[name], index), size)
+            for name, view in views.items()
+        }
+        return index, example["id"], found
 
     examples = encoded.enumerate().skip(start).map(decode_and_cut, num_parallel_calls=2)
     done = start
@@ -119,6 +111,26 @@ def _examples(
     except tf.errors.InvalidArgumentError as error:
         culprit = next(encoded.skip(done).take(1).as_numpy_iterator())
         raise JaxsegError(_what_is_wrong(culprit, pairs)) from error
+
+
+def _pieces(view: View, frame: tuple[Any, Any, Any], boxes: Any, size: int) -> tuple[Any, Any]:
+    """Images [v, s, s, 3] and masks [v, s, s] that a view makes of a frame (image, mask, id)."""
+    tf = tensorflow()
+    image, mask, name = frame
+    images = [image] * view.count
+    if make := view.versions:
+        versions = tf.numpy_function(
+            lambda image, mask, name: make(image, mask, name.decode()),
+            [image, mask, name],
+            tf.uint8,
+        )
+        versions.set_shape((view.count, *image.shape))
+        images = tf.unstack(versions)
+    # One box serves all versions of a whole frame.
+    which = [min(v, boxes.shape[0] - 1) for v in range(view.count)]
+    cuts = [cut(images[v], mask, boxes[which[v]], view.scale * size) for v in range(view.count)]
+    parts = zip(*cuts, strict=True)
+    return tuple(tf.stack(part) for part in parts)  # pyright: ignore[reportReturnType]
 
 
 def decode(image: Any, mask: Any) -> tuple[Any, Any]:

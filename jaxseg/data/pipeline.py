@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from jaxseg.data.crops import epoch_plan, store_view
 from jaxseg.data.host import data_options, tensorflow
 from jaxseg.data.store import Prepared
+from jaxseg.data.streams import Stream, stream_plan
 from jaxseg.errors import UsageError
 
 Batch = tuple[NDArray[np.uint8], NDArray[np.uint8]]
@@ -49,8 +49,7 @@ def steps_per_epoch(n_images: int, batch_size: int) -> int:
 
 def train_batches(
     stores: Mapping[str, Prepared],
-    policy: str,
-    data_seed: int,
+    stream: Stream,
     batch_size: int,
     start_epoch: int,
     epochs: int,
@@ -61,23 +60,25 @@ def train_batches(
     Of the first epoch those before `start_step` are left out.
 
     Yields images uint8 [B, s, s, 3] and masks uint8 [B, s, s]. `stores` maps view names to prepared
-    stores and must hold `crops.store_view(policy)`: `full` and `quarter` are read as they are, from
-    `frame2x` (side 2 s) the epoch's box is cut and resized. `epochs` is the total, so that starting
+    stores and must hold `stream.store`: from `frame2x` (side 2 s) the epoch's box is cut and
+    resized, the others are read as they are. `epochs` is the total, so that starting
     at an epoch and step gives bit for bit what an undisturbed run gives from there on. The last
     incomplete batch of an epoch is dropped. Raises UsageError for arguments that break a rule.
     """
-    view = store_view(policy)
+    view = stream.store
     if view not in stores:
-        raise UsageError(f"stores: data.crop={policy!r} needs view {view!r}, got {list(stores)}")
+        raise UsageError(
+            f"stores: data.crop={stream.crop!r} needs view {view!r}, got {list(stores)}"
+        )
     if not 0 <= start_epoch <= epochs:
         raise UsageError(f"start_epoch={start_epoch}: must be from 0 to epochs={epochs}")
     store = stores[view]
     steps = steps_per_epoch(len(store.images), batch_size)
     if not 0 <= start_step <= steps:
         raise UsageError(f"start_step={start_step}: must be from 0 to the epoch's {steps} steps")
-    epoch_plan(policy, len(store.images), data_seed, start_epoch)  # raises here, not in a thread
+    stream_plan(stream, len(store.images), start_epoch)  # raises here, not in a thread
     begin = (start_epoch, start_step)
-    frames = _frames(store, policy, data_seed, (steps, batch_size), begin, epochs)
+    frames = _frames(store, stream, (steps, batch_size), begin, epochs)
     if view == "frame2x":
         frames = _cut_each(frames, store.images.shape[2] // 2, batch_size)
     else:
@@ -87,8 +88,7 @@ def train_batches(
 
 def _frames(
     store: Prepared,
-    policy: str,
-    data_seed: int,
+    stream: Stream,
     shape: tuple[int, int],
     begin: tuple[int, int],
     epochs: int,
@@ -98,7 +98,7 @@ def _frames(
     side = store.images.shape[2]
 
     def plan(epoch: NDArray[np.int64]) -> list[NDArray[Any]]:
-        order, boxes, views = epoch_plan(policy, len(store.images), data_seed, int(epoch))
+        order, boxes, views = stream_plan(stream, len(store.images), int(epoch))
         order = order[: shape[0] * shape[1]].reshape(shape)
         return [order, views[order], boxes[order]]
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxseg.data import sources
-from jaxseg.data.decoding import VIEWS, fill_stores
+from jaxseg.data.decoding import fill_stores
 from jaxseg.data.host import quiet_tfds
 from jaxseg.data.progress import Progress, track
 from jaxseg.data.store import (
@@ -26,7 +26,8 @@ from jaxseg.data.store import (
     load_store,
     store_folder,
 )
-from jaxseg.errors import JaxsegError, UsageError, check_choice
+from jaxseg.data.views import edition, find_view
+from jaxseg.errors import JaxsegError, UsageError
 
 
 def prepare_views(
@@ -41,22 +42,23 @@ def prepare_views(
 ) -> dict[str, Prepared]:
     """Prepared views of a split: those on disk are mapped, the others made in one decoding pass.
 
-    `name` is isic2017, folders or lesion_phantoms; `split` may be sliced (`train[:85%]`); `views`
-    are `full`, `quarter` (4), `random` (4 fixed boxes an image), each at `size`, and `frame2x`, the
-    whole frame at 2 · `size`. `data_dir` is by default $JAXSEG_CACHE or ~/.cache/jaxseg. An
-    interrupted call is finished by the next one. What is on disk is used only while the source's
-    file names, sizes and times are unchanged, and needs no TensorFlow. Raises UsageError for wrong
-    arguments and JaxsegError for files that cannot be used and for a full disk.
+    `name` is one of `sources.SOURCES`; `split` may be sliced (`train[:85%]`); `views` are `full`,
+    `quarter` (4), `random` (4 fixed boxes an image), each at `size`, `frame2x`, the whole frame at
+    2 · `size`, and those of annotation studies (see `views`). `data_dir` is by default
+    $JAXSEG_CACHE or ~/.cache/jaxseg. An interrupted call is finished by the next one. What is on
+    disk is used only while the source's file names, sizes and times are unchanged, and needs no
+    TensorFlow. Raises UsageError for wrong arguments and JaxsegError for files that cannot be used
+    and for a full disk.
     """
     for view in views:
-        check_choice("views", view, VIEWS)
+        find_view(view)
     if size < 1:
         raise UsageError(f"data.size={size}: must be 1 or more pixels")
     pairs, mark = sources.find_files(name, manual_dir)
     sources.check_split(name, split, pairs, manual_dir)
     root = Path(data_dir).expanduser() if data_dir else default_data_dir()
     source = (name, sources.find_source(name).version, mark)
-    folders = {view: store_folder(root, source, split, size, view) for view in views}
+    folders = {view: store_folder(root, source, split, size, edition(view)) for view in views}
     if not all(map(load_store, folders.values())):
         with _only_one_at_a_time(root):
             # Another process may have made them in the meantime.

@@ -9,8 +9,9 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from jaxseg.data.crops import CROP_POLICIES, FIXED_VIEWS
+from jaxseg.data.crops import CROP_POLICIES
 from jaxseg.errors import UsageError, check_choice
+from jaxseg.grid import marking
 from jaxseg.nets.padding import STANDARD_MODES
 from jaxseg.nets.unet import UNet, check_settings
 
@@ -200,10 +201,7 @@ def check_cell(settings: Settings) -> None:
             f"eval.ring_width={settings['eval.ring_width']}: makes rings below 1 pixel at "
             f"data.size={size}; use at least {REFERENCE_SIZE / size:g}"
         )
-    for test_set in settings["eval.test_sets"]:
-        check_choice("eval.test_sets", test_set, FIXED_VIEWS)
-    if not settings["eval.test_sets"]:
-        raise UsageError(f"eval.test_sets=(): name at least one of {', '.join(FIXED_VIEWS)}")
+    marking.check_marking(settings)
     check_settings(make_net(settings, classes=1), size, size)
 
 
@@ -214,7 +212,7 @@ def make_net(settings: Settings, classes: int, batch_axis: str | None = None) ->
 
 
 # What may differ between cells of one compiled program: it travels as data or feeds the program.
-_DYNAMIC = ("seed", "data.crop", "optim.learning_rate")
+_DYNAMIC = ("seed", "data.crop", "optim.learning_rate", *marking.DYNAMIC)
 
 
 def group_cells(cells: Sequence[Cell]) -> list[list[Cell]]:

@@ -13,8 +13,9 @@ from jaxseg.grid import workdir as files
 from jaxseg.grid.cells import Cell
 from jaxseg.grid.checkpoints import Position
 from jaxseg.grid.feed import DataWait, chunk_batches
-from jaxseg.grid.group import Group, stack_hyper, validation_view
+from jaxseg.grid.group import Group, stack_hyper
 from jaxseg.grid.mapping import fill, put
+from jaxseg.grid.marking import validation_stream
 from jaxseg.grid.train import Hyper, TrainState, selected_variables
 
 
@@ -132,7 +133,7 @@ def _validate(
     best = group.settings["optim.select"] == "best"
     if not group.data.validation or not (best or last):
         return state, None
-    sets = [group.data.validation[validation_view(cell.settings["data.crop"])] for cell in slots]
+    sets = [group.data.validation[validation_stream(cell.settings)] for cell in slots]
     batch = group.settings["optim.batch_size"]
     total = max(len(items.image) for items in sets)
     sums = np.zeros((len(slots), 5))

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from jaxseg.data.streams import Stream, annotated_images
 from jaxseg.grid.cells import REFERENCE_SIZE
 from jaxseg.grid.mapping import Layout, map_cells
 from jaxseg.grid.train import one_hot
@@ -49,6 +50,19 @@ def flatten_views(images: np.ndarray, masks: np.ndarray) -> TestSet:
         masks.reshape(n * views, *masks.shape[2:]),
         np.repeat(np.arange(n, dtype=np.int32), views),
     )
+
+
+def validation_items(stream: Stream, images: np.ndarray, masks: np.ndarray) -> TestSet:
+    """The items of a validation stream out of its prepared view [n, v, H, W, 3] and [n, v, H, W].
+
+    All views of each frame, or the one version of it that the contamination asks for.
+    """
+    if stream.contamination is None:
+        return flatten_views(images, masks)
+    n = len(images)
+    version = annotated_images(n, stream.seed, stream.contamination).astype(int)
+    rows = np.arange(n)
+    return TestSet(images[rows, version], masks[rows, version], rows.astype(np.int32))
 
 
 def ring_maps(size: int, ring_width: float, border_px: float) -> dict[str, np.ndarray]:

@@ -8,16 +8,16 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxseg.data.crops import epoch_rows
 from jaxseg.data.pipeline import train_batches
+from jaxseg.data.streams import Stream, stream_rows
 from jaxseg.grid.cells import Cell
 from jaxseg.grid.frames import Frames
 from jaxseg.grid.group import Group
 from jaxseg.grid.mapping import Layout, map_cells, put, put_slots
+from jaxseg.grid.marking import cell_stream
 
 _SAMPLE_EVERY = 7  # steps; a prime, so that the samples wander through the epoch
 Batch = tuple[jax.Array, jax.Array]
-Stream = tuple[str, int]  # crop policy and data seed
 
 
 def chunk_batches(
@@ -25,11 +25,11 @@ def chunk_batches(
 ) -> Iterator[Batch]:
     """Batches of a chunk on its devices: images uint8 [slots, B, s, s, 3], masks [slots, B, s, s].
 
-    A pure function of the cells' (crop policy, data seed), from step `start_step` of epoch
+    A pure function of the cells' streams, from step `start_step` of epoch
     `start_epoch` to the end of training. Steps are dispatched without waiting for them, so that
     the next batch is made and sent while the current step runs.
     """
-    streams = [(cell.settings["data.crop"], cell.seed) for cell in slots]
+    streams = [cell_stream(cell.settings) for cell in slots]
     if group.frames is None:
         return _host_batches(group, streams, start_epoch, start_step)
     return _device_batches(group, group.frames, streams, start_epoch, start_step)
@@ -38,7 +38,7 @@ def chunk_batches(
 def _device_batches(
     group: Group, frames: Frames, streams: Sequence[Stream], start_epoch: int, start_step: int
 ) -> Iterator[Batch]:
-    codes = put(group.layout, "cell", frames.codes([policy for policy, _ in streams]))
+    codes = put(group.layout, "cell", frames.codes(streams))
     for epoch in range(start_epoch, group.settings["optim.epochs"]):
         plan = _epoch_plans(group, streams, epoch)
         for rows in plan[start_step if epoch == start_epoch else 0 :]:
@@ -50,10 +50,9 @@ def _epoch_plans(group: Group, streams: Sequence[Stream], epoch: int) -> np.ndar
     batch, size = group.settings["optim.batch_size"], group.settings["data.size"]
     n_images = len(next(iter(group.data.train.values())).images)
     plans = {
-        (policy, seed): epoch_rows(policy, n_images, size, seed, epoch)
-        for policy, seed in dict.fromkeys(streams)
+        stream: stream_rows(stream, n_images, size, epoch) for stream in dict.fromkeys(streams)
     }
-    rows = np.stack([plans[key][: group.steps_per_epoch * batch] for key in streams], axis=1)
+    rows = np.stack([plans[stream][: group.steps_per_epoch * batch] for stream in streams], axis=1)
     return np.moveaxis(rows.reshape(group.steps_per_epoch, batch, *rows.shape[1:]), 2, 1)
 
 
@@ -65,15 +64,15 @@ def _host_batches(
     made = [
         train_batches(
             group.data.train,
-            *key,
+            stream,
             s["optim.batch_size"],
             start_epoch,
             s["optim.epochs"],
             start_step,
         )
-        for key in distinct
+        for stream in distinct
     ]
-    which = [distinct.index(key) for key in streams]
+    which = [distinct.index(stream) for stream in streams]
     for parts in zip(*made):
         images, masks = (_send(group.layout, list(arrays), which) for arrays in zip(*parts))
         yield images, masks

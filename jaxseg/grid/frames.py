@@ -14,10 +14,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jaxseg.data.crops import store_view
 from jaxseg.data.device_cut import cut_batch
 from jaxseg.data.host import has_tensorflow
 from jaxseg.data.store import Prepared
+from jaxseg.data.streams import Stream
 from jaxseg.errors import JaxsegError
 from jaxseg.grid.mapping import Layout, map_cells, put
 
@@ -29,7 +29,7 @@ class Frames(NamedTuple):
 
     `arrays` are (images uint8 [n, v, S, S, 3], masks uint8 [n, v, S, S]) of each of `views`.
     `take(arrays, codes, rows)` gives a chunk's batch: codes int32 [slots], positions in `views`;
-    rows int32 [slots, B, 6] of `crops.epoch_rows` -> uint8 [slots, B, s, s, 3] and
+    rows int32 [slots, B, 6] of `streams.stream_rows` -> uint8 [slots, B, s, s, 3] and
     [slots, B, s, s].
     """
 
@@ -37,9 +37,9 @@ class Frames(NamedTuple):
     arrays: tuple[tuple[jax.Array, jax.Array], ...]
     take: Any
 
-    def codes(self, policies: Sequence[str]) -> np.ndarray:
-        """Position in `views` of the view that each crop policy is cut from: int32 [slots]."""
-        return np.asarray([self.views.index(store_view(p)) for p in policies], np.int32)
+    def codes(self, streams: Sequence[Stream]) -> np.ndarray:
+        """Position in `views` of the view that each stream is taken from: int32 [slots]."""
+        return np.asarray([self.views.index(stream.store) for stream in streams], np.int32)
 
 
 def send_frames(stores: Mapping[str, Prepared], layout: Layout, size: int) -> Frames:

@@ -3,34 +3,42 @@
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from jaxseg.data.crops import store_view
 from jaxseg.data.pipeline import steps_per_epoch
+from jaxseg.data.planes import check_planes, plane_of
 from jaxseg.data.prepare import prepare_views
+from jaxseg.data.streams import Stream
 from jaxseg.errors import JaxsegError
 from jaxseg.grid.cells import Cell, Settings, make_net
-from jaxseg.grid.evaluate import TestSet, flatten_views, make_scorer, ring_maps
+from jaxseg.grid.evaluate import TestSet, flatten_views, make_scorer, ring_maps, validation_items
 from jaxseg.grid.frames import Frames, choose_feed, send_frames
 from jaxseg.grid.mapping import DATA, Layout, fill, make_layout, map_cells, put
+from jaxseg.grid.marking import (
+    cell_stream,
+    test_views,
+    validation_stream,
+)
 from jaxseg.grid.processes import own_devices
 from jaxseg.grid.train import Hyper, Program, make_program
 from jaxseg.nets.padding import STANDARD_MODES, padding_code
 
-# The fixed crops that resemble a training policy: what its networks are validated on.
-_VALIDATION_VIEWS = {"center": "full", "quarter": "quarter"}
-
 
 class GroupData(NamedTuple):
-    """Prepared data of a group: training stores by view, validation and test items by set."""
+    """Prepared data of a group: training stores by view, validation items by stream, test by set.
+
+    `planes` are the standard planes of the test frames, empty strings where ids name none.
+    """
 
     train: Mapping[str, Any]
-    validation: Mapping[str, TestSet]
+    validation: Mapping[Stream, TestSet]
     test: Mapping[str, TestSet]
     classes: tuple[str, ...]
+    planes: list[str]
 
 
 class Group(NamedTuple):
@@ -159,32 +167,43 @@ def compile_step(group: Group) -> tuple[Group, float]:
 
 def _load_data(cells: Sequence[Cell]) -> GroupData:
     s = cells[0].settings
-    crops = list(dict.fromkeys(cell.settings["data.crop"] for cell in cells))
-    options = {
-        "size": s["data.size"],
-        "manual_dir": s["data.manual_dir"] or None,
-        "data_dir": s["data.data_dir"] or None,
-    }
-    name = s["data.name"]
-    train = prepare_views(
-        name, s["data.train_split"], views=list(dict.fromkeys(map(store_view, crops))), **options
+    sources = list(dict.fromkeys(cell_stream(cell.settings).store for cell in cells))
+    prepare = partial(
+        prepare_views,
+        s["data.name"],
+        size=s["data.size"],
+        manual_dir=s["data.manual_dir"] or None,
+        data_dir=s["data.data_dir"] or None,
     )
-    test = prepare_views(name, s["data.test_split"], views=list(s["eval.test_sets"]), **options)
-    validation = {}
-    if s["data.val_split"]:
-        wanted = list(dict.fromkeys(map(validation_view, crops)))
-        validation = prepare_views(name, s["data.val_split"], views=wanted, **options)
-    items = [
-        {view: flatten_views(p.images, p.masks) for view, p in part.items()}
-        for part in (validation, test)
-    ]
-    first = next(iter(train.values()))
-    return GroupData(train, items[0], items[1], first.classes)
+    train = prepare(s["data.train_split"], views=sources)
+    wanted = test_views(s)
+    test = prepare(s["data.test_split"], views=list(wanted.values()))
+    first, any_test = (next(iter(part.values())) for part in (train, test))
+    return GroupData(
+        train,
+        _validation_items(cells, prepare),
+        {name: flatten_views(test[v].images, test[v].masks) for name, v in wanted.items()},
+        first.classes,
+        _test_planes(s.get("data.planes", ""), first.ids, any_test.ids),
+    )
 
 
-def validation_view(crop: str) -> str:
-    """The prepared view on which networks trained with a crop policy are validated."""
-    return _VALIDATION_VIEWS.get(crop, "random")
+def _validation_items(cells: Sequence[Cell], prepare: Any) -> dict[Stream, TestSet]:
+    split = cells[0].settings["data.val_split"]
+    if not split:
+        return {}
+    streams = dict.fromkeys(validation_stream(cell.settings) for cell in cells)
+    stores = prepare(split, views=list(dict.fromkeys(stream.store for stream in streams)))
+    return {
+        stream: validation_items(stream, stores[stream.store].images, stores[stream.store].masks)
+        for stream in streams
+    }
+
+
+def _test_planes(pattern: str, train_ids: Sequence[str], test_ids: Sequence[str]) -> list[str]:
+    planes = plane_of(test_ids, pattern)
+    check_planes(plane_of(train_ids, pattern), planes)
+    return planes
 
 
 def stack_hyper(cells: Sequence[Cell]) -> Hyper:

@@ -9,6 +9,7 @@ from benchmarks.timing import Row, Setting, measure, rated, row, timed
 from benchmarks.whole_grid import draw_folder
 from jaxseg.data.pipeline import train_batches
 from jaxseg.data.prepare import prepare_views
+from jaxseg.data.streams import Stream
 
 _POLICY = "quarter"
 
@@ -29,7 +30,7 @@ def bench_preparation(setting: Setting) -> list[Row]:
         files = sorted((folder / "train/images").iterdir())
         variants = {
             "an epoch of prepared images": lambda: list(
-                train_batches(views, _POLICY, 0, setting.batch, 0, 1)
+                train_batches(views, Stream(_POLICY, 0), setting.batch, 0, 1)
             ),
             "an epoch of decoding": lambda: [_decode(path, setting.size) for path in files],
         }

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from data_oracles import draw_pair
 
-from jaxseg.data.crops import CROP_POLICIES, WHOLE, crop_box, epoch_plan, epoch_rows, pixel_box
+from jaxseg.data.crops import CROP_POLICIES, WHOLE, crop_box, epoch_plan, pixel_box
 from jaxseg.data.device_cut import cut_batch, nearest_pixels, resize_weights
 from jaxseg.data.host import tensorflow
 from jaxseg.data.pipeline import cut
+from jaxseg.data.streams import Stream, stream_rows
 
 N = 8
 
@@ -87,8 +88,8 @@ def test_nearest_pixels_are_tensorflows(size):
 
 
 @pytest.mark.parametrize("policy", CROP_POLICIES)
-def test_epoch_rows_are_the_plan(policy):
-    rows = epoch_rows(policy, 11, 16, 3, 2)
+def test_stream_rows_are_the_plan(policy):
+    rows = stream_rows(Stream(policy, 3), 11, 16, 2)
     order, boxes, views = epoch_plan(policy, 11, 3, 2)
     np.testing.assert_array_equal(rows[:, 0], order)
     np.testing.assert_array_equal(rows[:, 1], views[order])

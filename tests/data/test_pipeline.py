@@ -8,6 +8,7 @@ from jaxseg.data.crops import CROP_POLICIES, QUARTERS, crop_box, epoch_plan
 from jaxseg.data.host import tensorflow
 from jaxseg.data.pipeline import cut, steps_per_epoch, train_batches
 from jaxseg.data.store import Prepared
+from jaxseg.data.streams import Stream
 from jaxseg.errors import UsageError
 
 N, SIZE = 11, 16
@@ -70,7 +71,7 @@ def test_class_indices_are_never_blended():
 
 @pytest.mark.parametrize("policy", CROP_POLICIES)
 def test_batches_are_the_plan(stores, policy):
-    batches = list(train_batches(stores, policy, 5, 4, 0, 2))
+    batches = list(train_batches(stores, Stream(policy, 5), 4, 0, 2))
     assert len(batches) == 2 * steps_per_epoch(N, 4) == 4
     for step, (images, masks) in enumerate(batches):
         assert images.shape == (4, SIZE, SIZE, 3) and masks.shape == (4, SIZE, SIZE)
@@ -89,8 +90,8 @@ def test_batches_are_the_plan(stores, policy):
 
 @pytest.mark.parametrize("policy", ["center", "quarter", "random"])
 def test_resuming_at_an_epoch_is_bit_identical(stores, policy):
-    whole = list(train_batches(stores, policy, 1, 4, 0, 4))
-    resumed = list(train_batches(stores, policy, 1, 4, 2, 4))
+    whole = list(train_batches(stores, Stream(policy, 1), 4, 0, 4))
+    resumed = list(train_batches(stores, Stream(policy, 1), 4, 2, 4))
     assert len(resumed) == 4
     for before, after in zip(whole[4:], resumed, strict=True):
         np.testing.assert_array_equal(before[0], after[0])
@@ -100,8 +101,8 @@ def test_resuming_at_an_epoch_is_bit_identical(stores, policy):
 @pytest.mark.parametrize("policy", ["center", "random"])
 @pytest.mark.parametrize("step", [1, 2])
 def test_resuming_inside_an_epoch_is_bit_identical(stores, policy, step):
-    whole = list(train_batches(stores, policy, 1, 4, 0, 4))
-    resumed = list(train_batches(stores, policy, 1, 4, 2, 4, step))
+    whole = list(train_batches(stores, Stream(policy, 1), 4, 0, 4))
+    resumed = list(train_batches(stores, Stream(policy, 1), 4, 2, 4, step))
     assert len(resumed) == 4 - step
     for before, after in zip(whole[4 + step :], resumed, strict=True):
         np.testing.assert_array_equal(before[0], after[0])
@@ -109,7 +110,7 @@ def test_resuming_inside_an_epoch_is_bit_identical(stores, policy, step):
 
 
 def test_half_size_crops_of_the_double_frame_are_not_resampled(stores):
-    (images, masks), *_ = train_batches(stores, "center_same_scale", 0, 4, 0, 1)
+    (images, masks), *_ = train_batches(stores, Stream("center_same_scale", 0), 4, 0, 1)
     order = epoch_plan("center_same_scale", N, 0, 0)[0][:4]
     middle = slice(SIZE // 2, SIZE // 2 + SIZE)
     np.testing.assert_array_equal(images, stores["frame2x"].images[order, 0, middle, middle])
@@ -117,19 +118,19 @@ def test_half_size_crops_of_the_double_frame_are_not_resampled(stores):
 
 
 def test_a_finished_run_has_no_batches_left(stores):
-    assert list(train_batches(stores, "center", 0, 4, 3, 3)) == []
+    assert list(train_batches(stores, Stream("center", 0), 4, 3, 3)) == []
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("centre", 0, 4, 0, 1), "data.crop='centre'"),
-        (("random", 0, 4, 0, 1), "needs view 'frame2x', got"),
-        (("center", 0, 12, 0, 1), "optim.batch_size=12: must be from 1 to the 11"),
-        (("center", 0, 0, 0, 1), "optim.batch_size=0"),
-        (("center", -1, 4, 0, 1), "data_seed=-1"),
-        (("center", 0, 4, 2, 1), "start_epoch=2: must be from 0 to epochs=1"),
-        (("center", 0, 4, 0, 1, 3), "start_step=3: must be from 0 to the epoch's 2 steps"),
+        ((Stream("centre", 0), 4, 0, 1), "data.crop='centre'"),
+        ((Stream("random", 0), 4, 0, 1), "needs view 'frame2x', got"),
+        ((Stream("center", 0), 12, 0, 1), "optim.batch_size=12: must be from 1 to the 11"),
+        ((Stream("center", 0), 0, 0, 1), "optim.batch_size=0"),
+        ((Stream("center", -1), 4, 0, 1), "data_seed=-1"),
+        ((Stream("center", 0), 4, 2, 1), "start_epoch=2: must be from 0 to epochs=1"),
+        ((Stream("center", 0), 4, 0, 1, 3), "start_step=3: must be from 0 to the epoch's 2 steps"),
     ],
 )
 def test_wrong_arguments_are_named_at_the_call(stores, arguments, words):
