@@ -5,6 +5,7 @@ its depth, the number of whole pixels between it and the nearest border (0 = it 
 """
 
 import math
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -82,8 +83,8 @@ def band_counts(
     """True positives, false positives and false negatives per band and class.
 
     Works under jit and vmap. Counting is a product of int8 masks with the one-hot ring map summed
-    in int32: exact at any size, and faster on CPU than the same product in float32 or a scatter
-    (0.2 ms against 0.5 and 0.4 ms for a 256 x 256 image and 13 bands on two cores).
+    in int32: exact at any size, and faster on CPU than the same product in float32 (0.05 ms against
+    0.12 ms for a 256 x 256 image and 13 bands on two cores).
 
     Args:
       pred: bool [..., H, W, C], C foreground classes. May have leading axes that `target` lacks.
@@ -99,24 +100,26 @@ def band_counts(
     _check_masks(pred, target, rings)
     pred, target = jnp.asarray(pred), jnp.asarray(target)
     one_hot = jnp.expand_dims(jnp.asarray(rings), -1) == jnp.arange(n_bands).reshape(1, 1, -1)
-    in_truth = _sums(target, one_hot)
-    lead = pred.ndim - target.ndim
-    tp = _sums(pred & jnp.expand_dims(target, range(lead)), one_hot)
-    fp = _sums(pred, one_hot) - tp
-    fn = jnp.expand_dims(in_truth, range(lead)) - tp
-    return jnp.stack([tp, fp, fn], axis=-1)
+    lead = range(pred.ndim - target.ndim)
+    tp, chosen, truth = _sums([pred & jnp.expand_dims(target, lead), pred, target], one_hot)
+    return jnp.stack([tp, chosen - tp, jnp.expand_dims(truth, lead) - tp], axis=-1)
 
 
-def _sums(mask: jax.Array, one_hot: jax.Array) -> jax.Array:
-    """Pixels of the mask [..., H, W, C] in each band of the one-hot map [H, W, bands]."""
-    *lead, height, width, classes = mask.shape
-    # An explicit [images * classes, pixels] matrix: contracting H and W in place is slower.
-    pixels = jnp.moveaxis(mask, -1, -3).reshape(-1, height * width)
-    bands = one_hot.reshape(height * width, -1)
+def _sums(masks: Sequence[jax.Array], one_hot: jax.Array) -> list[jax.Array]:
+    """Pixels of each mask [..., H, W, C] in each band of the one-hot map [H, W, bands]."""
+    # One explicit matrix of all masks, a row an image and class: a product for each mask takes
+    # twice as long, contracting H and W in place longer still.
+    by_class = [jnp.moveaxis(mask, -1, -3) for mask in masks]
+    rows = [mask.reshape(-1, one_hot.shape[0] * one_hot.shape[1]) for mask in by_class]
+    bands = one_hot.reshape(-1, one_hot.shape[-1])
     sums = jax.lax.dot(
-        pixels.astype(jnp.int8), bands.astype(jnp.int8), preferred_element_type=jnp.int32
+        jnp.concatenate(rows).astype(jnp.int8),
+        bands.astype(jnp.int8),
+        preferred_element_type=jnp.int32,
     )
-    return jnp.moveaxis(sums.reshape(*lead, classes, -1), -1, -2)
+    parts = jnp.split(sums, np.cumsum([len(part) for part in rows])[:-1])
+    shaped = [part.reshape(*m.shape[:-2], -1) for part, m in zip(parts, by_class)]
+    return [jnp.moveaxis(part, -1, -2) for part in shaped]
 
 
 def _depth(size: int) -> np.ndarray:
