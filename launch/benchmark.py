@@ -46,6 +46,9 @@ _EPOCHS = flags.DEFINE_integer("epochs", 10, "Part grid: epochs of each cell", l
 _DATA = flags.DEFINE_string(
     "data", "", "Parts grid, preparation: folder with {train,test}/{images,masks}; default: drawn"
 )
+_FILE_HEIGHT = flags.DEFINE_integer(
+    "file_height", 767, "Parts grid, preparation: height of drawn files; ISIC's begin at 767"
+)
 _OUT = flags.DEFINE_string("out", None, "File to which JSON lines are appended")
 _WORKER = flags.DEFINE_integer("torch_core", None, "Internal: one PyTorch process on this core")
 
@@ -54,7 +57,7 @@ def read_setting() -> Any:
     """The command line as the parts take it."""
     from benchmarks.timing import Setting
 
-    plain = (_WIDTH, _SIZE, _BATCH, _STEPS, _REPEATS, _PEER, _CELLS, _EPOCHS, _DATA)
+    plain = (_WIDTH, _SIZE, _BATCH, _STEPS, _REPEATS, _PEER, _CELLS, _EPOCHS, _DATA, _FILE_HEIGHT)
     values: dict[str, Any] = {flag.name: flag.value for flag in plain}
     return Setting(**values, per_device=tuple(map(int, _PER_DEVICE.value)))
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jaxseg.data.streams import Stream, annotated_images
@@ -103,6 +104,53 @@ def score_items(
 
 def _batches(n: int) -> list[np.ndarray]:
     return [np.minimum(np.arange(s, s + _BATCH), n - 1) for s in range(0, n, _BATCH)]
+
+
+def stability(predictions: np.ndarray, image: np.ndarray, classes: int) -> np.ndarray:
+    """Counts of each prediction against the last one of the same frame, by class.
+
+    Args:
+        predictions: uint8 [cells, items, H, W] class indices; the items of a frame stand together.
+        image: int32 [items], the frame of each item.
+        classes: number of foreground classes.
+
+    Returns:
+        int32 [cells, items, classes, 3] of (tp, fp, fn), the last prediction being the truth.
+    """
+    whole = np.zeros(predictions.shape[-2:], np.int32)
+
+    @jax.jit
+    def count(of_frame):  # [cells, stages, H, W]
+        chosen = one_hot(of_frame, classes)
+        return band_counts(chosen, jnp.broadcast_to(chosen[:, -1:], chosen.shape), whole)[:, :, 0]
+
+    ends = np.flatnonzero(np.diff(image)) + 1
+    # Frame by frame: one-hot masks of all of them would not fit into memory.
+    frames = np.split(predictions, ends, axis=1)
+    return np.concatenate([np.asarray(count(frame)) for frame in frames], axis=1)
+
+
+def choose_frames(name: str, test: TestSet, planes: Sequence[str]) -> Examples:
+    """The frame of median foreground area in each plane; four by area where there is one plane."""
+    area = (test.masks > 0).sum((1, 2))
+    named = list(dict.fromkeys(planes))
+    if len(named) > 1:
+        of_plane = {plane: np.flatnonzero(np.asarray(planes) == plane) for plane in named}
+        rule = f"of test set '{name}', the frame of median foreground area in each plane"
+        items = [
+            rows[np.argsort(area[rows], kind="stable")[len(rows) // 2]]
+            for rows in of_plane.values()
+        ]
+        return Examples(
+            name, np.asarray(items, np.int32), named, f"{rule}; chosen by the truth alone"
+        )
+    ranked = np.argsort(area, kind="stable")
+    picks = {int(ranked[round(q * (len(ranked) - 1))]): q for q in _EXAMPLE_QUANTILES}
+    labels = [f"{100 * q:.0f}th percentile of foreground area" for q in picks.values()]
+    rule = f"of test set '{name}', the frames at these percentiles of foreground area"
+    return Examples(
+        name, np.asarray([*picks], np.int32), labels, f"{rule}; chosen by the truth alone"
+    )
 
 
 def choose_examples(name: str, test: TestSet, border_px: int) -> Examples:

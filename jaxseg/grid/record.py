@@ -15,7 +15,14 @@ from jaxseg.grid import storage
 from jaxseg.grid import workdir as files
 from jaxseg.grid.cells import Cell
 from jaxseg.grid.chunk import Trained
-from jaxseg.grid.evaluate import Examples, choose_examples, predict_items, score_items
+from jaxseg.grid.evaluate import (
+    Examples,
+    choose_examples,
+    choose_frames,
+    predict_items,
+    score_items,
+    stability,
+)
 from jaxseg.grid.group import Group
 from jaxseg.grid.processes import Share
 
@@ -28,6 +35,10 @@ SECONDS: tuple[str, ...] = (
     "steps_s",
     "data_wait_s",
 )
+
+
+# Test sets whose predictions are looked at beyond their counts.
+_PREDICTIONS_OF = ("clean", "sequence")
 
 
 def write_config(
@@ -48,6 +59,7 @@ def write_config(
         "n_train": len(next(iter(group.data.train.values())).ids),
         "n_test": int(next(iter(group.data.test.values())).image.max()) + 1,
         "classes": list(group.data.classes),
+        "planes": group.data.planes,
         "feed": group.feed,
     }
     about = {"config": dict(config), "grid": list(grid), "axes": axes, "data": data}
@@ -75,18 +87,22 @@ def read_feed(workdir: Path) -> str | None:
 def write_examples(workdir: Path, group: Group) -> Examples:
     """Writes examples.npz: the test items that will be shown, and returns them."""
     sets = group.data.test
-    name = "quarter" if "quarter" in sets else next(iter(sets))
-    chosen = choose_examples(name, sets[name], group.settings["eval.border_px"])
-    storage.write_arrays(
-        workdir / "examples.npz",
-        {
-            "image": sets[name].images[chosen.item],
-            "truth": sets[name].masks[chosen.item],
-            "item": chosen.item,
-            "label": np.asarray(chosen.label),
-            "rule": np.asarray(chosen.rule),
-        },
-    )
+    if "annotated" in sets:
+        chosen = choose_frames("annotated", sets["annotated"], group.data.planes)
+    else:
+        name = "quarter" if "quarter" in sets else next(iter(sets))
+        chosen = choose_examples(name, sets[name], group.settings["eval.border_px"])
+    shown = sets[chosen.test_set]
+    arrays = {
+        "image": shown.images[chosen.item],
+        "truth": shown.masks[chosen.item],
+        "item": chosen.item,
+        "label": np.asarray(chosen.label),
+        "rule": np.asarray(chosen.rule),
+    }
+    if "clean" in sets:
+        arrays["clean_image"] = sets["clean"].images[chosen.item]
+    storage.write_arrays(workdir / "examples.npz", arrays)
     return chosen
 
 
@@ -97,20 +113,25 @@ def store_counts(
 
     A cell that diverged has none: its variables are those of a training that was cut off.
     """
-    counts, shown = {}, np.empty(0)
+    kept: dict[str, np.ndarray] = {}  # [cells, ...]
     for name, test in group.data.test.items():
         batches = predict_items(group.predict, trained.variables, trained.hyper, test.images)
-        counts[name] = score_items(group.score, batches, test.masks)
-        if name == examples.test_set:
-            shown = np.concatenate(jax.device_get(batches), axis=1)[:, examples.item]
-    for i, cell in enumerate(chunk):
-        if trained.diverged_at[i] >= 0:
+        counts = score_items(group.score, batches, test.masks)
+        kept |= {f"{name}.{layout}": values for layout, values in counts.items()}
+        if name not in (examples.test_set, *_PREDICTIONS_OF):
             continue
-        arrays = {"examples.prediction": shown[i]}
-        for name, layouts in counts.items():
-            arrays |= {f"{name}.{layout}": values[i] for layout, values in layouts.items()}
-            arrays[f"{name}.image"] = group.data.test[name].image
-        storage.write_arrays(files.counts_path(workdir, cell.id), arrays)
+        predictions = np.concatenate(jax.device_get(batches), axis=1)[:, : len(test.masks)]
+        if name == "sequence":
+            kept["sequence.stability"] = stability(predictions, test.image, len(group.data.classes))
+        elif name == examples.test_set:
+            kept["examples.prediction"] = predictions[:, examples.item]
+        else:
+            kept["examples.clean_prediction"] = predictions[:, examples.item]
+    frames = {f"{name}.image": test.image for name, test in group.data.test.items()}
+    for i, cell in enumerate(chunk):
+        if trained.diverged_at[i] < 0:
+            arrays = frames | {name: values[i] for name, values in kept.items()}
+            storage.write_arrays(files.counts_path(workdir, cell.id), arrays)
 
 
 def cell_row(cell: Cell, place: int, trained: Trained, steps_per_epoch: int) -> files.Row:

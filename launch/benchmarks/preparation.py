@@ -17,7 +17,11 @@ _POLICY = "quarter"
 def bench_preparation(setting: Setting) -> list[Row]:
     """Milliseconds an image: preparing once, and an epoch of quarter crops either way."""
     with tempfile.TemporaryDirectory() as home:
-        folder = Path(setting.data) if setting.data else draw_folder(Path(home) / "images")
+        folder = (
+            Path(setting.data)
+            if setting.data
+            else draw_folder(Path(home) / "images", setting.file_height)
+        )
         views = {}
 
         def prepare() -> None:

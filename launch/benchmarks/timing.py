@@ -23,6 +23,7 @@ class Setting(NamedTuple):
     cells: int
     epochs: int
     data: str
+    file_height: int
 
 
 def measure(variants: dict[str, Variant], repeats: int) -> dict[str, list[float]]:

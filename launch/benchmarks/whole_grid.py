@@ -15,7 +15,7 @@ from jaxseg.errors import JaxsegError
 _LAUNCH = Path(__file__).parents[1]
 _IMAGES = {"train": 160, "test": 48}
 _SEED = {"train": 0, "test": 2}
-_SIDE = 256  # of the files: the size at which many distribute ISIC
+_DRAWN = 256  # lesions are drawn at this side and enlarged to the files' size
 _PADDINGS = ("zeros", "reflect")
 _CROPS = ("center", "quarter")
 # What jaxseg sets by mallopt, so that the peer has it too.
@@ -28,7 +28,7 @@ _KEEP_MEMORY = {
 def bench_grid(setting: Setting) -> list[Row]:
     """Seconds of two paddings × two crops × seeds, each side from nothing."""
     with tempfile.TemporaryDirectory() as home:
-        folder = Path(setting.data or draw_folder(Path(home) / "images"))
+        folder = Path(setting.data or draw_folder(Path(home) / "images", setting.file_height))
         seeds = setting.cells // (len(_PADDINGS) * len(_CROPS))
         cells = seeds * len(_PADDINGS) * len(_CROPS)
         seconds = {
@@ -44,13 +44,16 @@ def bench_grid(setting: Setting) -> list[Row]:
     return rated(rows, rows[-1]["ms"])
 
 
-def draw_folder(folder: Path) -> Path:
-    """Generated lesions as files, in the layout of the data set `folders`."""
+def draw_folder(folder: Path, height: int) -> Path:
+    """Generated lesions as files of 4:3, in the layout of the data set `folders`."""
+    frame = (height * 4 // 3, height)
     for split, count in _IMAGES.items():
         for part in ("images", "masks"):
             (folder / split / part).mkdir(parents=True)
         for i in range(count):
-            image, mask = draw_lesion(_SEED[split], i, _SIDE)
+            image, mask = draw_lesion(_SEED[split], i, _DRAWN)
+            image = cv2.resize(image, frame, interpolation=cv2.INTER_CUBIC)
+            mask = cv2.resize(mask, frame, interpolation=cv2.INTER_NEAREST)
             cv2.imwrite(str(folder / split / "images" / f"{i}.jpg"), image[..., ::-1])
             cv2.imwrite(str(folder / split / "masks" / f"{i}.png"), mask)
     return folder

@@ -1,0 +1,1 @@
+"""Questions asked of a data set or of a model, whoever made it."""
