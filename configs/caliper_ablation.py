@@ -116,7 +116,7 @@ def get_config(variant: str | None = None) -> ConfigDict:
 
 
 def get_grid(variant: str | None = None) -> list[dict]:
-    """Doses, placements, a removal and its placebo; the first arm is what they are compared with."""
+    """Doses, placements, a removal and its placebo; all are compared with the first arm."""
     arms = [
         {"annotate.contamination": 1.0},
         *({"annotate.contamination": dose} for dose in (0.0, 0.2, 0.5, 0.8)),

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).parents[1]
-LAYERS = ["nets", "data", "metrics", "grid", "report"]
+LAYERS = ["nets", "data", "metrics", "grid", "audit", "report"]
 
 
 def _imports(path):

@@ -1,38 +1,56 @@
-"""Standard planes: which view of the body a frame shows, read from its id."""
+"""The imaging plane of each frame, read from its id."""
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from jaxseg.errors import JaxsegError, UsageError
 
+FIELD = "data.planes"
 
-def plane_of(ids: Sequence[str], pattern: str) -> list[str]:
-    """The plane of each frame: what the one group of a regular expression finds in its id.
 
-    An empty pattern gives an empty string for all: one plane. Raises UsageError for a pattern that
-    is no regular expression or has not exactly one group, JaxsegError for an id without a match.
+def plane_of(ids: Iterable[str], pattern: str) -> list[str]:
+    """The plane of every id: the one group of the regular expression, found anywhere in the id.
+
+    `""` stands for data of one plane and gives `""` for every id. Raises UsageError for a pattern
+    that is no regular expression or has not one group, JaxsegError for an id in which it is not
+    found or its group is empty.
     """
     if not pattern:
-        return [""] * len(ids)
+        return ["" for _ in ids]
+    expression = _compiled(pattern)
+    return [_plane(name, expression) for name in ids]
+
+
+def _compiled(pattern: str) -> re.Pattern[str]:
     try:
-        compiled = re.compile(pattern)
+        expression = re.compile(pattern)
     except re.error as error:
-        raise UsageError(f"data.planes={pattern!r}: is no regular expression ({error})") from error
-    if compiled.groups != 1:
-        raise UsageError(f"data.planes={pattern!r}: must have one group, has {compiled.groups}")
-    found = [compiled.search(name) for name in ids]
-    if None in found:
-        name = ids[found.index(None)]
-        raise JaxsegError(f"frame {name!r}: data.planes={pattern!r} finds no plane in its id")
-    return [match[1] for match in found if match]
+        raise UsageError(f"{FIELD}={pattern!r}: no regular expression ({error})") from error
+    if expression.groups != 1:
+        raise UsageError(
+            f"{FIELD}={pattern!r}: must hold one (group), the plane's name, "
+            f"holds {expression.groups}"
+        )
+    return expression
 
 
-def check_planes(train: Sequence[str], test: Sequence[str]) -> None:
-    """Raises JaxsegError for a plane with training frames and no test frame."""
-    for plane, count in Counter(train).items():
-        if plane not in test:
+def _plane(name: str, expression: re.Pattern[str]) -> str:
+    match = expression.search(name)
+    if not match or not match[1]:
+        raise JaxsegError(
+            f"{FIELD}={expression.pattern!r}: finds no plane in the id {name!r}; "
+            "mend the pattern or rename the frame"
+        )
+    return match[1]
+
+
+def check_planes(train_planes: Sequence[str], test_planes: Sequence[str]) -> None:
+    """Raises JaxsegError for a plane that is trained on without a test frame to score it by."""
+    for plane, frames in sorted(Counter(train_planes).items()):
+        if plane not in test_planes:
+            there = ", ".join(sorted(set(test_planes))) or "none"
             raise JaxsegError(
-                f"plane {plane!r}: has {count} training frames and no test frame; "
-                "choose another data.test_split"
+                f"{FIELD}: plane {plane!r} has {frames} training frames but no test frame "
+                f"(planes tested: {there}); add some or take another data.test_split"
             )

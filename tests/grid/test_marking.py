@@ -63,13 +63,13 @@ def test_settings_that_cannot_be_are_named(study, fields, words):
 
 def test_annotated_test_sets_need_the_section(tiny_config):
     tiny_config["eval"]["test_sets"] = ("clean",)
-    with pytest.raises(UsageError, match="eval.test_sets='clean': needs the config's section"):
+    with pytest.raises(UsageError, match=r"eval.test_sets='clean': needs the config's section"):
         expand(tiny_config, [{}])
 
 
 def test_a_field_that_lacks_is_named(study):
     study["annotate"] = {"contamination": 1.0}
-    with pytest.raises(UsageError, match="config field annotate.placement: is missing"):
+    with pytest.raises(UsageError, match=r"config field annotate.placement: is missing"):
         expand(study, [{}])
 
 
