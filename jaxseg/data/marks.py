@@ -18,7 +18,7 @@ Array = NDArray
 FONT, SMALL_FONT, SMALL = cv2.FONT_HERSHEY_PLAIN, cv2.FONT_HERSHEY_DUPLEX, 9
 SHIFT = 4  # OpenCV's fixed-point bits: lines are placed to 1/16 pixel
 # OpenCV paints a one-pixel line at 230 with 60 beside it; cut off, it is crisp as on a screen.
-FAINTEST, FULL = 64, 230
+FAINTEST, FULL = 64, 176
 
 
 class Sizes(NamedTuple):
@@ -40,7 +40,7 @@ class Words(NamedTuple):
 
 
 class Mark(NamedTuple):
-    """What appears on the screen at once: polylines float [n, 2], dots int [n, 2] and words."""
+    """What appears on the screen at once: soft lines float [n, 2], crisp dots int [n, 2], words."""
 
     lines: tuple[Array, ...] = ()
     dots: Array = np.zeros((0, 2), int)
@@ -139,13 +139,12 @@ def body_mark(corner: tuple[int, int], frame: tuple[int, ...], sizes: Sizes, tur
 
 def ruler(side: int, frame: tuple[int, ...], sizes: Sizes, pixels_per_cm: float) -> Mark:
     """Depth ticks along the left (0) or right (1) edge: one a centimetre, every fifth longer."""
-    ticks = []
+    dots = []
     for number in range(1, int(frame[0] / pixels_per_cm) + 1):
-        y = round(number * pixels_per_cm) - 1
-        reach = sizes.margin - 1 if number % 5 else 2 * sizes.margin - 1
-        ends = np.array([[0, y], [reach, y]], float)
-        ticks.append(ends if side == 0 else [frame[1] - 1, 0] + ends * [-1, 1])
-    return Mark(tuple(ticks))
+        reach = np.arange(2 * sizes.margin if number % 5 == 0 else sizes.margin)
+        x = reach if side == 0 else frame[1] - sizes.line - reach
+        dots.append(np.stack([x, np.full_like(x, round(number * pixels_per_cm) - 1)], -1))
+    return Mark(dots=np.concatenate(dots))
 
 
 def _corner_place(
