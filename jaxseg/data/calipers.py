@@ -5,7 +5,7 @@ points between which is measured. What is measured together, one or two diameter
 structure, is int [n, 2, 2].
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import cv2
 import numpy as np
@@ -86,7 +86,7 @@ def _diameters(outline: Array, shape: tuple[int, ...]) -> Array:
     return _spans(*(fitted if plausible else (centre, sides, angle)))
 
 
-def _spans(centre: tuple, sides: tuple, angle: float) -> Array:
+def _spans(centre: Sequence[float], sides: Sequence[float], angle: float) -> Array:
     """The two middle lines of a rotated rectangle as OpenCV gives it, short first."""
     turn = np.deg2rad(angle)
     along = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])

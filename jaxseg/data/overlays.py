@@ -12,7 +12,7 @@ black is overlay.
 import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from jaxseg.data.marks import Sizes, sizes_of
 from jaxseg.data.rgb import as_rgb
@@ -85,7 +85,7 @@ def _near(core: Array, sizes: Sizes, reach: int) -> Array:
     core = core.astype(np.uint8)
     beside = cv2.dilate(core, np.ones((2 * reach + 1,) * 2, np.uint8))
     letters = cv2.morphologyEx(core, cv2.MORPH_CLOSE, np.ones((1, sizes.text), np.uint8))
-    return (beside | letters) > 0
+    return np.maximum(beside, letters) > 0
 
 
 def _white(image: Array) -> Array:
@@ -144,7 +144,7 @@ def _stands_out(grey: Array, core: Array, level: int, sizes: Sizes) -> Array:
 
 def _in_row(places: Array, sizes: Sizes) -> Array:
     """Which of the dots (x, y) float [n, 2] are one of four that follow each other evenly."""
-    tree = cKDTree(places)
+    tree = KDTree(places)
     first, second = tree.query_pairs(2.5 * sizes.gap, output_type="ndarray").reshape(-1, 2).T
     first, second = np.concatenate([first, second]), np.concatenate([second, first])
     row = [first, second]
