@@ -27,12 +27,12 @@ VIVID = 0.5  # saturation and value of a stroke's core, at least
 TINT = 4  # grey levels between the channels of a stroke's edge, at least
 COLOURLESS = 30  # grey levels between the channels of a white or grey overlay, at most
 THIN = 30  # grey levels by which a thin stroke is brighter than its surroundings, at least
-SPECKLE = 1.0  # standard deviations of the surroundings that a soft edge stands out, at least
+SPECKLE = 0.85  # standard deviations of the surroundings that a soft edge stands out, at least
 DIM = 40  # grey level above which what lies outside the field of view is not black
 DIMMEST = 120  # grey level of an overlay, at least
 SAME_LEVEL = 3  # grey levels between the pixels of one overlay's strokes, at most
 SPIKE = 6  # standard deviations by which one grey level is commoner than those around it
-FAINTEST_COVER = 0.1  # opacity of a soft edge, at least
+FAINTEST_COVER = 0.05  # opacity of a soft edge, at least
 SMALLEST_PART = 0.002  # share of the frame that a region of the scan takes, at least
 BLACK = 12  # grey level up to which nothing is shown
 
@@ -115,7 +115,7 @@ def _spike(levels: Array) -> int:
 
 
 def _written(core: Array, sizes: Sizes) -> Array:
-    """Keeps strokes by their length, and dots that stand in a row."""
+    """Keeps strokes by their length, small pieces beside them, and dots that stand in a row."""
     _, labels, stats, places = cv2.connectedComponentsWithStats(core.astype(np.uint8))
     extent = stats[:, [cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT]].max(1)
     kept = extent >= min(sizes.margin, sizes.text // 2)
@@ -124,7 +124,7 @@ def _written(core: Array, sizes: Sizes) -> Array:
         kept[labels].astype(np.uint8), cv2.MORPH_DILATE, _disc(sizes.text // 2)
     )
     x, y = np.rint(places).astype(int).T
-    dots = np.flatnonzero(~kept)
+    dots = np.flatnonzero(extent < sizes.text)
     kept |= lines[y, x] > 0
     if len(dots) >= 4:
         kept[dots] |= _in_row(places[dots], sizes)
