@@ -52,7 +52,7 @@ def _frames(
             if not read:
                 break
             count += 1
-            yield cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+            yield np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), np.uint8)
     finally:
         video.release()
     if count == 0:
