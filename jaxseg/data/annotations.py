@@ -13,6 +13,7 @@ All marks of a frame have one colour, opaque but for the soft edge of strokes: `
 `green`, its shade drawn per frame. Calipers are '+' or '×' and joined by a dotted line; measured
 values stand in a box in a corner, from a depth scale drawn per frame that the ruler shows, too.
 With `tied` and `jittered`, a frame without structures gets its text, ruler and body mark alone.
+OpenCV 4 and 5 draw text with different fonts; everything else is the same in both.
 """
 
 import zlib
