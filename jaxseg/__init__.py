@@ -10,6 +10,8 @@ _HOMES = {
     "pad": "jaxseg.nets.padding",
     "PADDING_MODES": "jaxseg.nets.padding",
     "crop_box": "jaxseg.data.crops",
+    "draw_annotations": "jaxseg.data.annotations",
+    "remove_annotations": "jaxseg.data.removal",
     "square_rings": "jaxseg.metrics.bands",
     "border_rings": "jaxseg.metrics.bands",
     "band_counts": "jaxseg.metrics.bands",
