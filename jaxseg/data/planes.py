@@ -1,0 +1,56 @@
+"""The imaging plane of each frame, read from its id."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from jaxseg.errors import JaxsegError, UsageError
+
+FIELD = "data.planes"
+
+
+def plane_of(ids: Iterable[str], pattern: str) -> list[str]:
+    """The plane of every id: the one group of the regular expression, found anywhere in the id.
+
+    `""` stands for data of one plane and gives `""` for every id. Raises UsageError for a pattern
+    that is no regular expression or has not one group, JaxsegError for an id in which it is not
+    found or its group is empty.
+    """
+    if not pattern:
+        return ["" for _ in ids]
+    expression = _compiled(pattern)
+    return [_plane(name, expression) for name in ids]
+
+
+def _compiled(pattern: str) -> re.Pattern[str]:
+    try:
+        expression = re.compile(pattern)
+    except re.error as error:
+        raise UsageError(f"{FIELD}={pattern!r}: no regular expression ({error})") from error
+    if expression.groups != 1:
+        raise UsageError(
+            f"{FIELD}={pattern!r}: must hold one (group), the plane's name, "
+            f"holds {expression.groups}"
+        )
+    return expression
+
+
+def _plane(name: str, expression: re.Pattern[str]) -> str:
+    match = expression.search(name)
+    if not match or not match[1]:
+        raise JaxsegError(
+            f"{FIELD}={expression.pattern!r}: finds no plane in the id {name!r}; "
+            "mend the pattern or rename the frame"
+        )
+    return match[1]
+
+
+def check_planes(train_planes: Sequence[str], test_planes: Sequence[str]) -> None:
+    """Raises JaxsegError for a plane that is trained on without a test frame to score it by."""
+    for plane, frames in sorted(Counter(train_planes).items()):
+        if plane not in test_planes:
+            there = ", ".join(sorted(set(test_planes))) or "none"
+            raise JaxsegError(
+                f"{FIELD}: plane {plane!r} has {frames} training frames but no test frame "
+                f"(planes tested: {there}); add some or take another data.test_split"
+            )
