@@ -41,12 +41,12 @@ def prepare_views(
 ) -> dict[str, Prepared]:
     """Prepared views of a split: those on disk are mapped, the others made in one decoding pass.
 
-    `name` is isic2017, folders or lesion_phantoms; `split` may be sliced (`train[:85%]`); `views`
-    are `full`, `quarter` (4), `random` (4 fixed boxes an image), each at `size`, and `frame2x`, the
-    whole frame at 2 · `size`. `data_dir` is by default $JAXSEG_CACHE or ~/.cache/jaxseg. An
-    interrupted call is finished by the next one. What is on disk is used only while the source's
-    file names, sizes and times are unchanged, and needs no TensorFlow. Raises UsageError for wrong
-    arguments and JaxsegError for files that cannot be used and for a full disk.
+    `name` is a key of `sources.SOURCES`; `split` may be sliced (`train[:85%]`); `views` are `full`,
+    `quarter` (4), `random` (4 fixed boxes an image), each at `size`, and `frame2x`, the whole frame
+    at 2 · `size`. `data_dir` is by default $JAXSEG_CACHE or ~/.cache/jaxseg. An interrupted call is
+    finished by the next one. What is on disk is used only while the source's file names, sizes and
+    times are unchanged, and needs no TensorFlow. Raises UsageError for wrong arguments and
+    JaxsegError for files that cannot be used and for a full disk.
     """
     for view in views:
         check_choice("views", view, VIEWS)

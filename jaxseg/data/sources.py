@@ -17,6 +17,7 @@ from jaxseg.data.pairs import (
     hc18_pairs,
     isic2017_pairs,
 )
+from jaxseg.data.ultrasound_anatomy import STRUCTURES
 from jaxseg.errors import UsageError, check_choice
 
 
@@ -110,5 +111,13 @@ SOURCES: dict[str, Source] = {
         None,
         dict.fromkeys(SPLITS, ""),
         ("lesion",),
+    ),
+    "ultrasound_phantoms": Source(
+        "jaxseg.data.ultrasound_phantoms_builder",
+        "UltrasoundPhantoms",
+        "1.0.0",
+        None,
+        dict.fromkeys(SPLITS, ""),
+        tuple(structure.name for structure in STRUCTURES),
     ),
 }
