@@ -6,9 +6,10 @@ from typing import Any
 
 from jaxseg.data.crops import fixed_boxes
 from jaxseg.data.host import data_options, quiet_tfds, tensorflow
+from jaxseg.data.pairs import Pairs
 from jaxseg.data.pipeline import cut
 from jaxseg.data.progress import Progress
-from jaxseg.data.sources import Pairs, find_source
+from jaxseg.data.sources import find_source
 from jaxseg.data.store import StoreWriter, check_space, store_bytes
 from jaxseg.data.views import View, find_view
 from jaxseg.errors import JaxsegError, UsageError

@@ -5,12 +5,17 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
 import tensorflow_datasets as tfds
 
 from jaxseg.data import masks
+from jaxseg.data.pairs import Pair
 from jaxseg.data.progress import Progress, silent
-from jaxseg.data.sources import Pair, find_source
+from jaxseg.data.sources import find_source
 from jaxseg.errors import JaxsegError, UsageError
+
+PNG = b"\x89PNG\r\n\x1a\n"
+DARKEST = 2**14  # a 16-bit image that stays below it holds 10, 12 or 14 bits in disguise
 
 
 class PairedImages(
@@ -67,8 +72,12 @@ class PairedImages(
                 },
             )
 
+    def _class_mask(self, path: Path) -> tuple[Any, bool]:
+        """Class indices uint8 [H, W] of a mask file and whether it was written as {0, 255}."""
+        return masks.class_mask(path)
+
     def _read_mask(self, path: Path) -> Any:
-        mask, is_binary = masks.class_mask(path)
+        mask, is_binary = self._class_mask(path)
         self._n_classes = max(self._n_classes, int(mask.max()))
         classes = find_source(self.name).classes
         if classes is not None and self._n_classes > len(classes):
@@ -84,10 +93,33 @@ class PairedImages(
 
 
 def image_bytes(path: Path) -> Any:
-    """Encoded bytes of a PNG or JPEG as they are; other formats decoded to uint8 [H, W, 3]."""
+    """Encoded bytes of a PNG or JPEG as they are; other formats decoded to uint8 [H, W, 3].
+
+    Grey becomes three equal channels, alpha is dropped and of 16 bits the upper 8 are kept, here or
+    where the bytes are decoded. Raises JaxsegError naming a file that cannot be read, holds neither
+    8 nor 16 bits, or uses so few of its 16 bits that the upper 8 would be nearly black.
+    """
+    encoded = path.read_bytes()
     if path.suffix.lower() in (".png", ".jpg", ".jpeg"):
-        return path.read_bytes()
-    pixels = cv2.imread(str(path), cv2.IMREAD_COLOR)
+        if encoded.startswith(PNG) and encoded[24:25] == b"\x10":  # bits a sample, from the header
+            _read_8_or_16_bits(path)
+        return encoded
+    pixels = _read_8_or_16_bits(path)
+    pixels = (pixels >> 8).astype(np.uint8) if pixels.dtype == np.uint16 else pixels
+    if pixels.ndim == 2:
+        return cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB)
+    return np.ascontiguousarray(pixels[..., 2::-1])
+
+
+def _read_8_or_16_bits(path: Path) -> Any:
+    pixels: Any = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
     if pixels is None:
         raise JaxsegError(f"{path}: cannot be read as an image (truncated or damaged)")
-    return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
+    if pixels.dtype not in (np.uint8, np.uint16):
+        raise JaxsegError(f"{path}: {pixels.dtype} values; an image has 8 or 16 bits, save it so")
+    if pixels.dtype == np.uint16 and 0 < pixels.max() < DARKEST:
+        raise JaxsegError(
+            f"{path}: 16-bit image with values up to {pixels.max()}, nearly black as 8 bits; "
+            "scale it to 0..65535 or save it with 8 bits"
+        )
+    return pixels

@@ -1,4 +1,4 @@
-"""Where data sets come from: the table of builders, their files on disk and their fingerprint.
+"""Where data sets come from: the table of builders, how their files are found, their fingerprint.
 
 Nothing here opens an image or imports TensorFlow, so that a prepared cache is found without either.
 """
@@ -9,27 +9,16 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from jaxseg.errors import JaxsegError, UsageError, check_choice
-
-SPLITS = ("train", "validation", "test")
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
-MASK_STEMS = re.compile(r"_(mask|segmentation|gt)$", re.IGNORECASE)
-ISIC_FOLDERS = {
-    "train": ("ISIC-2017_Training_Data", "ISIC-2017_Training_Part1_GroundTruth"),
-    "validation": ("ISIC-2017_Validation_Data", "ISIC-2017_Validation_Part1_GroundTruth"),
-    "test": ("ISIC-2017_Test_v2_Data", "ISIC-2017_Test_v2_Part1_GroundTruth"),
-}
-
-
-class Pair(NamedTuple):
-    """One example on disk."""
-
-    id: str
-    image: Path
-    mask: Path
-
-
-Pairs = Mapping[str, list[Pair]]
+from jaxseg.data.pairs import (
+    ISIC_FOLDERS,
+    SPLITS,
+    Pairs,
+    folder_pairs,
+    hc18_pairs,
+    isic2017_pairs,
+)
+from jaxseg.data.ultrasound_anatomy import STRUCTURES
+from jaxseg.errors import UsageError, check_choice
 
 
 class Source(NamedTuple):
@@ -41,53 +30,6 @@ class Source(NamedTuple):
     find_pairs: Callable[[Path], Pairs] | None
     splits: Mapping[str, str]  # split -> what must exist below manual_dir for it
     classes: tuple[str, ...] | None  # None: the builder finds them in the masks
-
-
-def isic2017_pairs(root: Path) -> Pairs:
-    """Pairs of each official ISIC 2017 split present below `root`; superpixels and tables ignored.
-
-    Raises UsageError when no split is there or one lacks its masks, JaxsegError for files without a
-    partner.
-    """
-    pairs = {}
-    for split, (images, masks) in ISIC_FOLDERS.items():
-        present = [(root / folder).is_dir() for folder in (images, masks)]
-        if not any(present):
-            continue
-        if not all(present):
-            missing = masks if present[0] else images
-            raise UsageError(f"data.manual_dir={str(root)!r}: folder {missing} is missing in it")
-        pairs[split] = _match(
-            _by_stem(root / images, (".jpg", ".jpeg")), _by_stem(root / masks, (".png",))
-        )
-    return pairs or _nothing_found(root, ISIC_FOLDERS["train"][0])
-
-
-def folder_pairs(root: Path) -> Pairs:
-    """Pairs of `root`/images and `root`/masks, or of train/, validation/ and test/ that hold them.
-
-    Stems are matched; a mask may add _mask, _segmentation or _gt. Raises UsageError when neither
-    layout is there or both are, JaxsegError for files without a partner and empty folders.
-    """
-    homes = {split: root / split for split in SPLITS if (root / split).is_dir()}
-    if (root / "images").is_dir():
-        if homes:
-            raise UsageError(
-                f"data.manual_dir={str(root)!r}: holds both images/ and {', '.join(homes)}/; "
-                "keep one layout"
-            )
-        homes = {"train": root}
-    for home in homes.values():
-        for part in ("images", "masks"):
-            if not (home / part).is_dir():
-                raise UsageError(f"data.manual_dir={str(root)!r}: folder {home / part} is missing")
-    pairs = {
-        split: _match(
-            _by_stem(home / "images", IMAGE_SUFFIXES), _by_stem(home / "masks", IMAGE_SUFFIXES)
-        )
-        for split, home in homes.items()
-    }
-    return pairs or _nothing_found(root, "images/ and masks/")
 
 
 def fingerprint(pairs: Pairs, root: Path) -> str:
@@ -132,45 +74,9 @@ def check_split(name: str, split: str, pairs: Pairs, manual_dir: str | Path | No
         base = check_choice("data split", match[1], source.splits)
         if source.find_pairs is not None and base not in pairs:
             raise UsageError(
-                f"data split {split!r}: folder {source.splits[base]} is missing in "
+                f"data split {split!r}: {source.splits[base]} is missing in "
                 f"data.manual_dir={str(manual_dir)!r} (there: {', '.join(pairs)})"
             )
-
-
-def _nothing_found(root: Path, wanted: str) -> Pairs:
-    raise UsageError(f"data.manual_dir={str(root)!r}: must hold {wanted}, holds none of it")
-
-
-def _by_stem(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
-    found: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
-        hidden = path.name.startswith(".") or path.stem.endswith("_superpixels")
-        if hidden or path.suffix.lower() not in suffixes:
-            continue
-        if path.stem in found:
-            raise JaxsegError(f"{path}: same stem as {found[path.stem].name}; keep one of them")
-        found[path.stem] = path
-    if not found:
-        raise JaxsegError(f"{folder}: holds no images (looked for {', '.join(suffixes)})")
-    return found
-
-
-def _match(images: dict[str, Path], masks: dict[str, Path]) -> list[Pair]:
-    """Pairs by stem; each image must have one mask and each mask one image."""
-    partners: dict[str, Path] = {}
-    for stem, path in masks.items():
-        key = stem if stem in images else MASK_STEMS.sub("", stem)
-        if key not in images:
-            raise JaxsegError(f"{path}: mask without an image; add the image or remove the mask")
-        if key in partners:
-            raise JaxsegError(f"{path}: second mask of {images[key].name}; keep one of them")
-        partners[key] = path
-    alone = [path for stem, path in images.items() if stem not in partners]
-    if alone:
-        raise JaxsegError(
-            f"{alone[0]}: image without a mask ({len(alone)} in all); add the mask or remove it"
-        )
-    return [Pair(stem, path, partners[stem]) for stem, path in images.items()]
 
 
 SOURCES: dict[str, Source] = {
@@ -179,15 +85,31 @@ SOURCES: dict[str, Source] = {
         "Isic2017",
         "1.0.0",
         isic2017_pairs,
-        {split: folders[0] for split, folders in ISIC_FOLDERS.items()},
+        {split: f"folder {folders[0]}" for split, folders in ISIC_FOLDERS.items()},
         ("lesion",),
+    ),
+    "hc18": Source(
+        "jaxseg.data.hc18",
+        "Hc18",
+        "1.0.0",
+        hc18_pairs,
+        {split: f"a frame of a {split} subject in training_set" for split in SPLITS},
+        ("head",),
+    ),
+    "hc18_skull": Source(
+        "jaxseg.data.hc18",
+        "Hc18Skull",
+        "1.0.0",
+        hc18_pairs,
+        {split: f"a frame of a {split} subject in training_set" for split in SPLITS},
+        ("skull",),
     ),
     "folders": Source(
         "jaxseg.data.folders",
         "Folders",
         "1.0.0",
         folder_pairs,
-        {split: f"{split}/images" for split in SPLITS},
+        {split: f"folder {split}/images" for split in SPLITS},
         None,
     ),
     "lesion_phantoms": Source(
@@ -197,5 +119,13 @@ SOURCES: dict[str, Source] = {
         None,
         dict.fromkeys(SPLITS, ""),
         ("lesion",),
+    ),
+    "ultrasound_phantoms": Source(
+        "jaxseg.data.ultrasound_phantoms_builder",
+        "UltrasoundPhantoms",
+        "1.0.0",
+        None,
+        dict.fromkeys(SPLITS, ""),
+        tuple(structure.name for structure in STRUCTURES),
     ),
 }

@@ -25,7 +25,9 @@ def test_manual_dir_can_be_given_both_ways(make_folder, tmp_path, given):
     assert set(np.unique(examples["im1"]["mask"])) == {0, 1}
 
 
-@pytest.mark.parametrize("name", ["isic2017", "folders"])
+@pytest.mark.parametrize(
+    "name", ["isic2017", "hc18", "folders", "lesion_phantoms", "ultrasound_phantoms"]
+)
 def test_the_table_knows_its_builders(name):
     with quiet_tfds():
         builder = getattr(importlib.import_module(SOURCES[name].module), SOURCES[name].builder)

@@ -5,7 +5,8 @@ import shutil
 
 import pytest
 
-from jaxseg.data.sources import check_split, find_files, find_source, fingerprint, isic2017_pairs
+from jaxseg.data.pairs import isic2017_pairs
+from jaxseg.data.sources import check_split, find_files, find_source, fingerprint
 from jaxseg.errors import JaxsegError, UsageError
 
 

@@ -1,0 +1,87 @@
+"""Prepared views of annotation studies: drawn and removed at original resolution, then resized."""
+
+import cv2
+import numpy as np
+import pytest
+from data_oracles import draw_pair, pil_cut
+
+from jaxseg.data import annotations, overlays, removal, views
+from jaxseg.data.prepare import prepare_views
+from jaxseg.data.progress import silent
+from jaxseg.data.views import Marking, edition, find_view, training_view
+from jaxseg.errors import UsageError
+
+SIZE = 32
+WHOLE = [0, 0, 1, 1]
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    root = tmp_path_factory.mktemp("frames")
+    for part in ("images", "masks"):
+        (root / part).mkdir()
+    for i in range(3):
+        image, mask = draw_pair(i, 96, 120)
+        cv2.imwrite(str(root / "images" / f"f{i}.png"), image[..., ::-1])
+        cv2.imwrite(str(root / "masks" / f"f{i}.png"), mask)
+    return root
+
+
+def prepared(root, *names):
+    return prepare_views("folders", "train", size=SIZE, views=names, manual_dir=root,
+                         data_dir=root.parent / "cache", progress=silent)  # fmt: skip
+
+
+def test_names_are_those_of_the_functions():
+    # Written out in views, so that prepared frames are read without OpenCV.
+    assert views.PLACEMENTS == annotations.PLACEMENTS
+    assert tuple(overlays.COLOURS) == views.COLOURS
+    assert tuple(removal.METHODS) == views.METHODS
+
+
+def test_marks_are_drawn_at_original_resolution(root):
+    store = prepared(root, "annotated.yellow")["annotated.yellow"]
+    for row, name in enumerate(store.ids):
+        image, mask = draw_pair(int(name[1:]), 96, 120)
+        marked, _ = annotations.draw_annotations(
+            image, (mask > 0).astype(np.uint8), seed=views._SEED, image_id=name
+        )
+        expected, labels = pil_cut(marked, (mask > 0).astype(np.uint8), WHOLE, SIZE)
+        assert np.abs(store.images[row, 0].astype(int) - expected).max() <= 1
+        np.testing.assert_array_equal(store.masks[row, 0], labels)
+
+
+def test_a_sequence_goes_from_the_clean_to_the_annotated_frame(root):
+    stores = prepared(root, "clean.yellow", "annotated.yellow", "sequence.yellow")
+    stages = stores["sequence.yellow"].images
+    assert stages.shape[1] == views.STAGES
+    np.testing.assert_array_equal(stages[:, :1], stores["clean.yellow"].images)
+    np.testing.assert_array_equal(stages[:, -1:], stores["annotated.yellow"].images)
+
+
+def test_training_views_hold_a_version_without_and_one_with_marks(root):
+    plain, removed, placebo = (
+        training_view(m)
+        for m in (Marking(), Marking(removal="telea"), Marking(removal="telea", drawn=False))
+    )
+    stores = prepared(root, "clean.yellow", "annotated.yellow", plain, removed, placebo)
+    clean = stores["clean.yellow"].images[:, 0].astype(int)
+    without, marked = np.moveaxis(stores[plain].images, 1, 0).astype(int)
+    np.testing.assert_array_equal(without, clean)
+    np.testing.assert_array_equal(marked, stores["annotated.yellow"].images[:, 0])
+    cleaned = stores[removed].images[:, 1].astype(int)
+    # Restored frames are nearer to the clean ones, and a placebo nearer than marks are, yet traced.
+    assert np.abs(cleaned - clean).mean() < 0.5 * np.abs(marked - clean).mean()
+    np.testing.assert_array_equal(stores[placebo].images[:, 0], clean)
+    traces = np.abs(stores[placebo].images[:, 1].astype(int) - clean).mean()
+    assert 0 < traces < 0.5 * np.abs(marked - clean).mean()
+
+
+def test_names_on_disk_say_how_marks_looked():
+    assert edition("full") == "full" and edition("annotated.white") != "annotated.white"
+
+
+@pytest.mark.parametrize("name", ["ful", "anotated.yellow"])
+def test_an_unknown_view_names_the_nearest(name):
+    with pytest.raises(UsageError, match="did you mean"):
+        find_view(name)
