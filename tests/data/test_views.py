@@ -3,9 +3,9 @@
 import cv2
 import numpy as np
 import pytest
-from data_oracles import pil_cut
 
 from jaxseg.data import annotations, overlays, removal, views
+from jaxseg.data.pipeline import cut
 from jaxseg.data.prepare import prepare_views
 from jaxseg.data.progress import silent
 from jaxseg.data.ultrasound_phantoms import draw_frame
@@ -13,7 +13,7 @@ from jaxseg.data.views import Marking, edition, find_view, training_view
 from jaxseg.errors import UsageError
 
 SIDE, SIZE = 96, 32
-WHOLE = [0, 0, 1, 1]
+WHOLE = [0.0, 0.0, 1.0, 1.0]
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def test_marks_are_drawn_at_original_resolution(root):
     for row, name in enumerate(store.ids):
         image, mask = draw_frame(0, int(name[1:]), SIDE)
         marked, _ = annotations.draw_annotations(image, mask, seed=views._SEED, image_id=name)
-        expected, labels = pil_cut(marked, mask, WHOLE, SIZE)
+        expected, labels = cut(marked, mask, np.array(WHOLE), SIZE)
         assert (
             np.abs(store.images[row, 0].astype(int) - expected).max() <= 2
         )  # bicubic overshoot at the marks
