@@ -20,17 +20,14 @@ VARIANTS = ("default", "quick", "hc18", "paper")
 
 # What each variant changes; where it says nothing, the default's value holds.
 _DATA = {
-    "default": {"train_split": "train[:240]", "test_split": "test", "size": 64},
+    "default": {"train_split": "train[:200]", "size": 48},
     "quick": {"train_split": "train[:32]", "test_split": "test[:8]", "size": 32},
     "hc18": {
         "name": "hc18",
-        "train_split": "train",
-        "val_split": "",
         "test_split": "validation+test",
-        "size": 64,
         "planes": "",
     },
-    "paper": {"train_split": "train", "val_split": "validation", "size": 256},
+    "paper": {"val_split": "validation", "size": 256},
 }
 _NET = {
     "default": {},
@@ -40,8 +37,8 @@ _NET = {
 }
 _OPTIM = {
     "default": {},
-    "quick": {"batch_size": 8, "epochs": 2},
-    "hc18": {"epochs": 15},
+    "quick": {"epochs": 2},
+    "hc18": {"learning_rate": 3e-3, "batch_size": 16, "epochs": 15},
     "paper": {
         "loss": "dtu",
         "learning_rate": 1e-4,
@@ -94,11 +91,11 @@ def get_config(variant: str | None = None) -> ConfigDict:
             | _NET[kind],
             "optim": {
                 "loss": "dice_focal",
-                "learning_rate": 3e-3,
+                "learning_rate": 1e-2,
                 "schedule": "constant",  # or cosine
                 "weight_decay": 0.0,
-                "batch_size": 16,
-                "epochs": 12,
+                "batch_size": 8,
+                "epochs": 20,
                 "select": "last",
                 "patience": 0,  # epochs without a better validation loss; 0: never stop early
             }

@@ -37,6 +37,7 @@ def get_config(variant: str | None = None) -> ConfigDict:
                 "feed": "auto",
             },
             "net": {
+                "name": "unet",
                 "width": 8 if small else 64,
                 "depth": 4,
                 "padding": "zeros",
@@ -49,7 +50,10 @@ def get_config(variant: str | None = None) -> ConfigDict:
                 "learning_rate": 1e-3,
                 "batch_size": 16,
                 "epochs": 20 if small else 100,
+                "weight_decay": 0.0,
+                "schedule": "constant",
                 "select": "last",
+                "patience": 0,
             },
             "eval": {
                 "test_sets": ("full", "quarter", "random"),

@@ -31,6 +31,7 @@ def get_config(variant: str | None = None) -> ConfigDict:
                 "feed": "auto",  # host (tf.data), device (no TensorFlow) or auto
             },
             "net": {
+                "name": "unet",  # or dtunet, with optim.loss dtu
                 "width": 4 if quick else 8,
                 "depth": 2 if quick else 4,
                 "padding": "zeros",
@@ -39,11 +40,14 @@ def get_config(variant: str | None = None) -> ConfigDict:
                 "dtype": "float32",  # of activations and products: or bfloat16 (mixed precision)
             },
             "optim": {
-                "loss": "dice",  # dice, dice_bce or bce
+                "loss": "dice",  # dice, dice_bce, bce, dice_focal, or dtu for a dtunet
                 "learning_rate": 3e-3,  # few steps: three times the paper's
                 "batch_size": 16,
                 "epochs": 10 if quick else 5,
+                "weight_decay": 0.0,  # above 0: AdamW instead of Adam
+                "schedule": "constant",  # or cosine: the learning rate falls to 0
                 "select": "last",  # or best, on the validation split
+                "patience": 0,  # epochs without a better validation loss that stop a cell; 0: never
             },
             "eval": {
                 "test_sets": ("full", "quarter") if quick else ("full", "quarter", "random"),

@@ -12,16 +12,25 @@ from typing import Any, NamedTuple
 from jaxseg.data.crops import CROP_POLICIES
 from jaxseg.errors import UsageError, check_choice
 from jaxseg.grid import marking
+from jaxseg.grid.optimiser import SCHEDULES, check_selection
+from jaxseg.nets.dtunet import DTUNet, check_dtunet_settings
 from jaxseg.nets.padding import STANDARD_MODES
 from jaxseg.nets.unet import UNet, check_settings
 
 SEED = "seed"
 REFERENCE_SIZE = 256  # the frame in whose pixels eval.ring_width is given, as in the paper
-LOSSES = ("dice", "dice_bce", "bce")
+NETS = ("unet", "dtunet")
+LOSSES = ("dice", "dice_bce", "bce", "dice_focal", "dtu")
 SELECTIONS = ("last", "best")
 FEEDS = ("auto", "host", "device")
 EMPTY_RULES = ("nan", "one", "smooth1")
 Settings = dict[str, Any]
+
+# Fields that a config may leave out.
+DEFAULTS: Settings = {
+    "net.name": "unet", "optim.weight_decay": 0.0, "optim.schedule": "constant",
+    "optim.patience": 0,
+}  # fmt: skip
 
 
 class Cell(NamedTuple):
@@ -128,7 +137,7 @@ def expand(config: Mapping[str, Any], grid: Sequence[Mapping[str, Any]]) -> list
     Raises UsageError for an unknown field, a value out of its rule, a value of the wrong type, an
     empty grid, or two equal cells.
     """
-    base = flatten(config)
+    base = DEFAULTS | flatten(config)
     if not grid:
         raise UsageError("grid: has no cells; give at least one overlay")
     overlays = resolve_overlays(grid, base)
@@ -170,12 +179,13 @@ def _make_cell(base: Settings, overlay: Mapping[str, Any], axes: Mapping[str, An
 
 _AT_LEAST = {
     "seed": 0, "data.size": 1, "optim.batch_size": 1, "optim.epochs": 1,
+    "optim.weight_decay": 0, "optim.patience": 0,
     "eval.ring_width": 1, "eval.border_px": 1, "eval.resamples": 100,
     "run.cells_per_device": 0, "run.checkpoint_epochs": 1,
 }  # fmt: skip
 _CHOICES = {
-    "data.crop": CROP_POLICIES, "data.feed": FEEDS, "optim.loss": LOSSES,
-    "optim.select": SELECTIONS, "eval.empty": EMPTY_RULES,
+    "data.crop": CROP_POLICIES, "data.feed": FEEDS, "net.name": NETS, "optim.loss": LOSSES,
+    "optim.schedule": SCHEDULES, "optim.select": SELECTIONS, "eval.empty": EMPTY_RULES,
 }  # fmt: skip
 
 
@@ -191,6 +201,8 @@ def check_cell(settings: Settings) -> None:
             raise UsageError(f"{name}={settings[name]}: must be at least {least}")
     if not settings["optim.learning_rate"] > 0:
         raise UsageError(f"optim.learning_rate={settings['optim.learning_rate']}: must be above 0")
+    selection = ("optim.select", "optim.patience", "data.val_split")
+    check_selection(*(settings[name] for name in selection))
     size = settings["data.size"]
     if settings["eval.border_px"] >= size / 2:
         raise UsageError(
@@ -202,13 +214,26 @@ def check_cell(settings: Settings) -> None:
             f"data.size={size}; use at least {REFERENCE_SIZE / size:g}"
         )
     marking.check_marking(settings)
-    check_settings(make_net(settings, classes=1), size, size)
+    _check_net(settings)
 
 
-def make_net(settings: Settings, classes: int, batch_axis: str | None = None) -> UNet:
-    """The network of a cell."""
+def _check_net(settings: Settings) -> None:
+    net, loss, size = make_net(settings, classes=1), settings["optim.loss"], settings["data.size"]
+    if isinstance(net, DTUNet):
+        if loss != "dtu":
+            raise UsageError(f"optim.loss={loss!r}: net.name='dtunet' is trained by dtu alone")
+        check_dtunet_settings(net, size, size)
+        return
+    if loss == "dtu":
+        raise UsageError("optim.loss='dtu': needs the maps of net.name='dtunet', got 'unet'")
+    check_settings(net, size, size)
+
+
+def make_net(settings: Settings, classes: int, batch_axis: str | None = None) -> UNet | DTUNet:
+    """The network of a cell, by `net.name`: a UNet unless it says otherwise."""
     options = {k.removeprefix("net."): v for k, v in settings.items() if k.startswith("net.")}
-    return UNet(classes=classes, batch_axis=batch_axis, **options)
+    network = DTUNet if options.pop("name", "unet") == "dtunet" else UNet
+    return network(classes=classes, batch_axis=batch_axis, **options)
 
 
 # What may differ between cells of one compiled program: it travels as data or feeds the program.

@@ -32,14 +32,17 @@ _READ_ONLY = ocp.CheckpointManagerOptions(read_only=True, save_interval_steps=0,
 class Position(NamedTuple):
     """How far a chunk has come: `epoch` whole epochs, `step` steps of the next one.
 
-    `losses` are those steps' [step][slots]; of a finished chunk they are the last epoch's mean
-    [1][slots]. `diverged_at` [slots] is -1 for healthy cells; `wall_s` counts all runs so far.
+    `losses` are those steps' [step][slots]; `means` [slots] those of the last whole epoch that each
+    cell trained, NaN before its first. `diverged_at` and `stopped_at` [slots] are as in TrainState,
+    -1 for cells that do not; `wall_s` counts all runs so far.
     """
 
     epoch: int
     step: int
     losses: list[list[float]]
+    means: list[float]
     diverged_at: list[int]
+    stopped_at: list[int]
     wall_s: float
 
 

@@ -22,14 +22,16 @@ from jaxseg.grid.train import Hyper, TrainState, selected_variables
 class Trained(NamedTuple):
     """A chunk after training: its chosen variables and settings on the devices.
 
-    `losses` [slots] are the last epoch's means, NaN where a cell diverged; `diverged_at` [slots] is
-    -1 for healthy cells; `wall_s` counts all runs that trained the chunk.
+    `losses` [slots] are the means of the last epoch that each cell trained, NaN where it diverged;
+    `diverged_at` and `stopped_at` [slots] are as in TrainState, -1 for cells that went on to the
+    end; `wall_s` counts all runs that trained the chunk.
     """
 
     variables: Any
     hyper: Hyper
     losses: np.ndarray
     diverged_at: np.ndarray
+    stopped_at: np.ndarray
     wall_s: float
     wait: DataWait
 
@@ -47,13 +49,24 @@ class _Job(NamedTuple):
     wait: DataWait
 
     def save(
-        self, kind: checkpoints.Kind, state: TrainState, epoch: int, losses: Sequence[Any]
+        self,
+        kind: checkpoints.Kind,
+        state: TrainState,
+        epoch: int,
+        losses: Sequence[Any],
+        means: np.ndarray,
     ) -> Position:
         """Checkpoints the chunk after `epoch` epochs and the steps of `losses`."""
-        stopped = np.asarray(state.diverged_at).tolist()
         values = [np.asarray(loss).tolist() for loss in jax.device_get(list(losses))]
-        step = len(values) if kind == "state" else 0
-        position = Position(epoch, step, values, stopped, time.monotonic() - self.started)
+        position = Position(
+            epoch,
+            len(values),
+            values,
+            means.tolist(),
+            np.asarray(state.diverged_at).tolist(),
+            np.asarray(state.stopped_at).tolist(),
+            time.monotonic() - self.started,
+        )
         tree = state if kind == "state" else selected_variables(state)
         classes = self.group.data.classes
         checkpoints.save(self.manager, kind, tree, position, self.chunk, classes)
@@ -77,8 +90,9 @@ def train_chunk(workdir: Path, group: Group, chunk: list[Cell]) -> Generator[Non
         if kind == "state":
             with interrupt.deferred():
                 at, tree = yield from _train(job, tree, at)
-    losses = np.asarray(at.losses[0], np.float32)
-    return Trained(tree, hyper, losses, np.asarray(at.diverged_at), at.wall_s, job.wait)
+    means = np.asarray(at.means, np.float32)
+    diverged, stopped = np.asarray(at.diverged_at), np.asarray(at.stopped_at)
+    return Trained(tree, hyper, means, diverged, stopped, at.wall_s, job.wait)
 
 
 def _restored(manager: Any, group: Group, chunk: list[Cell], hyper: Hyper) -> checkpoints.Restored:
@@ -88,7 +102,8 @@ def _restored(manager: Any, group: Group, chunk: list[Cell], hyper: Hyper) -> ch
         lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=a.sharding), state
     )
     found = checkpoints.restore(manager, abstract, chunk)
-    return found or checkpoints.Restored("state", Position(0, 0, [], [], 0.0), state)
+    beginning = Position(0, 0, [], [np.nan] * group.layout.slots, [], [], 0.0)
+    return found or checkpoints.Restored("state", beginning, state)
 
 
 def _train(
@@ -98,7 +113,7 @@ def _train(
     s, steps, n = job.group.settings, job.group.steps_per_epoch, len(job.chunk)
     batches = chunk_batches(job.group, job.slots, at.epoch, at.step)
     losses: list[Any] = [np.asarray(loss, np.float32) for loss in at.losses]
-    mean = np.full(len(job.slots), np.nan, np.float32)
+    means = np.asarray(at.means, np.float32)
     for epoch in range(at.epoch, s["optim.epochs"]):
         clock = time.monotonic()
         for _ in range(len(losses), steps):
@@ -107,23 +122,30 @@ def _train(
             losses.append(loss)
             yield
             if interrupt.requested():
-                job.save("state", state, epoch, losses)
+                job.save("state", state, epoch, losses, means)
                 interrupt.stop_if_requested()
         mean, losses = np.mean(jax.device_get(losses), axis=0), []
         job.wait.steps_s += time.monotonic() - clock
         last = epoch + 1 == s["optim.epochs"]
         state, validation = _validate(job.group, job.slots, state, job.hyper, last)
-        stopped = np.asarray(state.diverged_at)[:n]
+        going = _going(state, n, epoch * steps)
+        means = np.where(np.isin(np.arange(len(mean)), going), mean, means)
         if epoch == at.epoch:  # not before: with less memory the chunk may yet be another one
             files.forget_epochs(job.workdir, [cell.id for cell in job.chunk], epoch)
-        going = [i for i in range(n) if not 0 <= stopped[i] < epoch * steps]
         _log_epoch(job, going, epoch, mean, validation)
-        if (stopped >= 0).all():
+        if not np.asarray(state.running)[:n].any():
             break
         if not last and (epoch + 1) % s["run.checkpoint_epochs"] == 0:
-            job.save("state", state, epoch + 1, [])
-    position = job.save("variables", state, s["optim.epochs"], [mean])
+            job.save("state", state, epoch + 1, [], means)
+    position = job.save("variables", state, s["optim.epochs"], [], means)
     return position, selected_variables(state)
+
+
+def _going(state: TrainState, n: int, start: int) -> list[int]:
+    """Places of the first n cells that were still in training at step `start`."""
+    diverged, stopped = np.asarray(state.diverged_at)[:n], np.asarray(state.stopped_at)[:n]
+    ended = ((diverged >= 0) & (diverged < start)) | ((stopped >= 0) & (stopped <= start))
+    return np.flatnonzero(~ended).tolist()
 
 
 def _validate(
@@ -159,7 +181,7 @@ def _validate(
 def _log_epoch(
     job: _Job, going: Sequence[int], epoch: int, loss: np.ndarray, validation: np.ndarray | None
 ) -> None:
-    """Appends the losses of the cells at places `going`, those that had not diverged before."""
+    """Appends the losses of the cells at places `going`, those that had not ended before."""
     step = (epoch + 1) * job.group.steps_per_epoch
     rows = []
     for i in going:

@@ -23,6 +23,7 @@ from jaxseg.grid.marking import (
     test_views,
     validation_stream,
 )
+from jaxseg.grid.optimiser import Optimiser
 from jaxseg.grid.processes import own_devices
 from jaxseg.grid.train import Hyper, Program, make_program
 from jaxseg.nets.padding import STANDARD_MODES, padding_code
@@ -128,12 +129,16 @@ def _map_group(
     layout = make_layout(part, s["optim.batch_size"], cells_per_device, devices)
     frames = send_frames(data.train, layout, s["data.size"]) if feed == "device" else None
     axis = DATA if layout.mesh.shape[DATA] > 1 else None
+    n_images = len(next(iter(data.train.values())).ids)
+    steps = steps_per_epoch(n_images, s["optim.batch_size"]) * s["optim.epochs"]
     program = make_program(
         make_net(s, len(data.classes), axis),
         size=s["data.size"],
         loss=s["optim.loss"],
         select_best=s["optim.select"] == "best",
         padding_as_data=len({cell.settings["net.padding"] for cell in cells}) > 1,
+        optimiser=Optimiser(s["optim.weight_decay"], s["optim.schedule"], steps),
+        patience=s["optim.patience"],
     )
     rings = ring_maps(s["data.size"], s["eval.ring_width"], s["eval.border_px"])
     return Group(

@@ -136,8 +136,9 @@ def store_counts(
 
 def cell_row(cell: Cell, place: int, trained: Trained, steps_per_epoch: int) -> files.Row:
     """The row of cells.csv of a cell, at `place` in its chunk, whose training has ended."""
-    row = {"epochs": cell.settings["optim.epochs"], "wall_s": f"{trained.wall_s:.2f}"}
-    step = int(trained.diverged_at[place])
+    stopped, step = int(trained.stopped_at[place]), int(trained.diverged_at[place])
+    epochs = cell.settings["optim.epochs"] if stopped < 0 else stopped // steps_per_epoch
+    row = {"epochs": epochs, "wall_s": f"{trained.wall_s:.2f}"}
     if step < 0:
         return row | {"status": "done", "train_loss": f"{trained.losses[place]:.5f}"}
     return row | {

@@ -14,44 +14,20 @@ import optax
 from jax import lax
 from jax.flatten_util import ravel_pytree
 
-from jaxseg.nets.unet import UNet
-
-_PAPER_SMOOTH = 0.5  # optax halves numerator and denominator: the paper's smooth=1
-_NEVER = -1
-Variables = dict[str, Any]
-
-
-class Hyper(NamedTuple):
-    """What a cell brings to its program: seed int32, learning_rate float32, padding_code int32."""
-
-    seed: jax.typing.ArrayLike
-    learning_rate: Any
-    padding_code: jax.typing.ArrayLike
-
-
-class TrainState(NamedTuple):
-    """Everything training carries from step to step.
-
-    `diverged_at` is the first step whose loss or new variables were not finite, -1 so far; from
-    that step on the variables stay what they were before it. `best` and `best_loss` are kept under
-    selection `best` alone; None and +inf otherwise.
-    """
-
-    variables: Variables
-    opt_state: optax.OptState
-    step: jax.Array
-    diverged_at: jax.Array
-    best: Variables | None
-    best_loss: jax.Array
+from jaxseg.grid.objective import Net, training_loss, validation_loss
+from jaxseg.grid.optimiser import Optimiser, make_optimiser
+from jaxseg.grid.state import NEVER, Hyper, TrainState, Variables
+from jaxseg.nets.unet import with_background_logit
 
 
 class Program(NamedTuple):
     """The functions of one cell. Images uint8 [B, H, W, 3], masks uint8 [B, H, W] class indices.
 
     init(hyper) -> TrainState
-    step(state, hyper, images, masks) -> (TrainState, loss float32, NaN once diverged)
+    step(state, hyper, images, masks) -> (TrainState, loss float32, NaN once diverged or stopped)
     validate(state, hyper, images, masks, weights [B]) -> sums of (loss, tp, fp, fn, weight) [5]
-    select(state, val_loss) -> TrainState, with the best variables so far kept
+    select(state, val_loss) -> TrainState, with the best variables so far kept; out of patience,
+        the cell is stopped
     predict(variables, hyper, images) -> uint8 [B, H, W] class indices
     """
 
@@ -75,44 +51,33 @@ def one_hot(masks: jax.Array, classes: int) -> jax.Array:
 
 def class_indices(logits: Any) -> jax.Array:
     """Logits [..., classes] -> uint8 [...]: the largest logit, 0 where none is positive."""
-    background = jnp.zeros_like(logits[..., :1])
-    return jnp.argmax(jnp.concatenate([background, logits], -1), -1).astype(jnp.uint8)
-
-
-def per_example_loss(name: str, logits: Any, targets: Any) -> jax.Array:
-    """Loss of each example, mean over classes: float [B, H, W, C] and bool [B, H, W, C] -> [B].
-
-    `dice` equals the paper's soft Dice with smooth=1 over each image; `bce` is the mean binary
-    cross entropy; `dice_bce` their mean (the paper's CombinedLoss with equal weights).
-    """
-    targets = targets.astype(logits.dtype)
-    bce = optax.losses.sigmoid_binary_cross_entropy(logits, targets).mean((1, 2, 3))
-    if name == "bce":
-        return bce
-    per_class = [jnp.moveaxis(a, -1, 0)[..., None] for a in (logits, targets)]
-    dice = jax.vmap(lambda x, y: optax.losses.dice_loss(x, y, smooth=_PAPER_SMOOTH))(*per_class)
-    return dice.mean(0) if name == "dice" else 0.5 * (dice.mean(0) + bce)
+    return jnp.argmax(with_background_logit(logits), -1).astype(jnp.uint8)
 
 
 class Recipe(NamedTuple):
     """What shapes the compiled program of a cell.
 
     With `net.batch_axis` set, gradients and losses are averaged over that mapped axis too.
-    `padding_as_data` lets `Hyper.padding_code` choose among the standard modes.
+    `padding_as_data` lets `Hyper.padding_code` choose among the standard modes. `patience` is the
+    number of validations in a row without a better loss that stop a cell; 0 is without end.
     """
 
-    net: UNet
+    net: Net
     size: int
     loss: str
     select_best: bool
     padding_as_data: bool
+    optimiser: Optimiser = Optimiser()
+    patience: int = 0
+
+    def padding(self, hyper: Hyper) -> Any:
+        """The padding code that the network is given, if any."""
+        return hyper.padding_code if self.padding_as_data else None
 
 
-def make_program(
-    net: UNet, *, size: int, loss: str, select_best: bool, padding_as_data: bool
-) -> Program:
+def make_program(net: Net, **options: Any) -> Program:
     """The pure functions of a cell; the arguments are those of `Recipe`."""
-    recipe = Recipe(net, size, loss, select_best, padding_as_data)
+    recipe = Recipe(net, **options)
     return Program(
         init=partial(_init, recipe),
         step=partial(_step, recipe),
@@ -122,23 +87,21 @@ def make_program(
     )
 
 
-def _apply(recipe: Recipe, variables: Variables, hyper: Hyper, images: Any, **options) -> Any:
-    code = hyper.padding_code if recipe.padding_as_data else None
-    return recipe.net.apply(variables, normalise(images), padding_code=code, **options)
-
-
 def _init(recipe: Recipe, hyper: Hyper) -> TrainState:
     key = jax.random.key(hyper.seed)
     images = jnp.zeros((1, recipe.size, recipe.size, 3))
     variables = dict(recipe.net.clone(batch_axis=None).init(key, images))
     variables.setdefault("batch_stats", {})
+    optimiser = make_optimiser(recipe.optimiser, hyper.learning_rate)
     return TrainState(
         variables=variables,
-        opt_state=optax.adam(hyper.learning_rate).init(ravel_pytree(variables["params"])[0]),
+        opt_state=optimiser.init(ravel_pytree(variables["params"])[0]),
         step=jnp.int32(0),
-        diverged_at=jnp.int32(_NEVER),
+        diverged_at=jnp.int32(NEVER),
         best=jax.tree.map(jnp.copy, variables) if recipe.select_best else None,
         best_loss=jnp.float32(jnp.inf),
+        waited=jnp.int32(0),
+        stopped_at=jnp.int32(NEVER),
     )
 
 
@@ -148,12 +111,10 @@ def _step(
     value, batch_stats, grads = _gradients(recipe, state, hyper, images, masks)
     # As one vector: an operation per leaf takes longer to compile than the network's gradients.
     params, as_tree = ravel_pytree(state.variables["params"])
-    deltas, opt_state = optax.adam(hyper.learning_rate).update(
-        ravel_pytree(grads)[0], state.opt_state
-    )
+    optimiser = make_optimiser(recipe.optimiser, hyper.learning_rate)
+    deltas, opt_state = optimiser.update(ravel_pytree(grads)[0], state.opt_state, params)
     new = (optax.apply_updates(params, deltas), batch_stats)
-    running = state.diverged_at == _NEVER
-    healthy = running & jnp.isfinite(ravel_pytree((value, new))[0]).all()
+    healthy = state.running & jnp.isfinite(ravel_pytree((value, new))[0]).all()
     # A cell that diverges stays at its last finite variables: they can be looked into.
     keep = partial(jax.tree.map, partial(jnp.where, healthy))
     params, batch_stats = keep(new, (params, state.variables["batch_stats"]))
@@ -161,7 +122,7 @@ def _step(
         variables={"params": as_tree(params), "batch_stats": batch_stats},
         opt_state=keep(opt_state, state.opt_state),
         step=state.step + 1,
-        diverged_at=jnp.where(running & ~healthy, state.step, state.diverged_at),
+        diverged_at=jnp.where(state.running & ~healthy, state.step, state.diverged_at),
     )
     return state, jnp.where(healthy, value, jnp.nan)
 
@@ -170,21 +131,13 @@ def _gradients(
     recipe: Recipe, state: TrainState, hyper: Hyper, images: Any, masks: Any
 ) -> tuple[jax.Array, Variables, Variables]:
     """(loss, new running moments, gradients of the parameters) of one batch."""
-    noise = jax.random.fold_in(jax.random.key(hyper.seed), state.step)
-    targets = one_hot(masks, recipe.net.classes)
+    key = jax.random.fold_in(jax.random.key(hyper.seed), state.step)
+    batch = (normalise(images), one_hot(masks, recipe.net.classes))
 
     def objective(params):
         variables = state.variables | {"params": params}
-        logits, updates = _apply(
-            recipe,
-            variables,
-            hyper,
-            images,
-            train=True,
-            mutable=["batch_stats"],
-            rngs={"padding": noise},
-        )
-        return per_example_loss(recipe.loss, logits, targets).mean(), updates
+        code = recipe.padding(hyper)
+        return training_loss(recipe.net, recipe.loss, variables, *batch, padding_code=code, key=key)
 
     grad = jax.value_and_grad(objective, has_aux=True)
     (value, updates), grads = grad(state.variables["params"])
@@ -196,25 +149,35 @@ def _gradients(
 def _validate(
     recipe: Recipe, state: TrainState, hyper: Hyper, images: Any, masks: Any, weights: Any
 ) -> jax.Array:
-    logits = _apply(recipe, state.variables, hyper, images)
-    targets = one_hot(masks, recipe.net.classes)
+    targets, code = one_hot(masks, recipe.net.classes), recipe.padding(hyper)
+    batch = (state.variables, normalise(images), targets)
+    losses, logits = validation_loss(recipe.net, recipe.loss, *batch, padding_code=code)
     chosen = one_hot(class_indices(logits), recipe.net.classes)
     weight = weights[:, None, None, None]
     outcomes = (chosen & targets, chosen & ~targets, ~chosen & targets)
-    lost = jnp.sum(per_example_loss(recipe.loss, logits, targets) * weights)
+    lost = jnp.sum(losses * weights)
     sums = jnp.stack([lost, *(jnp.sum(weight * o) for o in outcomes), jnp.sum(weights)])
     axis = recipe.net.batch_axis
     return sums if axis is None else lax.psum(sums, axis)
 
 
 def _select(recipe: Recipe, state: TrainState, val_loss: jax.Array) -> TrainState:
-    better = val_loss < state.best_loss
+    better = state.running & (val_loss < state.best_loss)
     best = jax.tree.map(lambda new, old: jnp.where(better, new, old), state.variables, state.best)
-    return state._replace(best=best, best_loss=jnp.minimum(val_loss, state.best_loss))
+    waited = jnp.where(better, 0, state.waited + 1)
+    out_of_patience = (recipe.patience > 0) & state.running & (waited >= recipe.patience)
+    return state._replace(
+        best=best,
+        best_loss=jnp.where(better, val_loss, state.best_loss),
+        waited=waited,
+        stopped_at=jnp.where(out_of_patience, state.step, state.stopped_at),
+    )
 
 
 def _predict(recipe: Recipe, variables: Variables, hyper: Hyper, images: Any) -> jax.Array:
-    return class_indices(_apply(recipe, variables, hyper, images))
+    return class_indices(
+        recipe.net.apply(variables, normalise(images), padding_code=recipe.padding(hyper))
+    )
 
 
 def selected_variables(state: TrainState) -> Variables:

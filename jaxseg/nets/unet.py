@@ -1,5 +1,7 @@
 """The UNet of the paper, with padding, up-sampling, width, depth and norm as settings."""
 
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -65,7 +67,7 @@ class UNet(nn.Module):
         check_settings(self, x.shape[1], x.shape[2])
         mode: Mode = self.padding if padding_code is None else padding_code
         size = x.shape[1:3]
-        x = self._mirror(x).astype(self.dtype)
+        x = mirrored(x, self.padding, self.depth, self.upsampling).astype(self.dtype)
         block = lambda features, name, middle=None: DoubleConv(  # noqa: E731
             features, middle, norm=self.norm, batch_axis=self.batch_axis, name=name
         )
@@ -78,24 +80,35 @@ class UNet(nn.Module):
         for level in range(1, self.depth + 1):
             features, middle = decoder_widths(self.width, self.depth, level, self.upsampling)
             y = Upsample(self.upsampling, name=f"upsample{level}")(y, mode)
-            y = jnp.concatenate([_crop(skips.pop(), y.shape[1:3]), y], axis=-1)
+            y = jnp.concatenate([crop_centre(skips.pop(), y.shape[1:3]), y], axis=-1)
             y = block(features, f"up{level}", middle)(y, mode, train)
-        return _crop(self._head(y), size)
+        head = output_layer(y.shape[-1], self.classes)
+        return crop_centre(head(y.astype(jnp.float32)), size)
 
-    def _mirror(self, x: jax.Array) -> jax.Array:
-        """Under `valid` the frame is mirrored once, far enough for the logits to keep its size."""
-        if self.padding != "valid":
-            return x
-        for axis in (1, 2):
-            margin = valid_margin(x.shape[axis], self.depth, self.upsampling)
-            widths = [(margin, margin) if a == axis else (0, 0) for a in range(4)]
-            x = jnp.pad(x, widths, mode="reflect")
+
+def output_layer(features: int, classes: int) -> nn.Dense:
+    """The 1×1 convolution from [..., features] to logits [..., classes]."""
+    init = torch_uniform(features)
+    return nn.Dense(classes, kernel_init=init, bias_init=init, name="outc")
+
+
+def mirrored(x: jax.Array, padding: str, depth: int, upsampling: str) -> jax.Array:
+    """Under `valid` a frame [B, H, W, C] mirrored far enough for the output to keep its size."""
+    if padding != "valid":
         return x
+    for axis in (1, 2):
+        margin = valid_margin(x.shape[axis], depth, upsampling)
+        widths = [(margin, margin) if a == axis else (0, 0) for a in range(4)]
+        x = jnp.pad(x, widths, mode="reflect")
+    return x
 
-    def _head(self, y: jax.Array) -> jax.Array:
-        init = torch_uniform(y.shape[-1])
-        dense = nn.Dense(self.classes, kernel_init=init, bias_init=init, name="outc")
-        return dense(y.astype(jnp.float32))
+
+def with_background_logit(logits: jax.Array) -> jax.Array:
+    """Logits [..., classes] with that of the background, 0, before them: [..., 1 + classes].
+
+    Their softmax are the probabilities of exclusive classes.
+    """
+    return jnp.concatenate([jnp.zeros_like(logits[..., :1]), logits], axis=-1)
 
 
 def level_widths(width: int, depth: int, upsampling: str) -> list[int]:
@@ -114,8 +127,11 @@ def decoder_widths(width: int, depth: int, level: int, upsampling: str) -> tuple
     return (width if level == depth else joined // 4), joined // 2
 
 
-def check_settings(net: UNet, height: int, width: int) -> None:
-    """Raises UsageError for a setting out of its range or a frame the network cannot serve."""
+def check_settings(net: Any, height: int, width: int) -> None:
+    """Raises UsageError for a setting out of its range or a frame the network cannot serve.
+
+    `net` is a UNet, or a network that has its attributes.
+    """
     check_choice("net.padding", net.padding, PADDING_MODES)
     check_choice("net.upsampling", net.upsampling, UPSAMPLING_MODES)
     check_choice("net.norm", net.norm, NORMS)
@@ -158,7 +174,7 @@ def _valid_output(size: int, depth: int, upsampling: str) -> int:
     return size
 
 
-def _crop(x: jax.Array, size: tuple[int, ...]) -> jax.Array:
+def crop_centre(x: jax.Array, size: tuple[int, ...]) -> jax.Array:
     """The centre of [B, H, W, C] at `size`; only `valid` networks have more than that."""
     top, left = ((x.shape[axis] - n) // 2 for axis, n in ((1, size[0]), (2, size[1])))
     return x[:, top : top + size[0], left : left + size[1]]

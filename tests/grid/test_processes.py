@@ -123,7 +123,8 @@ def test_a_finished_cell_is_found_beside_what_other_chunks_left_of_it(tmp_path):
     a, b = (Cell(name, name, 0, {}) for name in "ab")
     for chunk, kind in (([a], "variables"), ([b, a], "state")):
         with checkpoints.open_manager(epath.Path(tmp_path), chunk) as manager:
-            at = checkpoints.Position(1, 0, [], [-1] * len(chunk), 0.0)
+            never = [-1] * len(chunk)
+            at = checkpoints.Position(1, 0, [], [0.1] * len(chunk), never, never, 0.0)
             checkpoints.save(manager, kind, {"x": np.zeros(len(chunk))}, at, chunk, ())
     found = checkpoints.find_cells(tmp_path)
     assert {cell: meta["kind"] for cell, (_, _, meta) in found.items()} == {

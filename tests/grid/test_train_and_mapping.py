@@ -4,8 +4,9 @@ import numpy as np
 import optax
 import pytest
 
+from jaxseg.grid.losses import per_example_loss
 from jaxseg.grid.mapping import DATA, chunks, fill, make_layout, map_cells, put
-from jaxseg.grid.train import Hyper, class_indices, make_program, one_hot, per_example_loss
+from jaxseg.grid.train import Hyper, class_indices, make_program, one_hot
 from jaxseg.nets.padding import padding_code
 from jaxseg.nets.unet import UNet
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from jax.flatten_util import ravel_pytree
 
-from jaxseg.grid.train import per_example_loss
+from jaxseg.grid.losses import per_example_loss
 from jaxseg.nets.convolution import conv3x3
 from jaxseg.nets.normalisation import norm_relu
 from jaxseg.nets.padding import padding_code
