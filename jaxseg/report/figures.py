@@ -18,7 +18,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from jaxseg.report.results import Results, setting
-from jaxseg.report.styles import arm_styles, facets, legend_entries
+from jaxseg.report.styles import Style, arm_styles, facets, legend_entries
 from jaxseg.report.tables import SummaryRow
 
 DPI = 150
@@ -69,7 +69,7 @@ def band_dice(results: Results, rows: Sequence[SummaryRow]) -> Figure:
                 ax.set_title(title or f"{test_set} test set")
             _label(axes, f"{'Dice' if metric == 'dice' else 'Recall'} in the ring")
             _share_limits(axes)
-        _legend_below(figure, results)
+        legend_below(figure, *legend_entries(results))
     return figure
 
 
@@ -91,7 +91,7 @@ def learning_curves(results: Results) -> Figure | None:
                 ax.set(xlabel="Epoch", title=title, xlim=_epochs_shown(points))
             _label(block, CURVES[field])
             _share_limits(block)
-        _legend_below(figure, results)
+        legend_below(figure, *legend_entries(results))
     return figure
 
 
@@ -190,8 +190,8 @@ def _curves_of_arms(ax: Axes, results: Results, field: str, arms: Sequence[str])
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
-def _legend_below(figure: Figure, results: Results) -> None:
-    styles, title = legend_entries(results)
+def legend_below(figure: Figure, styles: Mapping[str, Style], title: str | None = None) -> None:
+    """One entry for each name, in as many columns as the figure's width holds."""
     handles = [
         Line2D([], [], color=s.colour, linestyle=s.dash, marker=s.marker, ms=4, label=name)
         for name, s in styles.items()

@@ -1,19 +1,23 @@
 """The arms of a study of annotations: which is the baseline, which belong to one dose-response."""
 
-from collections.abc import Mapping
 from typing import NamedTuple
 
-from jaxseg.errors import JaxsegError
-from jaxseg.report.files import text
-from jaxseg.report.results import Results, setting
+from jaxseg.report.reliance_names import (
+    DOSE,
+    DRAWN,
+    FIELDS,
+    PLACEMENT,
+    REMOVAL,
+    arm_value,
+    dose,
+    is_drawn,
+    line_name,
+    removes,
+    without,
+)
+from jaxseg.report.results import Results
 from jaxseg.report.styles import ARMS_PER_PANEL
-from jaxseg.report.words import short
 
-DOSE = "annotate.contamination"
-PLACEMENT = "annotate.placement"
-REMOVAL = "annotate.removal"
-DRAWN = "annotate.drawn"
-FIELDS = (DOSE, PLACEMENT, REMOVAL, DRAWN)
 MITIGATION = "telea"
 # At least so many doses make a trend; two are a pair.
 TREND_DOSES = 3
@@ -45,33 +49,6 @@ class Line(NamedTuple):
     arms: dict[float, str]
 
 
-def arm_value(results: Results, arm: str, field: str) -> str:
-    """The arm's value of a field of FIELDS as text, from its axes or else from the config.
-
-    Raises JaxsegError where neither has it.
-    """
-    if field in results.settings[arm]:
-        return results.settings[arm][field]
-    value = setting(results, field)
-    if value is None:
-        raise JaxsegError(
-            f"{results.workdir / 'config.json'}: has no {field}, though test frames with "
-            "annotations were scored; run the same command again"
-        )
-    return text(value)
-
-
-def dose(results: Results, arm: str) -> float:
-    """Share of the arm's training frames that carry annotations, in [0, 1]."""
-    value = arm_value(results, arm, DOSE)
-    try:
-        return float(value)
-    except ValueError:
-        raise JaxsegError(
-            f"{results.workdir / 'cells.csv'}: {DOSE}={value!r} of arm {arm!r} must be a number"
-        ) from None
-
-
 def roles(results: Results) -> Roles:
     """Chosen by settings alone, before any number is seen.
 
@@ -82,14 +59,14 @@ def roles(results: Results) -> Roles:
     the mitigated arm's removal where it has one).
     """
     baseline = max(results.arms, key=lambda arm: _closeness(results, arm))
-    removed = [arm for arm in _alike(results, baseline, (REMOVAL,)) if _removes(results, arm)] * (
-        not _removes(results, baseline)
+    removed = [arm for arm in _alike(results, baseline, (REMOVAL,)) if removes(results, arm)] * (
+        not removes(results, baseline)
     )
     mitigated = _preferred(results, removed, MITIGATION)
     placebos = [
         arm
         for arm in _alike(results, baseline, (REMOVAL, DRAWN))
-        if _removes(results, arm) and not _drawn(results, arm)
+        if removes(results, arm) and not is_drawn(results, arm)
     ]
     wanted = arm_value(results, mitigated, REMOVAL) if mitigated else MITIGATION
     line = next(line for line in lines(results) if baseline in line.arms.values())
@@ -119,7 +96,7 @@ def lines(results: Results) -> list[Line]:
         one = next(iter(arms.values()))
         zero = zeros.get(_at_zero(results, one))
         whole = ({0.0: zero} if zero else {}) | arms
-        found.append(Line(_line_name(results, one), dict(sorted(whole.items()))))
+        found.append(Line(line_name(results, one), dict(sorted(whole.items()))))
     return [line for line in found if not _is_start_of_another(line, found)]
 
 
@@ -127,16 +104,6 @@ def _is_start_of_another(line: Line, others: list[Line]) -> bool:
     return set(line.arms) == {0.0} and any(
         len(other.arms) > 1 and other.arms.get(0.0) == line.arms[0.0] for other in others
     )
-
-
-def arm_names(results: Results) -> dict[str, str]:
-    """A reader's name for every arm, such as `100 % annotated, tied, removed by telea`."""
-    brief = {arm: _arm_name(results, arm, brief=True) for arm in results.arms}
-    taken = list(brief.values())
-    return {
-        arm: name if taken.count(name) == 1 else _arm_name(results, arm, brief=False)
-        for arm, name in brief.items()
-    }
 
 
 def told_arms(results: Results) -> list[str]:
@@ -159,34 +126,22 @@ def _closeness(results: Results, arm: str) -> tuple[bool, bool, bool, int, float
     others = [axis for axis in results.axes if axis not in FIELDS]
     apart = sum(results.settings[arm][axis] != results.axes[axis][0] for axis in others)
     return (
-        not _removes(results, arm),
-        _drawn(results, arm),
+        not removes(results, arm),
+        is_drawn(results, arm),
         arm_value(results, arm, PLACEMENT) == "tied",
         -apart,
         dose(results, arm),
     )
 
 
-def _removes(results: Results, arm: str) -> bool:
-    return arm_value(results, arm, REMOVAL) != "none"
-
-
-def _drawn(results: Results, arm: str) -> bool:
-    return arm_value(results, arm, DRAWN) == "True"
-
-
 def _alike(results: Results, baseline: str, free: tuple[str, ...]) -> list[str]:
     """Arms but the baseline that equal it on all axes except `free`."""
-    kept = _without(results.settings[baseline], free)
+    kept = without(results.settings[baseline], free)
     return [
         arm
         for arm in results.arms
-        if arm != baseline and _without(results.settings[arm], free) == kept
+        if arm != baseline and without(results.settings[arm], free) == kept
     ]
-
-
-def _without(settings: Mapping[str, str], free: tuple[str, ...]) -> dict[str, str]:
-    return {axis: value for axis, value in settings.items() if axis not in free}
 
 
 def _preferred(results: Results, arms: list[str], removal: str) -> str | None:
@@ -195,47 +150,11 @@ def _preferred(results: Results, arms: list[str], removal: str) -> str | None:
 
 
 def _rest(results: Results, arm: str) -> tuple:
-    return tuple(_without(results.settings[arm], (DOSE,)).items())
+    return tuple(without(results.settings[arm], (DOSE,)).items())
 
 
 def _at_zero(results: Results, arm: str) -> tuple:
     """All that training frames of contamination 0 depend on."""
-    rest = _without(results.settings[arm], FIELDS)
-    removal = arm_value(results, arm, REMOVAL) if _drawn(results, arm) else "none"
+    rest = without(results.settings[arm], FIELDS)
+    removal = arm_value(results, arm, REMOVAL) if is_drawn(results, arm) else "none"
     return (*rest.items(), removal)
-
-
-def _arm_name(results: Results, arm: str, brief: bool) -> str:
-    """`brief` leaves out what has no effect where no annotation is drawn."""
-    share, drawn = dose(results, arm), _drawn(results, arm)
-    if share and not drawn:
-        parts = [f"{100 * share:g} % {_removal_text(results, arm)}", *_placed(results, arm)]
-        return ", ".join([*parts, *_others(results, arm)])
-    start = f"{100 * share:g} % annotated" if share else "never annotated"
-    if share or not brief:
-        return ", ".join([start, *_line_parts(results, arm)])
-    removed = [_removal_text(results, arm)] * (_removes(results, arm) and drawn)
-    return ", ".join([start, *removed, *_others(results, arm)])
-
-
-def _line_name(results: Results, arm: str) -> str:
-    return ", ".join(_line_parts(results, arm)) or "annotations not removed"
-
-
-def _line_parts(results: Results, arm: str) -> list[str]:
-    removed = [_removal_text(results, arm)] * _removes(results, arm)
-    return [*_placed(results, arm), *removed, *_others(results, arm)]
-
-
-def _placed(results: Results, arm: str) -> list[str]:
-    return [arm_value(results, arm, PLACEMENT)] * (PLACEMENT in results.axes)
-
-
-def _removal_text(results: Results, arm: str) -> str:
-    method = arm_value(results, arm, REMOVAL).replace("_", " ")
-    return f"removed by {method}" if _drawn(results, arm) else f"placebo of {method}"
-
-
-def _others(results: Results, arm: str) -> list[str]:
-    rest = _without(results.settings[arm], FIELDS)
-    return [f"{short(axis)} {value}" for axis, value in rest.items()]

@@ -26,7 +26,8 @@ from jaxseg.report.reliance import (
     reliance,
     stage_dice,
 )
-from jaxseg.report.reliance_arms import DOSE, TREND_DOSES, Line, lines
+from jaxseg.report.reliance_arms import TREND_DOSES, Line, lines
+from jaxseg.report.reliance_names import DOSE
 from jaxseg.report.reliance_tables import DICE, RELIANCE, STABILITY, difference_of
 from jaxseg.report.results import Results
 
