@@ -1,9 +1,11 @@
-"""The paper's Fig. 1: example frames with and without annotations, and what networks make of both."""
+"""The paper's Fig. 1: frames with and without annotations, and what networks make of both."""
 
 from typing import NamedTuple
 
 import matplotlib
+import matplotlib.colors
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from jaxseg.metrics.dice import dice
@@ -12,7 +14,10 @@ from jaxseg.report.figures import LOOK
 from jaxseg.report.reliance import Study, defined_mean, in_truth
 from jaxseg.report.reliance_names import arm_names
 from jaxseg.report.results import Results, common_seeds, example_prediction
+from jaxseg.report.styles import COLOURS
 
+# Structures that lie in one frame stand next to each other in the list of classes: they differ.
+HUES = COLOURS[:6]
 PREDICTIONS = {
     "clean": "examples.clean_prediction",
     "annotated": "examples.prediction",
@@ -98,8 +103,12 @@ def _columns(results: Results, study: Study, pictures: dict[str, np.ndarray]) ->
     return found
 
 
-def _truth(ax, study: Study, truth: np.ndarray) -> None:
-    """Classes in grey levels, named below."""
-    ax.imshow(truth, cmap="gray", vmin=0, vmax=len(study.classes))
-    held = [study.classes[k - 1] for k in np.unique(truth) if k]
-    ax.set_xlabel(wrapped(", ".join(held), 22), fontsize=7, labelpad=2)
+def _truth(ax: Axes, study: Study, truth: np.ndarray) -> None:
+    """Structures in colours, each named below in its own."""
+    canvas = np.zeros((*truth.shape, 3))
+    for line, k in enumerate(k for k in np.unique(truth) if k):
+        colour = HUES[(k - 1) % len(HUES)]
+        canvas[truth == k] = matplotlib.colors.to_rgb(colour)
+        place = {"transform": ax.transAxes, "ha": "center", "va": "top", "fontsize": 7}
+        ax.text(0.5, -0.03 - 0.1 * line, study.classes[k - 1], color=colour, **place)
+    ax.imshow(canvas)

@@ -14,7 +14,7 @@ from jaxseg.report.reliance_arms import Line, lines, told_arms
 from jaxseg.report.reliance_names import PLACEMENT, arm_names, arm_value, dose
 from jaxseg.report.reliance_tables import RELIANCE, TO_LAST, difference_of
 from jaxseg.report.results import Results
-from jaxseg.report.styles import ARMS_PER_PANEL, COLOURS, DASHES, MARKERS, Style
+from jaxseg.report.styles import ARMS_PER_PANEL, COLOURS, DASHES, MARKERS, Look, Style
 from jaxseg.report.tables import SummaryRow, value_of
 
 NEVER = Style("#000000", ":", "o")
@@ -32,17 +32,22 @@ def line_styles(results: Results) -> dict[str, Style]:
 
 
 def arm_looks(results: Results) -> dict[str, Style]:
-    """Style of every arm: its line's colour and marker, dashed by dose; black without annotations.
-
-    Of arms on one line the highest dose is solid.
-    """
+    """Style of every arm: that of its line at the highest dose, other dashes below; black for the
+    one arm that never saw an annotation."""
     found: dict[str, Style] = {}
-    for line in lines(results):
+    for j, line in enumerate(lines(results)):
         style = line_styles(results)[line.name]
         for k, arm in enumerate(reversed(line.arms.values())):
-            found.setdefault(arm, style._replace(dash=DASHES[k % len(DASHES)]))
+            found.setdefault(arm, style._replace(dash=DASHES[(j + k) % len(DASHES)]))
     never = {arm: NEVER for arm in found if dose(results, arm) == 0 and len(found) > 1}
     return found | (never if len(never) == 1 else {})
+
+
+def study_look(results: Results) -> Look:
+    """The told arms in one panel, under their readers' names."""
+    looks, names, arms = arm_looks(results), arm_names(results), told_arms(results)
+    styles = {arm: looks[arm] for arm in arms}
+    return Look([("", arms)], styles, {names[arm]: style for arm, style in styles.items()})
 
 
 def dose_response(results: Results, rows: Sequence[SummaryRow]) -> Figure | None:
@@ -86,19 +91,18 @@ def sequence(results: Results, study: Study, rows: Sequence[SummaryRow]) -> Figu
     """
     if not study.to_last:
         return None
-    looks, names = arm_looks(results), arm_names(results)
-    arms = told_arms(results)
+    look = study_look(results)
     with matplotlib.rc_context(LOOK):
         figure = Figure(figsize=(7.2, 4.2), layout="constrained")
         ax = figure.subplots()
-        for arm in arms:
-            _stage_line(ax, study, rows, arm, looks[arm])
+        for arm, style in look.styles.items():
+            _stage_line(ax, study, rows, arm, style)
         ax.set_xlabel("Stage of annotating the frame (0: no annotation yet, last: all)")
         ax.set_ylabel("Dice to the prediction at the last stage")
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         low, high = ax.get_ylim()
         ax.set_ylim(max(low, -0.02), min(high, 1.02))
-        legend_below(figure, {names[arm]: looks[arm] for arm in arms})
+        legend_below(figure, look.legend)
     return figure
 
 

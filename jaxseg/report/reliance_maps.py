@@ -24,7 +24,7 @@ CONTROL = "#777777"
 
 
 def saliency_maps(results: Results, study: Study, saliency: Saliency) -> Figure | None:
-    """Rows are frames; columns the frame and the map of each arm of `shown_roles`.
+    """Columns are frames; rows the frame and the map of each arm of `shown_roles`.
 
     Annotations are outlined. None when no shown arm has a map.
     """
@@ -39,16 +39,17 @@ def saliency_maps(results: Results, study: Study, saliency: Saliency) -> Figure 
         return None
     marked = saliency.arrays["example_annotated"]
     with matplotlib.rc_context(LOOK):
-        size = 2.1 * (1 + len(shown)) + 0.2, 2.3 * len(images) + 0.6
+        size = 2.0 * len(images) + 1.3, 2.15 * (1 + len(shown)) + 0.4
         figure = Figure(figsize=size, layout="constrained")
-        axes = np.asarray(figure.subplots(len(images), 1 + len(shown), squeeze=False))
+        axes = np.asarray(figure.subplots(1 + len(shown), len(images), squeeze=False))
         bare(axes)
-        for k, row in enumerate(axes):
-            row[0].imshow(images[k])
-            for ax, maps in zip(row[1:], shown.values()):
+        for ax, image in zip(axes[0], images):
+            ax.imshow(image)
+        for row, maps in zip(axes[1:], shown.values()):
+            for k, ax in enumerate(row):
                 _map(ax, images[k], marked[k], maps[k])
-        for ax, title in zip(axes[0], [f"{saliency.test_set} frame", *shown]):
-            ax.set_title(wrapped(title, 26), fontsize=8)
+        for ax, title in zip(axes[:, 0], [f"{saliency.test_set} frame", *shown]):
+            ax.set_ylabel(wrapped(title), rotation=0, ha="right", va="center")
         handle = Line2D([], [], color=OUTLINE, linewidth=1, label="outline of the annotations")
         figure.legend(handles=[handle], loc="outside lower center")
     return figure
@@ -69,9 +70,9 @@ def saliency_scores(results: Results, rows: Sequence[SummaryRow]) -> Figure | No
         for ax, metric in ((ratio, RATIO), (pointing, POINTING)):
             _scores(ax, results, rows, arms, metric)
         ratio.axvline(1, color="black", linewidth=0.8, zorder=0)
-        ratio.set_xlabel("Saliency on annotations / their area (1: chance)")
+        ratio.set_xlabel("Saliency on annotations / area")
         ratio.set_xlim(left=0)
-        pointing.set_xlabel("Maximum lies on an annotation (share)")
+        pointing.set_xlabel("Maximum on an annotation (share)")
         pointing.set_xlim(-0.02, 1.02)
         ratio.set_yticks(range(len(arms)), [names[arm] for arm in arms])
         ratio.set_ylim(len(arms) - 0.5, -0.5)

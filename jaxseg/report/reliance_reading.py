@@ -104,23 +104,24 @@ def _mitigated(results: Results, study: Study, comparisons: Sequence[Comparison]
     else:
         room = f"; its interval leaves room for at most {number(row.ci_high)}"
         room = room if row.n_seeds > 1 and row.ci_high > 0 else ""
-        yield f"{start} is not shown to rely on annotations: {amount(row)}{room}{_could(row)}."
-    yield from _share_removed(comparisons, study)
+        told = f"{start} is not shown to rely on annotations: {amount(row)}{room}{_could(row)}"
+        yield f"{told}.{_share_removed(comparisons, study)}"
     cost = _contrast(comparisons, DICE, arm, study.roles.control)
     if cost is not None:
         yield (
             "What removal costs on clean test frames, against networks that never saw an "
-            f"annotation: Dice {amount(cost)}, {_told(cost)}."
+            f"annotation: Dice {_sized(cost)}."
         )
 
 
-def _share_removed(comparisons: Sequence[Comparison], study: Study) -> Iterator[str]:
+def _share_removed(comparisons: Sequence[Comparison], study: Study) -> str:
     whole = reliance_of(comparisons, study.roles.baseline)
     row = _contrast(comparisons, RELIANCE, study.roles.baseline, study.roles.mitigated)
-    if row is not None and whole.verdict == row.verdict == "higher":
-        share = 100 * row.difference / whole.difference
-        most = "all" if share > 99.5 else f"about {share:.0f} %"
-        yield f"Removal takes away {most} of the baseline's reliance."
+    if row is None or not whole.verdict == row.verdict == "higher":
+        return ""
+    share = 100 * row.difference / whole.difference
+    most = "all" if share > 99.5 else f"about {share:.0f} %"
+    return f" Removal takes away {most} of the baseline's reliance."
 
 
 def _control(study: Study, comparisons: Sequence[Comparison]) -> Iterator[str]:
@@ -129,15 +130,14 @@ def _control(study: Study, comparisons: Sequence[Comparison]) -> Iterator[str]:
         return
     row = reliance_of(comparisons, arm)
     met = "; annotations help even where none was ever seen" * (row.verdict == "higher")
-    yield f"Networks that never saw an annotation: reliance {amount(row)}, {_told(row)}{met}."
     gained = _contrast(comparisons, RELIANCE, study.roles.baseline, arm)
-    if gained is not None:
-        yield f"Training with annotations adds {amount(gained)} to reliance: {_told(gained)}."
+    more = f". Training with annotations adds {_sized(gained)}" if gained else ""
+    yield f"Networks that never saw an annotation: reliance {_sized(row)}{met}{more}."
     price = _contrast(comparisons, DICE, study.roles.baseline, arm)
     if price is not None:
         yield (
-            "On clean test frames, networks trained with annotations score "
-            f"{amount(price)} in Dice against those that never saw one: {_told(price)}."
+            "On clean test frames, the Dice of networks trained with annotations differs from that "
+            f"of networks that never saw one by {_sized(price)}."
         )
 
 
@@ -145,19 +145,13 @@ def _placebo(results: Results, study: Study, comparisons: Sequence[Comparison]) 
     arm = study.roles.placebo
     if arm is None:
         return
-    row = reliance_of(comparisons, arm)
     start = (
         f"The placebo ({arm_names(results)[arm]}), where spots are removed on which nothing was "
-        f"drawn: reliance {amount(row)}, {_told(row)}"
+        f"drawn: reliance {_sized(reliance_of(comparisons, arm))}"
     )
     cost = _contrast(comparisons, DICE, arm, study.roles.control)
-    if cost is None:
-        yield f"{start}."
-    else:
-        yield (
-            f"{start}; its Dice on clean frames differs from that of networks trained on untouched "
-            f"frames by {amount(cost)}, {_told(cost)}."
-        )
+    rest = "; its Dice on clean frames differs from that of networks trained on untouched frames by"
+    yield f"{start}{f'{rest} {_sized(cost)}' if cost else ''}."
 
 
 def _trends(results: Results, comparisons: Sequence[Comparison]) -> Iterator[str]:
@@ -187,8 +181,11 @@ def _reversed(row: Comparison) -> Comparison:
     return row._replace(difference=-row.difference, ci_low=-row.ci_high, ci_high=-row.ci_low)
 
 
-def _told(row: Comparison) -> str:
-    return verdict_text(row) if row.verdict == NO_DIFFERENCE else f"{row.verdict} ({_basis(row)})"
+def _sized(row: Comparison) -> str:
+    """The difference and what it shows."""
+    if row.verdict == NO_DIFFERENCE:
+        return f"{amount(row)}, {verdict_text(row)}"
+    return f"{amount(row)} (p = {p_text(row.p)})"
 
 
 def _could(row: Comparison) -> str:
