@@ -46,7 +46,8 @@ def planned(analysis: Analysis) -> list[Planned]:
             dose_response(results, analysis.rows),
             "Reliance on annotations by the share of annotated training frames",
             "Mean over seeds with 95 % intervals, moved apart sideways where lines meet. Lines "
-            "share the networks that never saw an annotation.",
+            "share the networks that never saw an annotation. Of a placebo: the share of training "
+            "frames from which spots were removed on which nothing was drawn.",
         ),
         *_sequence(analysis, _study(analysis)),
         *_examples(analysis, _study(analysis)),

@@ -71,7 +71,8 @@ def saliency_rows(results: Results, saliency: Saliency | None) -> list[SummaryRo
 
 def _arrays(path: Path) -> dict[str, Any]:
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        # Opened here: numpy leaves the file open when it turns out to be damaged.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             lacking = [key for key in _KEYS if key not in stored.files]
             found = {key: stored[key] for key in stored.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:

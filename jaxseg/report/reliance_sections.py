@@ -23,6 +23,10 @@ TABLE_1 = (
     "Dice of whole frames: mean ± SD over frames, averaged over seeds, with 95 % intervals of the "
     "mean; differences are paired by frame and seed."
 )
+COULD = (
+    "In brackets below “no difference shown”: the smallest difference that so many seeds would "
+    "show with 80 % power."
+)
 
 
 def arms_table(analysis: Analysis, study: Study) -> str:
@@ -40,7 +44,7 @@ def arms_table(analysis: Analysis, study: Study) -> str:
         body.append("".join([*cells, _verdict(row)]))
     rest = len(analysis.results.arms) - len(arms)
     more = f" {rest} more arms in summary.csv." * (rest > 0)
-    return table(heads, body, f"All test frames. {TABLE_1}{more}")
+    return table(heads, body, f"All test frames. {TABLE_1} {COULD}{more}")
 
 
 def planes_table(analysis: Analysis, study: Study) -> str:
@@ -92,7 +96,7 @@ def trend_table(analysis: Analysis) -> str:
             body.append("".join([*cells, _verdict(row)]))
     caption = (
         "Test for trend: change of reliance from 0 to 100 % annotated training frames, by a "
-        "straight line through each seed's doses."
+        f"straight line through each seed's doses. {COULD}"
     )
     return table(heads, body, caption) if body else ""
 
@@ -188,7 +192,7 @@ def _right(text: str) -> str:
 
 def _verdict(row: Comparison) -> str:
     least = number(row.smallest_detectable)
-    small = f"could have shown ≥ {least}" * (row.verdict == NO_DIFFERENCE and least != "–")
+    small = f"(≥ {least})" * (row.verdict == NO_DIFFERENCE and least != "–")
     return f'<td class="verdict">{escape(row.verdict)}<span class="soft">{small}</span></td>'
 
 

@@ -227,12 +227,12 @@ def _write_config(
     planes: bool,
     test_sets: Sequence[str],
 ) -> None:
-    annotate: dict[str, Any] = {"contamination": 1.0, "placement": "tied", "removal": "none"}
+    annotate = {k.partition(".")[2]: _typed(k, v) for k, v in arms[0].items()}
     config = {
         "name": "caliper_ablation",
         "seed": 0,
         "data": {"name": "ultrasound_phantoms", "size": SIZE, "crop": "center"},
-        "annotate": annotate | {"drawn": True, "colour": "yellow"},
+        "annotate": annotate | {"colour": "yellow"},
         "net": {"width": 8, "depth": 4, "padding": "zeros", "upsampling": "align_corners"},
         "optim": {"loss": "dice_focal", "learning_rate": 3e-3, "batch_size": 16, "epochs": 12},
         "eval": {"test_sets": list(test_sets), "ring_width": 10, "border_px": 8, "empty": "nan"},
