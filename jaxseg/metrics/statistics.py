@@ -23,7 +23,7 @@ from jaxseg.metrics.paired import (
 )
 
 __all__ = ["Contrast", "Estimate", "Statistic", "contrast", "difference", "estimate", "holm"]
-__all__ += ["per_image", "pooled"]
+__all__ += ["item_mean", "per_image", "pooled"]
 
 Statistic = Callable[[np.ndarray, np.ndarray], np.ndarray]
 Metric = Callable[[np.ndarray], np.ndarray]
@@ -84,11 +84,18 @@ def per_image(metric: Metric, bands: Bands = slice(None), cls: int = 0) -> Stati
     """
 
     def statistic(counts: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        values = metric(_chosen(counts, bands, cls)).T
-        defined = ~np.isnan(values)
-        return _ratio(weights @ np.where(defined, values, 0), weights @ defined.astype(float))
+        return item_mean(metric(_chosen(counts, bands, cls)), weights)
 
     return statistic
+
+
+def item_mean(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """The statistic of values that are scores already: their mean over items.
+
+    Expects float [seeds, items] in place of counts; NaN is left out, in each seed on its own.
+    """
+    defined = ~np.isnan(values.T)
+    return _ratio(weights @ np.where(defined, values.T, 0), weights @ defined.astype(float))
 
 
 def difference(first: Statistic, second: Statistic) -> Statistic:

@@ -5,21 +5,45 @@ from typing import NamedTuple
 
 from jaxseg.report.comparisons import Comparison, comparisons
 from jaxseg.report.reading import Reading, reading
+from jaxseg.report.reliance import Study, study
+from jaxseg.report.reliance_comparisons import study_comparisons
+from jaxseg.report.reliance_reading import study_reading
+from jaxseg.report.reliance_saliency import Saliency, read_saliency, saliency_rows
+from jaxseg.report.reliance_tables import study_rows
 from jaxseg.report.results import Results, load
 from jaxseg.report.tables import SummaryRow, summary
 
 
 class Analysis(NamedTuple):
-    """`rows` are summary.csv, `comparisons` comparisons.csv, `reading` the words."""
+    """`rows` are summary.csv, `comparisons` comparisons.csv, `reading` the words.
+
+    `study` holds what only a study of annotations has, `saliency` its maps where they were made.
+    """
 
     results: Results
     rows: list[SummaryRow]
     comparisons: list[Comparison]
     reading: Reading
+    study: Study | None = None
+    saliency: Saliency | None = None
 
 
 def analyse(workdir: str | Path) -> Analysis:
-    """Reads `workdir` and computes all rows. Raises JaxsegError as `results.load` does."""
+    """Reads `workdir` and computes all rows. Raises JaxsegError as `results.load` does.
+
+    Where `clean` and `annotated` are among the test sets, it is read as a study of annotations.
+    """
     results = load(workdir)
+    found = study(results)
+    if found is not None:
+        return _study(results, found)
     rows, compared = summary(results), comparisons(results)
     return Analysis(results, rows, compared, reading(results, rows, compared))
+
+
+def _study(results: Results, found: Study) -> Analysis:
+    saliency = read_saliency(results)
+    rows = study_rows(results, found) + saliency_rows(results, saliency)
+    compared = study_comparisons(results, found)
+    words = study_reading(results, found, rows, compared)
+    return Analysis(results, rows, compared, words, found, saliency)

@@ -17,14 +17,15 @@ def cautions(
 ) -> list[str]:
     """Sentences without markup, most general first."""
     return [
-        *_seed_cautions(comparisons, rows),
+        *seed_cautions(comparisons, rows),
         *_hollow_indices(comparisons),
         *_design_cautions(results),
-        *_left_out(results),
+        *left_out_cautions(results),
     ]
 
 
-def _seed_cautions(comparisons: Sequence[Comparison], rows: Sequence[SummaryRow]) -> Iterator[str]:
+def seed_cautions(comparisons: Sequence[Comparison], rows: Sequence[SummaryRow]) -> Iterator[str]:
+    """What so few seeds cannot show, of any comparisons."""
     if not comparisons:
         if rows and max(row.n_seeds for row in rows) == 1:
             yield "One seed: intervals cover the images only, not the luck of a training run."
@@ -108,7 +109,8 @@ def _design_cautions(results: Results) -> Iterator[str]:
         yield "Judged on full frames, where few objects reach the border; add the quarter test set."
 
 
-def _left_out(results: Results) -> Iterator[str]:
+def left_out_cautions(results: Results) -> Iterator[str]:
+    """Cells of which no number of the report knows."""
     lost = results.left_out
     if not lost:
         return

@@ -1,7 +1,7 @@
 """The rows of comparisons.csv: which arms differ, in what, by how much, and how sure that is."""
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -130,14 +130,16 @@ def comparisons(results: Results) -> list[Comparison]:
             arm: regions(by_image(counts(results, arm, test_set, "border"), image))
             for arm in results.arms
         }
-        family = [
-            row
-            for design in planned
-            if (row := _compare(results, parts, design, test_set, band, metric)) is not None
-        ]
-        corrected = statistics.holm(np.array([row.p for row in family])) if family else []
-        rows += [row._replace(p_holm=float(p)) for row, p in zip(family, corrected)]
+        key, statistic = (test_set, band, metric), statistic_of(band, metric)
+        rows += corrected(compare(results, parts, design, key, statistic) for design in planned)
     return rows
+
+
+def corrected(family: Iterable[Comparison | None]) -> list[Comparison]:
+    """The rows of one family that there are, with Holm's correction over them."""
+    rows = [row for row in family if row is not None]
+    adjusted = statistics.holm(np.array([row.p for row in rows])) if rows else []
+    return [row._replace(p_holm=float(p)) for row, p in zip(rows, adjusted)]
 
 
 def headline(results: Results, rows: Sequence[Comparison]) -> Comparison | None:
@@ -154,28 +156,35 @@ def headline(results: Results, rows: Sequence[Comparison]) -> Comparison | None:
     return next(iter([*on_crop, *at_baseline, *pairs]), None)
 
 
-def _compare(
+def compare(
     results: Results,
-    parts: dict[str, np.ndarray],
+    parts: Mapping[str, np.ndarray],
     design: Design,
-    test_set: str,
-    band: str,
-    metric: str,
+    key: tuple[str, str, str],
+    statistic: statistics.Statistic,
+    weights: Sequence[float] = SIGNS,
 ) -> Comparison | None:
+    """One row, `p_holm` still to be filled in; None when the arms have no seed in common.
+
+    `parts` holds [seeds, images, …] of every arm, what `statistic` takes; `key` is (test set, band,
+    metric); `weights` has one number an arm of the design, by default those of a pair or an
+    interaction.
+    """
     seeds = common_seeds(results, design.arms)
     if not seeds:
         return None
     paired = [parts[arm][[results.seeds[arm].index(s) for s in seeds]] for arm in design.arms]
     found = statistics.contrast(
         paired,
-        SIGNS[: len(paired)],
-        statistic_of(band, metric),
+        weights[: len(paired)],
+        statistic,
         clusters=np.arange(paired[0].shape[1]),
         resamples=int(setting(results, "eval.resamples", RESAMPLES)),
         level=LEVEL,
         seed=SEED,
     )
-    names = (*design.arms, "", "")[:4]
+    names = (*design.arms, "", "", "")[:4]
+    test_set, band, metric = key
     return Comparison(
         design.kind,
         design.axis,

@@ -55,22 +55,38 @@ def examples(results: Results) -> Figure | None:
     with matplotlib.rc_context(LOOK):
         figure = Figure(figsize=(1.5 * columns + 1.1, 1.72 * rows + 0.5), layout="constrained")
         axes = np.asarray(figure.subplots(rows, columns, squeeze=False))
-        for ax in axes.flat:
-            ax.set(xticks=[], yticks=[])
-            ax.spines[:].set(visible=True, color="#999999", linewidth=0.5)
+        bare(axes)
         for k in range(rows):
             axes[k, 0].imshow(shown.image[k])
-            axes[k, 0].set_ylabel(_wrapped(shown.label[k]), rotation=0, ha="right", va="center")
+            axes[k, 0].set_ylabel(wrapped(shown.label[k]), rotation=0, ha="right", va="center")
             axes[k, 1].imshow(truth[k] > 0, cmap="gray", vmin=0, vmax=1)
             for ax, prediction in zip(axes[k, 2:], predictions.values()):
                 _overlay(ax, shown.image[k], truth[k], prediction[k])
         for ax, title in zip(axes[0], ["image", "truth", *predictions]):
             ax.set_title(title.replace("/", "\n"), fontsize=8)
-        _legend(figure)
+        errors_legend(figure)
     return figure
 
 
 def _overlay(ax: Axes, image: np.ndarray, truth: np.ndarray, prediction: np.ndarray) -> None:
+    errors(ax, image, truth, prediction)
+    score = dice(_total_counts(truth, prediction))
+    text = "nothing to find" if np.isnan(score) else f"Dice {score:.2f}"
+    ax.set_xlabel(text, fontsize=8, labelpad=2)
+
+
+def bare(axes: np.ndarray) -> None:
+    """Axes that hold pictures: a thin frame, no ticks."""
+    for ax in axes.flat:
+        ax.set(xticks=[], yticks=[])
+        ax.spines[:].set(visible=True, color="#999999", linewidth=0.5)
+
+
+def errors(ax: Axes, image: np.ndarray, truth: np.ndarray, prediction: np.ndarray) -> None:
+    """The image in grey with the truth outlined, and filled what is missed and what is added.
+
+    image uint8 [H, W, 3]; truth and prediction [H, W], class indices.
+    """
     grey = image.astype(float).mean(axis=-1, keepdims=True) / 255
     canvas = 0.35 + 0.65 * np.repeat(grey, 3, axis=-1)
     # An error is a wrong class, also between two foreground classes.
@@ -80,9 +96,6 @@ def _overlay(ax: Axes, image: np.ndarray, truth: np.ndarray, prediction: np.ndar
     ax.imshow(canvas)
     if (truth > 0).any():
         ax.contour(truth > 0, levels=[0.5], colors="black", linewidths=0.9)
-    score = dice(_total_counts(truth, prediction))
-    text = "nothing to find" if np.isnan(score) else f"Dice {score:.2f}"
-    ax.set_xlabel(text, fontsize=8, labelpad=2)
 
 
 def _total_counts(truth: np.ndarray, prediction: np.ndarray) -> np.ndarray:
@@ -90,7 +103,8 @@ def _total_counts(truth: np.ndarray, prediction: np.ndarray) -> np.ndarray:
     return np.array([hit.sum(), (prediction > 0).sum() - hit.sum(), (truth > 0).sum() - hit.sum()])
 
 
-def _legend(figure: Figure) -> None:
+def errors_legend(figure: Figure) -> None:
+    """What the outline and the fillings of `errors` are."""
     handles = [
         Line2D([], [], color="black", linewidth=1, label="outline of the truth"),
         Patch(color=MISSED, label="missed"),
@@ -99,7 +113,7 @@ def _legend(figure: Figure) -> None:
     figure.legend(handles=handles, loc="outside lower center", ncols=3)
 
 
-def _wrapped(text: str, width: int = 16) -> str:
+def wrapped(text: str, width: int = 16) -> str:
     """Breaks at spaces so that a label does not push its neighbours aside."""
     lines: Sequence[str] = [""]
     for word in text.split():

@@ -18,7 +18,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from jaxseg.report.results import Results, setting
-from jaxseg.report.styles import arm_styles, facets, legend_entries
+from jaxseg.report.styles import Look, Style, arm_styles, facets, grid_look, legend_entries
 from jaxseg.report.tables import SummaryRow
 
 DPI = 150
@@ -28,6 +28,13 @@ CURVES = {
     "val_loss": "Validation loss",
     "val_dice": "Validation Dice",
 }
+# A figure of a page: name, figure or None, what it shows in words, caption.
+Planned = tuple[str, Figure | None, str, str]
+# What the learning curves show, and their caption.
+CURVES_TEXT = (
+    "Line plots of training loss and validation scores by epoch",
+    "Thin: one cell. Bold: mean of the arm's finished cells.",
+)
 LOOK: dict[Any, Any] = {
     "font.size": 9,
     "axes.titlesize": 9,
@@ -69,17 +76,21 @@ def band_dice(results: Results, rows: Sequence[SummaryRow]) -> Figure:
                 ax.set_title(title or f"{test_set} test set")
             _label(axes, f"{'Dice' if metric == 'dice' else 'Recall'} in the ring")
             _share_limits(axes)
-        _legend_below(figure, results)
+        legend_below(figure, *legend_entries(results))
     return figure
 
 
-def learning_curves(results: Results) -> Figure | None:
-    """Training loss and validation scores by epoch: a thin line per cell, a bold one per arm."""
+def learning_curves(results: Results, look: Look | None = None) -> Figure | None:
+    """Training loss and validation scores by epoch: a thin line per cell, a bold one per arm.
+
+    `look` is that of any grid where none is given.
+    """
     points = [row for curve in results.curves.values() for row in curve]
     found = [f for f in CURVES if any(row.get(f) is not None for row in points)]
     if not found:
         return None
-    panels = facets(results)
+    look = look or grid_look(results)
+    panels = look.panels
     with matplotlib.rc_context(LOOK):
         # One panel each: side by side. Several: a block of panels below the other.
         several = len(panels) > 1
@@ -87,11 +98,11 @@ def learning_curves(results: Results) -> Figure | None:
         blocks = axes if several else [[ax] for ax in axes[0]]
         for block, field in zip(blocks, found):
             for ax, (title, arms) in zip(block, panels):
-                _curves_of_arms(ax, results, field, arms)
+                _curves_of_arms(ax, results, field, {arm: look.styles[arm] for arm in arms})
                 ax.set(xlabel="Epoch", title=title, xlim=_epochs_shown(points))
             _label(block, CURVES[field])
             _share_limits(block)
-        _legend_below(figure, results)
+        legend_below(figure, look.legend, look.title)
     return figure
 
 
@@ -163,9 +174,8 @@ def _share_limits(axes: Sequence[Axes]) -> None:
         ax.set_ylim(low, high)
 
 
-def _curves_of_arms(ax: Axes, results: Results, field: str, arms: Sequence[str]) -> None:
-    styles = arm_styles(results)
-    for arm in arms:
+def _curves_of_arms(ax: Axes, results: Results, field: str, styles: Mapping[str, Style]) -> None:
+    for arm, style in styles.items():
         cells = [cell.name for cell in results.cells if cell.arm == arm and cell.status == "done"]
         by_epoch: dict[float, list[float]] = {}
         for name in cells:
@@ -173,7 +183,7 @@ def _curves_of_arms(ax: Axes, results: Results, field: str, arms: Sequence[str])
             ax.plot(
                 [r["epoch"] for r in points],
                 [r[field] for r in points],
-                color=styles[arm].colour,
+                color=style.colour,
                 alpha=0.25,
                 linewidth=0.5,
             )
@@ -181,7 +191,6 @@ def _curves_of_arms(ax: Axes, results: Results, field: str, arms: Sequence[str])
                 by_epoch.setdefault(row["epoch"], []).append(row[field])
         epochs = sorted(by_epoch)
         means = [np.mean(by_epoch[e]) for e in epochs]
-        style = styles[arm]
         # A single epoch, as under selection `last`, is a point: no line would show it.
         marker = style.marker if len(epochs) == 1 else None
         ax.plot(
@@ -190,8 +199,8 @@ def _curves_of_arms(ax: Axes, results: Results, field: str, arms: Sequence[str])
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
-def _legend_below(figure: Figure, results: Results) -> None:
-    styles, title = legend_entries(results)
+def legend_below(figure: Figure, styles: Mapping[str, Style], title: str | None = None) -> None:
+    """One entry for each name, in as many columns as the figure's width holds."""
     handles = [
         Line2D([], [], color=s.colour, linestyle=s.dash, marker=s.marker, ms=4, label=name)
         for name, s in styles.items()

@@ -24,12 +24,16 @@ class Cell(NamedTuple):
 
 
 class Examples(NamedTuple):
-    """The shown items: image uint8 [k,H,W,3], truth uint8 [k,H,W], and why each was chosen."""
+    """The shown items: image uint8 [k,H,W,3], truth uint8 [k,H,W], and why each was chosen.
+
+    `clean_image` uint8 [k,H,W,3] is the same frame without annotations, where it was stored.
+    """
 
     image: np.ndarray
     truth: np.ndarray
     label: list[str]
     rule: str
+    clean_image: np.ndarray | None = None
 
 
 def _check_exists(path: Path) -> None:
@@ -91,7 +95,8 @@ def read_examples(path: Path) -> Examples | None:
         return None
     with np.load(path, allow_pickle=False) as stored:
         labels = [str(label) for label in stored["label"]]
-        return Examples(stored["image"], stored["truth"], labels, str(stored["rule"]))
+        clean = stored["clean_image"] if "clean_image" in stored.files else None
+        return Examples(stored["image"], stored["truth"], labels, str(stored["rule"]), clean)
 
 
 def text(value: Any) -> str:

@@ -19,12 +19,14 @@ MAX_ROWS = 24
 SHOWN, NOT_SHOWN, DETECTABLE = "#0072B2", "#777777", "#e4e4e4"
 
 
-def forest(results: Results, rows: Sequence[Comparison]) -> Figure | None:
+def forest(
+    results: Results, rows: Sequence[Comparison], interactions: bool = True
+) -> Figure | None:
     """Rows are pairs and interactions, columns the compared metrics. None without comparisons.
 
     Filled: the interval excludes 0. The grey bar spans the differences that so many seeds would
     miss more often than one time in five, whether or not they found this one. More than MAX_ROWS
-    comparisons: those that touch the first arm.
+    comparisons: those that touch the first arm. `interactions`: whether the legend names them.
     """
     if not rows:
         return None
@@ -49,7 +51,7 @@ def forest(results: Results, rows: Sequence[Comparison]) -> Figure | None:
             ax.grid(axis="y", visible=False)
         axes[0].set_yticks(range(len(lines)), lines)
         axes[0].set_ylim(len(lines) - 0.4, -0.6)
-        _legend(figure)
+        _legend(figure, interactions)
     return figure
 
 
@@ -72,14 +74,14 @@ def _limits(family: Sequence[Comparison]) -> tuple[float, float]:
     return low - margin, high + margin
 
 
-def _legend(figure: Figure) -> None:
+def _legend(figure: Figure, interactions: bool) -> None:
     def dot(marker: str, colour: str, fill: str, text: str) -> Line2D:
         return Line2D([], [], color=colour, marker=marker, mfc=fill, label=text)
 
     handles = [
         dot("o", SHOWN, SHOWN, "interval excludes 0"),
         dot("o", NOT_SHOWN, "white", NO_DIFFERENCE),
-        dot("D", "black", "black", "interaction"),
+        *[dot("D", "black", "black", "interaction")] * interactions,
         Patch(color=DETECTABLE, label="so many seeds would often miss it (power below 80 %)"),
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=4)

@@ -33,3 +33,36 @@ def terms(results: Results) -> dict[str, str]:
     border = setting(results, "eval.border_px", 8)
     rule = empty[setting(results, "eval.empty", "nan")]
     return {term: text.format(border=border, empty=rule) for term, text in GLOSSARY.items()}
+
+
+# Terms of a study of annotations that a grid of paddings and crops does not have.
+STUDY = {
+    "annotation": "Calipers, text and other marks of the scanner's screen, burned into a frame.",
+    "contamination, dose": "Share of the training frames that carry annotations.",
+    "tied, jittered, independent": "Where annotations are placed: at the ends of the structure's "
+    "axes, near them, or anywhere.",
+    "clean, annotated": "Test sets: the same frames without annotations, and with tied ones. "
+    "independent: with annotations placed anywhere. restored: annotated, then cleared of what a "
+    "detector finds. sequence: stages of annotating a frozen frame.",
+    "Dice": "2 tp / (2 tp + fp + fn). Of a frame: the mean over the structures that its truth "
+    "holds; false positives of other structures do not enter, and a frame without any structure "
+    "is left out. Of a test set: mean ± SD over frames, averaged over seeds.",
+    "reliance": "Dice on frames with annotations minus Dice on the same frames without. Above 0: "
+    "the networks use the annotations.",
+    "stability": "Dice between the predictions on a frozen frame before any annotation and with "
+    "all of them. 1: annotations change nothing.",
+    "removed, placebo": "Removed: what a detector finds is taken out of every training frame. "
+    "Placebo: the same is done to spots of frames on which nothing was drawn.",
+    "saliency": "Seg-Grad-CAM: where in the frame a structure's prediction comes from, by one "
+    "layer. Over chance: its share on annotations divided by their share of the frame. A map "
+    "describes a gradient; it does not prove a use.",
+    "trend": "Slope of reliance over contamination: a straight line through each seed's doses, "
+    "then over seeds as any difference.",
+}
+SHARED = ("arm", "cell", "interval", "paired", "p", "p (Holm)", "could have shown", "seeds needed")
+
+
+def study_terms(results: Results) -> dict[str, str]:
+    """The terms of a study of annotations."""
+    found = terms(results)
+    return STUDY | {name: found[name] for name in SHARED}

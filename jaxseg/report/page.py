@@ -1,5 +1,6 @@
 """Writes the report of a workdir: two CSV files, the figures, and one page that opens offline."""
 
+from collections.abc import Mapping
 from html import escape
 from pathlib import Path
 from typing import NamedTuple
@@ -9,8 +10,10 @@ from jaxseg.report import sections
 from jaxseg.report.analysis import Analysis, analyse
 from jaxseg.report.comparisons import Comparison
 from jaxseg.report.examples import examples, shown_arms, shown_seed
-from jaxseg.report.figures import band_dice, learning_curves, rendered
+from jaxseg.report.figures import CURVES_TEXT, Planned, band_dice, learning_curves, rendered
 from jaxseg.report.forest import forest
+from jaxseg.report.glossary import study_terms, terms
+from jaxseg.report.reliance_page import body, planned
 from jaxseg.report.results import setting
 from jaxseg.report.styles import facets
 from jaxseg.report.tables import SummaryRow, as_csv
@@ -55,31 +58,44 @@ def page_html(analysis: Analysis, drawn: list[Drawn]) -> str:
     title = f"{results.config.get('name') or 'grid'} on {results.data.get('name', 'unnamed data')}"
     pictures = {p.name: sections.figure(p.name, p.png, p.alt, p.caption) for p in drawn}
 
-    def shown(name: str, heading: str) -> str:
-        return sections.section(name, heading, pictures[name]) if name in pictures else ""
-
-    body = [
+    told = _grid_body(analysis, pictures) if analysis.study is None else body(analysis, pictures)
+    parts = [
         sections.headline(analysis.reading),
         sections.words(analysis.reading),
-        shown("band_dice", "Where in the frame"),
-        sections.arms(analysis),
-        sections.comparison_table(analysis, pictures.get("comparisons", "")),
-        shown("examples", "Examples"),
-        shown("learning_curves", "Learning curves"),
+        *told,
+        sections.shown(pictures, "learning_curves", "Learning curves"),
         sections.run(results),
-        sections.glossary(results),
+        sections.glossary(terms(results) if analysis.study is None else study_terms(results)),
         sections.reproduce(results),
     ]
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{escape(title)}</title><style>{STYLE.read_text(encoding='utf-8')}</style></head>"
-        f"<body><header><h1>{escape(title)}</h1></header><main>{chr(10).join(body)}</main>"
+        f"<body><header><h1>{escape(title)}</h1></header><main>{chr(10).join(parts)}</main>"
         "<footer>Made by jaxseg from the files of this folder.</footer></body></html>\n"
     )
 
 
+def _grid_body(analysis: Analysis, pictures: Mapping[str, str]) -> list[str]:
+    return [
+        sections.shown(pictures, "band_dice", "Where in the frame"),
+        sections.arms(analysis),
+        sections.comparison_table(analysis, pictures.get("comparisons", "")),
+        sections.shown(pictures, "examples", "Examples"),
+    ]
+
+
 def _draw(analysis: Analysis) -> list[Drawn]:
+    told = _grid_figures(analysis) if analysis.study is None else planned(analysis)
+    return [
+        Drawn(name, rendered(figure, "png"), rendered(figure, "svg"), alt, caption)
+        for name, figure, alt, caption in told
+        if figure is not None
+    ]
+
+
+def _grid_figures(analysis: Analysis) -> list[Planned]:
     results = analysis.results
     arms = shown_arms(results)
     seed = shown_seed(results, arms[0])
@@ -87,7 +103,7 @@ def _draw(analysis: Analysis) -> list[Drawn]:
     rule = results.examples.rule if results.examples else ""
     only = f" Only the {results.probe} test set." * (len(facets(results)) > 1)
     some = f" {len(arms)} of {len(results.arms)} arms." if len(arms) < len(results.arms) else ""
-    planned = [
+    return [
         (
             "band_dice",
             band_dice(results, analysis.rows),
@@ -108,15 +124,5 @@ def _draw(analysis: Analysis) -> list[Drawn]:
             "Example images with the true outline and each arm's errors",
             f"Rule: {rule}. Seed {seed}.{some}",
         ),
-        (
-            "learning_curves",
-            learning_curves(results),
-            "Line plots of training loss and validation scores by epoch",
-            "Thin: one cell. Bold: mean of the arm's finished cells.",
-        ),
-    ]
-    return [
-        Drawn(name, rendered(figure, "png"), rendered(figure, "svg"), alt, caption)
-        for name, figure, alt, caption in planned
-        if figure is not None
+        ("learning_curves", learning_curves(results), *CURVES_TEXT),
     ]

@@ -57,15 +57,15 @@ def _headline_sentence(results: Results, lead: Comparison) -> str:
     new, old = results.settings[lead.arm_a][lead.axis], results.settings[lead.arm_b][lead.axis]
     rest = setting_text(results, lead.arm_b, without=(lead.axis,))
     same = f", {rest} in both" if rest else ""
-    amount = f"{number(-lead.difference, signed=True)} {interval(-lead.ci_high, -lead.ci_low)}"
+    apart = f"{number(-lead.difference, signed=True)} {interval(-lead.ci_high, -lead.ci_low)}"
     basis = f"{lead.test_set} test set{same}; {_basis(lead)}"
     if lead.verdict == NO_DIFFERENCE:
         return (
             f"{verdict_text(lead).capitalize()}: networks trained with {short(lead.axis)} {old} "
-            f"and with {new} differ by {amount} in the border shortcut index ({basis})."
+            f"and with {new} differ by {apart} in the border shortcut index ({basis})."
         )
     more = "more" if lead.verdict == "lower" else "less"
-    size = f"{number(abs(lead.difference))} {_abs_ci(lead)}"
+    size = f"{number(abs(lead.difference))} {abs_interval(lead)}"
     return (
         f"Networks trained with {short(lead.axis)} {old} lose {size} {more} recall at the border, "
         f"relative to the interior, than networks trained with {short(lead.axis)} {new} ({basis})."
@@ -108,7 +108,7 @@ def _pair_sentence(results: Results, row: Comparison, alike: Sequence[Comparison
         f" ({rest})" if rest else ""
     )
     shown = [
-        f"{metric_name(r)} {r.verdict} by {number(abs(r.difference))} {_abs_ci(r)}"
+        f"{metric_name(r)} {r.verdict} by {number(abs(r.difference))} {abs_interval(r)}"
         for r in alike
         if r.verdict != NO_DIFFERENCE
     ]
@@ -121,7 +121,7 @@ def _pair_sentence(results: Results, row: Comparison, alike: Sequence[Comparison
 def _not_shown(row: Comparison) -> str:
     least = row.smallest_detectable
     could = f", could have shown ≥ {number(least)}" if math.isfinite(least) else ""
-    return _amount(row) + could
+    return amount(row) + could
 
 
 def _interaction_findings(results: Results, rows: Sequence[Comparison]) -> Iterator[str]:
@@ -150,8 +150,8 @@ def _interaction_sentence(
     effect = f"{short(y).capitalize()} {a[y]} instead of {d[y]}"
     new, old = f"{short(x)} {a[x]}", f"{short(x)} {d[x]}"
     told = (
-        f"{effect} changes the border shortcut index by {_amount(under_old)} under {old} and by "
-        f"{_amount(under_new)} under {new}; the difference is {_amount(row)}"
+        f"{effect} changes the border shortcut index by {amount(under_old)} under {old} and by "
+        f"{amount(under_new)} under {new}; the difference is {amount(row)}"
     )
     if row.verdict == NO_DIFFERENCE:
         return (
@@ -188,10 +188,12 @@ def _basis(row: Comparison) -> str:
     return f"{sample}, p = {p_text(row.p)}"
 
 
-def _abs_ci(row: Comparison) -> str:
+def abs_interval(row: Comparison) -> str:
+    """The interval of a difference told by its size: `[0.381, 0.442]` for either sign."""
     low, high = sorted((abs(row.ci_low), abs(row.ci_high)))
     return interval(low, high)
 
 
-def _amount(row: Comparison) -> str:
+def amount(row: Comparison) -> str:
+    """The difference with its sign and interval."""
     return f"{number(row.difference, signed=True)} {interval(row.ci_low, row.ci_high, signed=True)}"

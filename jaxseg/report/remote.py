@@ -11,6 +11,7 @@ from etils import epath
 from jaxseg.grid.storage import as_folder, is_local, names, write_bytes
 
 _NEEDED = ("config.json", "cells.csv", "metrics.jsonl", "progress.json", "examples.npz")
+_NEEDED += ("saliency.npz",)
 
 
 @contextlib.contextmanager

@@ -20,6 +20,7 @@ from jaxseg.report.files import (
 
 LAYOUTS = ("centre", "border")
 TEST_SETS = ("full", "quarter", "random")
+TEST_SETS += ("clean", "annotated", "independent", "restored", "sequence")
 
 
 class Results(NamedTuple):
@@ -96,12 +97,31 @@ def counts(
     when a file is missing or the seeds were not scored on the same items.
     """
     check_choice("layout", layout, LAYOUTS)
+    return _stacked(results, arm, f"{test_set}.{layout}", seeds)
+
+
+def stability(results: Results, arm: str) -> np.ndarray:
+    """Counts of the predictions along the sequences, int32 [seeds, items, classes, 3].
+
+    Every prediction is scored against the same cell's prediction at the frame's last stage. Raises
+    JaxsegError as `counts` does.
+    """
+    return _stacked(results, arm, "sequence.stability", None)
+
+
+def planes(results: Results) -> list[str]:
+    """The plane of every test frame by its index; empty where frames have none."""
+    named = [str(plane) for plane in results.data.get("planes", [])]
+    return named if any(named) else []
+
+
+def _stacked(results: Results, arm: str, key: str, seeds: Sequence[int] | None) -> np.ndarray:
     seeds = results.seeds[arm] if seeds is None else seeds
-    stacks = [_stored(results, arm, seed, f"{test_set}.{layout}") for seed in seeds]
+    stacks = [_stored(results, arm, seed, key) for seed in seeds]
     if len({stack.shape for stack in stacks}) != 1:
         shapes = ", ".join(str(stack.shape) for stack in stacks)
         raise JaxsegError(
-            f"counts of arm {arm!r}, {test_set}.{layout}: shapes {shapes} must be equal; "
+            f"counts of arm {arm!r}, {key}: shapes {shapes} must be equal; "
             "the cells were not scored on the same items, run the evaluation again"
         )
     return np.stack(stacks)
@@ -119,10 +139,15 @@ def common_seeds(results: Results, arms: Sequence[str]) -> tuple[int, ...]:
     return tuple(sorted(shared))
 
 
-def example_prediction(results: Results, arm: str, seed: int) -> np.ndarray | None:
-    """Predicted class indices of the examples, uint8 [k, H, W]; None when not stored."""
+def example_prediction(
+    results: Results, arm: str, seed: int, key: str = "examples.prediction"
+) -> np.ndarray | None:
+    """Predicted class indices of the examples, uint8 [k, H, W]; None when not stored.
+
+    `key` is `examples.clean_prediction` for what is predicted on `Examples.clean_image`.
+    """
     with _open(_counts_path(results, arm, seed)) as stored:
-        return stored["examples.prediction"] if "examples.prediction" in stored.files else None
+        return stored[key] if key in stored.files else None
 
 
 def setting(results: Results, field: str, default: Any = None) -> Any:

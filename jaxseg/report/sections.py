@@ -3,13 +3,12 @@
 import base64
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
 from jaxseg.report.analysis import Analysis
 from jaxseg.report.comparisons import INDEX, Comparison, families
-from jaxseg.report.glossary import terms
 from jaxseg.report.reading import Reading
 from jaxseg.report.results import Results
 from jaxseg.report.tables import SummaryRow, value_of
@@ -76,7 +75,7 @@ def arms(analysis: Analysis) -> str:
         "over images."
     )
     heads = [(h, False) for h in head] + [(h, True) for h in ("Seeds", *(c[0] for c in columns))]
-    return section("arms", "Arms", _table(heads, body, caption))
+    return section("arms", "Arms", table(heads, body, caption))
 
 
 def comparison_table(analysis: Analysis, plot: str) -> str:
@@ -91,7 +90,7 @@ def comparison_table(analysis: Analysis, plot: str) -> str:
         caption = metric_name(family[0])
         if len(shown) < len(family):
             caption += f": the {len(shown)} of {len(family)} that touch the first arm"
-        tables.append(_table(heads, [_comparison(results, row) for row in shown], caption))
+        tables.append(table(heads, [_comparison(results, row) for row in shown], caption))
     intro = (
         "<p>Each value is compared with the first value of its axis, all else equal, and the "
         "differences are paired by seed. “Higher” and “lower” mean that the interval excludes 0. "
@@ -126,9 +125,9 @@ def run(results: Results) -> str:
     return section("run", "What was run", f"{_facts(facts)}<p>Files: {links}</p>{settings}")
 
 
-def glossary(results: Results) -> str:
-    """The terms of the page."""
-    pairs = [f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in terms(results).items()]
+def glossary(found: Mapping[str, str]) -> str:
+    """The terms of the page: term to explanation."""
+    pairs = [f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in found.items()]
     return section("terms", "Terms", f"<dl>{''.join(pairs)}</dl>")
 
 
@@ -144,6 +143,12 @@ def reproduce(results: Results) -> str:
         f"{escape(CITATION)}</p>"
     )
     return section("cite", "Reproduce and cite", text)
+
+
+def shown(pictures: Mapping[str, str], name: str, title: str, more: str = "") -> str:
+    """A section with the figure of this name and `more`; empty where there is neither."""
+    inside = pictures.get(name, "") + more
+    return section(name, title, inside) if inside else ""
 
 
 def section(name: str, title: str, body: str) -> str:
@@ -179,7 +184,8 @@ def _number_cell(
     return f'<td class="n">{number(row.value)}<span class="soft">{small}</span></td>'
 
 
-def _table(heads: Sequence[tuple[str, bool]], body: Sequence[str], caption: str) -> str:
+def table(heads: Sequence[tuple[str, bool]], body: Sequence[str], caption: str) -> str:
+    """`heads` are (text, whether right-aligned); `body` the cells of each row as HTML."""
     head = "".join(
         f'<th scope="col"{" class=n" if right else ""}>{escape(text)}</th>' for text, right in heads
     )

@@ -32,6 +32,20 @@ class Style(NamedTuple):
     marker: str
 
 
+class Look(NamedTuple):
+    """How a figure tells its arms apart: (title, arms) of its panels, styles and the legend."""
+
+    panels: list[tuple[str, list[str]]]
+    styles: dict[str, Style]
+    legend: dict[str, Style]
+    title: str | None = None
+
+
+def grid_look(results: Results) -> Look:
+    """The look of any grid: colour by one axis, line style or panel by the others."""
+    return Look(facets(results), arm_styles(results), *legend_entries(results))
+
+
 def colour_axis(results: Results) -> str | None:
     """The axis told by colour: the first one, unless only a later one fits the palette."""
     axes = list(results.axes)

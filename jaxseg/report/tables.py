@@ -48,7 +48,8 @@ class SummaryRow(NamedTuple):
 
 
 class Scored(NamedTuple):
-    """Counts of one arm on one test set, [seeds, images, 2, 1, 3], see `regions`."""
+    """One arm on one test set: counts [seeds, images, 2, 1, 3], see `regions`, or scores
+    [seeds, images]; whatever the statistic takes."""
 
     arm: str
     test_set: str
@@ -140,11 +141,11 @@ def _arm_rows(results: Results, arm: str, test_set: str) -> Iterator[SummaryRow]
     resamples = int(setting(results, "eval.resamples", RESAMPLES))
     scored = Scored(arm, test_set, regions(border), resamples)
     for metric in (dice, iou, recall):
-        yield _row(scored, "all", metric.__name__, statistics.pooled(metric))
+        yield row_of(scored, "all", metric.__name__, statistics.pooled(metric))
     yield from _per_image_rows(
         scored._replace(parts=regions(items)), image, setting(results, "eval.empty", "nan")
     )
-    yield from _class_rows(scored, border, results.data.get("classes", []))
+    yield from class_rows(scored, border, results.data.get("classes", []))
     yield from _region_rows(scored)
     yield from _band_rows(results, scored, "centre", centre)
     yield from _band_rows(results, scored, "border", border)
@@ -153,28 +154,33 @@ def _arm_rows(results: Results, arm: str, test_set: str) -> Iterator[SummaryRow]
 def _per_image_rows(scored: Scored, image: np.ndarray, empty: str) -> Iterator[SummaryRow]:
     """Mean over items and the SD between items of one run, averaged over runs."""
     metric = functools.partial(dice, empty=empty)
-    mean = _row(scored, "all", "dice_per_image", statistics.per_image(metric), image)
+    mean = row_of(scored, "all", "dice_per_image", statistics.per_image(metric), image)
     yield mean
-    each = metric(scored.parts.sum(axis=2)[:, :, 0])
+    yield spread_row(mean, metric(scored.parts.sum(axis=2)[:, :, 0]))
+
+
+def spread_row(mean: SummaryRow, each: np.ndarray) -> SummaryRow:
+    """The row `<metric>_sd` to `mean`: SD between the items of one run of `each` [seeds, items],
+    averaged over runs."""
     spread = [float(np.nanstd(d, ddof=1)) if np.isfinite(d).sum() > 1 else np.nan for d in each]
     blank = {"ci_low": np.nan, "ci_high": np.nan, "sd_seeds": np.nan}
-    yield mean._replace(metric="dice_per_image_sd", value=float(np.mean(spread)), **blank)
+    return mean._replace(metric=f"{mean.metric}_sd", value=float(np.mean(spread)), **blank)
 
 
-def _class_rows(scored: Scored, border: np.ndarray, names: Sequence[str]) -> Iterator[SummaryRow]:
+def class_rows(scored: Scored, border: np.ndarray, names: Sequence[str]) -> Iterator[SummaryRow]:
     """Dice of each class where there are several; all other rows hold the classes together."""
     if border.shape[-2] == 1:
         return
     for k in range(border.shape[-2]):
         name = names[k] if k < len(names) else str(k + 1)
         one = scored._replace(parts=regions(border[..., k : k + 1, :]))
-        yield _row(one, "all", f"dice:{name}", statistics.pooled(dice))
+        yield row_of(one, "all", f"dice:{name}", statistics.pooled(dice))
 
 
 def _region_rows(scored: Scored) -> Iterator[SummaryRow]:
-    yield _row(scored, "outer", "recall", statistics.pooled(recall, bands=[OUTER]))
-    yield _row(scored, "inner", "recall", statistics.pooled(recall, bands=[INNER]))
-    yield _row(scored, "inner-outer", "border_shortcut_index", index_statistic())
+    yield row_of(scored, "outer", "recall", statistics.pooled(recall, bands=[OUTER]))
+    yield row_of(scored, "inner", "recall", statistics.pooled(recall, bands=[INNER]))
+    yield row_of(scored, "inner-outer", "border_shortcut_index", index_statistic())
 
 
 def _band_rows(
@@ -183,18 +189,19 @@ def _band_rows(
     rings = rings.sum(axis=-2, keepdims=True)
     for k, label in enumerate(band_labels(results, layout, rings.shape[2])):
         one = scored._replace(parts=rings[:, :, k : k + 1], resamples=BAND_RESAMPLES)
-        yield _row(one, label, "dice", statistics.pooled(dice))
+        yield row_of(one, label, "dice", statistics.pooled(dice))
         if layout == "border":
-            yield _row(one, label, "recall", statistics.pooled(recall))
+            yield row_of(one, label, "recall", statistics.pooled(recall))
 
 
-def _row(
+def row_of(
     scored: Scored,
     band: str,
     metric: str,
     statistic: statistics.Statistic,
     image: np.ndarray | None = None,
 ) -> SummaryRow:
+    """The estimate of `statistic` as a row; `image` int [items] where items share images."""
     found = statistics.estimate(
         scored.parts,
         statistic,

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 
 from jaxseg.report.analysis import Analysis
 from jaxseg.report.comparisons import INDEX
+from jaxseg.report.reliance_tables import RELIANCE
+from jaxseg.report.reliance_terminal import study_table
 from jaxseg.report.tables import value_of
 from jaxseg.report.words import (
     interval,
@@ -20,16 +22,17 @@ MAX_ROWS = 12
 
 
 def terminal_table(analysis: Analysis) -> str:
-    """Arms, headline, comparisons of the border shortcut index, cautions, and what to do next."""
+    """Arms, headline, comparisons of the headline's metric, cautions, and what to do next."""
     workdir = analysis.results.workdir
+    told = _aligned(study_table(analysis)) if analysis.study else _arms(analysis)
     cell = next(c.name for c in analysis.results.cells if c.status == "done")
     return "\n".join(
         [
-            *_arms(analysis),
+            *told,
             "",
             *textwrap.wrap(analysis.reading.sentence, WIDTH),
             "",
-            *_comparisons(analysis),
+            *_comparisons(analysis, RELIANCE if analysis.study else INDEX),
             *_cautions(analysis),
             f"Report:  {workdir / 'report.html'}",
             f"Inspect: python launch/inspect_checkpoint.py {workdir} --cell {cell}",
@@ -52,8 +55,9 @@ def _arms(analysis: Analysis) -> list[str]:
     return [*_aligned(lines), f"(border recall and shortcut index: {probe} test set)"]
 
 
-def _comparisons(analysis: Analysis) -> list[str]:
-    rows = [row for row in analysis.comparisons if row.metric == INDEX]
+def _comparisons(analysis: Analysis, metric: str) -> list[str]:
+    compared = ("pair", "interaction")
+    rows = [r for r in analysis.comparisons if r.metric == metric and r.kind in compared]
     shown = prominent(analysis.results, rows, MAX_ROWS)
     if not shown:
         return []

@@ -11,13 +11,17 @@ METRICS = {
     ("recall", "outer"): "recall at the border",
     ("recall", "inner"): "recall in the interior",
     ("dice", "all"): "Dice",
+    ("dice_per_image", "all"): "Dice by image",
+    ("reliance", "all"): "reliance",
+    ("stability", "all"): "stability",
 }
 
 
 def metric_name(row: Comparison | SummaryRow) -> str:
-    """Such as `recall at the border on quarter`."""
+    """Such as `recall at the border on quarter`, or `reliance (annotated − clean)`."""
     name = METRICS.get((row.metric, row.band), f"{row.metric} {row.band}")
-    return f"{name} on {row.test_set}"
+    first, minus, second = row.test_set.rpartition("-")
+    return f"{name} ({first} − {second})" if minus else f"{name} on {row.test_set}"
 
 
 def number(value: float, digits: int = 3, signed: bool = False) -> str:
@@ -30,11 +34,11 @@ def number(value: float, digits: int = 3, signed: bool = False) -> str:
     return text.replace("-", "−")
 
 
-def interval(low: float, high: float, signed: bool = False) -> str:
+def interval(low: float, high: float, signed: bool = False, digits: int = 3) -> str:
     """`[0.381, 0.442]`, empty when there is no interval."""
     if not (math.isfinite(low) and math.isfinite(high)):
         return ""
-    return f"[{number(low, signed=signed)}, {number(high, signed=signed)}]"
+    return f"[{number(low, digits, signed)}, {number(high, digits, signed)}]"
 
 
 def p_text(p: float) -> str:

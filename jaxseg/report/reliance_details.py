@@ -1,0 +1,161 @@
+"""Findings of a study of annotations beyond its main arms: where, in what, and how else."""
+
+from collections.abc import Iterator, Sequence
+
+from jaxseg.report.comparisons import NO_DIFFERENCE, Comparison
+from jaxseg.report.reading import amount
+from jaxseg.report.reliance import ALL, ANNOTATED, SEQUENCE, Study
+from jaxseg.report.reliance_arms import told_arms
+from jaxseg.report.reliance_comparisons import ARM, find
+from jaxseg.report.reliance_names import arm_names, dose
+from jaxseg.report.reliance_saliency import POINTING, RANDOM, RATIO
+from jaxseg.report.reliance_tables import RELIANCE, STABILITY, difference_of
+from jaxseg.report.results import Results
+from jaxseg.report.tables import SummaryRow, value_of
+from jaxseg.report.words import interval, number
+
+MOST_CLASSES = 3
+TEST_SETS = {
+    "independent": "On test frames with annotations placed independently of the structure",
+    "restored": "On test frames that were annotated and then cleared of what a detector found",
+}
+
+
+def detail_findings(
+    results: Results, study: Study, rows: Sequence[SummaryRow], comparisons: Sequence[Comparison]
+) -> list[str]:
+    """Sentences on other arms, test sets, planes, structures, stability and saliency."""
+    return [
+        *_other_arms(results, study, comparisons),
+        *_other_test_sets(study, comparisons),
+        *_planes(study, rows),
+        *_classes(study, rows),
+        *_stability(study, rows),
+        *_saliency(results, study, rows),
+    ]
+
+
+def with_interval(row: SummaryRow, digits: int = 3, signed: bool = False) -> str:
+    """`0.412 [0.381, 0.442]`."""
+    ends = interval(row.ci_low, row.ci_high, signed, digits)
+    return f"{number(row.value, digits, signed)} {ends}".strip()
+
+
+def is_shown(row: SummaryRow) -> bool:
+    """Whether a reliance above 0 is shown, by the rule of `comparisons.verdict`."""
+    return row.n_seeds > 1 and row.ci_low > 0
+
+
+def _other_arms(results: Results, study: Study, comparisons: Sequence[Comparison]) -> Iterator[str]:
+    """Arms of the baseline's dose that are placed or removed otherwise, most reliance first."""
+    level = dose(results, study.roles.baseline)
+    others = [
+        find(comparisons, ARM, RELIANCE, arm, test_set=difference_of(ANNOTATED))
+        for arm in told_arms(results)
+        if arm not in study.roles and dose(results, arm) == level
+    ]
+    names = arm_names(results)
+    ranked = sorted((row for row in others if row), key=lambda row: -row.difference)
+    told = [
+        f"{names[row.arm_a]}: {amount(row)}" + f", {NO_DIFFERENCE}" * (row.verdict == NO_DIFFERENCE)
+        for row in ranked
+    ]
+    if told:
+        yield f"Reliance of other arms at the same dose: {'; '.join(told)}."
+
+
+def _other_test_sets(study: Study, comparisons: Sequence[Comparison]) -> Iterator[str]:
+    for test_set, what in TEST_SETS.items():
+        if test_set not in study.marked_sets:
+            continue
+        row = find(
+            comparisons, ARM, RELIANCE, study.roles.baseline, test_set=difference_of(test_set)
+        )
+        if row is not None:
+            yield (
+                f"{what}, the baseline's Dice differs from that on clean ones by {amount(row)}: "
+                f"{row.verdict}."
+            )
+
+
+def _planes(study: Study, rows: Sequence[SummaryRow]) -> Iterator[str]:
+    name = difference_of(ANNOTATED)
+    found = [
+        row
+        for row in rows
+        if (row.arm, row.test_set, row.metric) == (study.roles.baseline, name, RELIANCE)
+        and row.band.startswith("plane:")
+    ]
+    told = [
+        f"{row.band.removeprefix('plane:')} {with_interval(row, signed=True)}"
+        + f" ({NO_DIFFERENCE})" * (not is_shown(row) and not row.ci_high < 0)
+        for row in found
+    ]
+    if told:
+        yield f"The baseline's reliance by plane: {', '.join(told)}."
+
+
+def _classes(study: Study, rows: Sequence[SummaryRow]) -> Iterator[str]:
+    found = [
+        row
+        for name in study.classes
+        if (row := class_reliance(study, rows, study.roles.baseline, name)) is not None
+    ]
+    shown = sorted((row for row in found if is_shown(row)), key=lambda row: -row.value)
+    if shown:
+        told = [
+            f"{row.metric.partition(':')[2]} {with_interval(row, signed=True)}"
+            for row in shown[:MOST_CLASSES]
+        ]
+        most = "It is largest for" if len(shown) > MOST_CLASSES else "It is shown for"
+        yield (
+            f"By structure, the baseline's reliance is shown for {len(shown)} of {len(found)}. "
+            f"{most} {', '.join(told)}."
+        )
+
+
+def class_reliance(
+    study: Study, rows: Sequence[SummaryRow], arm: str, name: str
+) -> SummaryRow | None:
+    """The row of one class's reliance, where there are several classes."""
+    return value_of(rows, arm, difference_of(ANNOTATED), ALL, f"{RELIANCE}:{name}")
+
+
+def _stability(study: Study, rows: Sequence[SummaryRow]) -> Iterator[str]:
+    parts = {"baseline": study.roles.baseline, "mitigated arm": study.roles.mitigated}
+    parts |= {"networks that never saw an annotation": study.roles.control}
+    found = {
+        name: value_of(rows, arm, SEQUENCE, ALL, STABILITY)
+        for name, arm in parts.items()
+        if arm is not None
+    }
+    told = [f"{name} {with_interval(row)}" for name, row in found.items() if row]
+    if told:
+        yield (
+            "Stability while a frozen frame is annotated (Dice between the first and the last "
+            f"prediction, 1 is unchanged): {', '.join(told)}."
+        )
+
+
+def _saliency(results: Results, study: Study, rows: Sequence[SummaryRow]) -> Iterator[str]:
+    test_set = next((row.test_set for row in rows if row.metric == RATIO), None)
+    if test_set is None:
+        return
+    names = arm_names(results)
+    told = []
+    for arm in [a for a in (study.roles.baseline, study.roles.mitigated) if a]:
+        found = [
+            value_of(rows, arm, test_set, ALL, metric)
+            for metric in (RATIO, RATIO + RANDOM, POINTING)
+        ]
+        if all(found):
+            ratio, random, hit = (row for row in found if row)
+            told.append(
+                f"{names[arm]} {with_interval(ratio, 2)} (randomised weights "
+                f"{number(random.value, 2)}; maximum on an annotation in {100 * hit.value:.0f} %)"
+            )
+    if told:
+        yield (
+            "Share of the saliency that lies on annotations, over their share of the frame (1 is "
+            f"chance): {'; '.join(told)}."
+        )

@@ -1,0 +1,203 @@
+"""A study of annotations in plain words, made from the rows alone."""
+
+import math
+from collections.abc import Iterator, Sequence
+
+from jaxseg.report.comparisons import NO_DIFFERENCE, Comparison
+from jaxseg.report.reading import Reading, abs_interval, amount
+from jaxseg.report.reliance import ALL, ANNOTATED, CLEAN, Study
+from jaxseg.report.reliance_arms import TREND_DOSES, lines
+from jaxseg.report.reliance_cautions import study_cautions
+from jaxseg.report.reliance_comparisons import ARM, CONTRAST, SLOPE, find
+from jaxseg.report.reliance_details import detail_findings
+from jaxseg.report.reliance_names import REMOVAL, arm_names, arm_value
+from jaxseg.report.reliance_tables import DICE, RELIANCE, difference_of
+from jaxseg.report.results import Results
+from jaxseg.report.tables import SummaryRow, value_of
+from jaxseg.report.words import number, p_text, plural, verdict_text
+
+LABEL = "reliance: Dice on test frames with annotations minus the same frames without"
+
+
+def study_reading(
+    results: Results, study: Study, rows: Sequence[SummaryRow], comparisons: Sequence[Comparison]
+) -> Reading:
+    """Headline, findings and cautions; the headline is the reliance of the baseline.
+
+    The baseline is chosen by `reliance_arms.roles` from settings alone. Nothing is said that no row
+    shows.
+    """
+    lead = reliance_of(comparisons, study.roles.baseline)
+    sentence = " ".join(
+        [_headline(results, rows, lead), *_removal_sentence(results, study, comparisons)]
+    )
+    findings = [
+        *_mitigated(results, study, comparisons),
+        *_control(study, comparisons),
+        *_placebo(results, study, comparisons),
+        *_trends(results, comparisons),
+        *detail_findings(results, study, rows, comparisons),
+    ]
+    held = study_cautions(results, study, rows, comparisons)
+    return Reading(lead.difference, lead.ci_low, lead.ci_high, LABEL, sentence, findings, held)
+
+
+def reliance_of(
+    comparisons: Sequence[Comparison], arm: str, test_set: str = ANNOTATED
+) -> Comparison:
+    """The row of one arm's reliance; every finished arm has one."""
+    row = find(comparisons, ARM, RELIANCE, arm, test_set=difference_of(test_set))
+    assert row is not None, arm
+    return row
+
+
+def _headline(results: Results, rows: Sequence[SummaryRow], lead: Comparison) -> str:
+    found = [value_of(rows, lead.arm_a, t, ALL, DICE) for t in (ANNOTATED, CLEAN)]
+    levels = " against ".join(number(row.value) for row in found if row)
+    basis = f"Dice {levels}; {_basis(lead)}"
+    name = arm_names(results)[lead.arm_a]
+    who = f"networks of the arm “{name}”"
+    frames = "test frames with annotations"
+    if not math.isfinite(lead.difference):
+        return f"No reliance can be told of {who}: no test frame holds a structure."
+    if lead.verdict == NO_DIFFERENCE:
+        told = verdict_text(lead).capitalize()
+        return (
+            f"{told}: on {frames}, the Dice of {who} differs from that on the same frames without "
+            f"them by {amount(lead)} ({basis})."
+        )
+    size = f"{number(abs(lead.difference))} {abs_interval(lead)}"
+    if lead.verdict == "higher":
+        start, what = "The shortcut is shown", f"score {size} higher on {frames}"
+    else:
+        start, what = "No shortcut is shown, but the reverse", f"score {size} lower on {frames}"
+    return f"{start}: {who} {what} than on the same frames without them ({basis})."
+
+
+def _removal_sentence(
+    results: Results, study: Study, comparisons: Sequence[Comparison]
+) -> Iterator[str]:
+    row = _contrast(comparisons, RELIANCE, study.roles.baseline, study.roles.mitigated)
+    if row is None:
+        return
+    how = (
+        f"Removing annotations from the training frames ({arm_value(results, row.arm_b, REMOVAL)})"
+    )
+    if row.verdict == NO_DIFFERENCE:
+        yield f"{how} is not shown to change this: by {amount(_reversed(row))}{_could(row)}."
+    else:
+        word = "lowers" if row.verdict == "higher" else "raises"
+        yield f"{how} {word} this by {number(abs(row.difference))} {abs_interval(row)}."
+
+
+def _mitigated(results: Results, study: Study, comparisons: Sequence[Comparison]) -> Iterator[str]:
+    """Freedom from reliance is never proved: what the interval leaves room for is told."""
+    arm = study.roles.mitigated
+    if arm is None:
+        return
+    row = reliance_of(comparisons, arm)
+    start = f"The mitigated arm ({arm_names(results)[arm]})"
+    if row.verdict == "higher":
+        yield f"{start} still relies on annotations: reliance {amount(row)}, {_basis(row)}."
+    elif row.verdict == "lower":
+        yield f"{start} scores lower with annotations than without: {amount(row)}, {_basis(row)}."
+    else:
+        room = f"; its interval leaves room for at most {number(row.ci_high)}"
+        room = room if row.n_seeds > 1 and row.ci_high > 0 else ""
+        told = f"{start} is not shown to rely on annotations: {amount(row)}{room}{_could(row)}"
+        yield f"{told}.{_share_removed(comparisons, study)}"
+    cost = _contrast(comparisons, DICE, arm, study.roles.control)
+    if cost is not None:
+        yield (
+            "What removal costs on clean test frames, against networks that never saw an "
+            f"annotation: Dice {_sized(cost)}."
+        )
+
+
+def _share_removed(comparisons: Sequence[Comparison], study: Study) -> str:
+    whole = reliance_of(comparisons, study.roles.baseline)
+    row = _contrast(comparisons, RELIANCE, study.roles.baseline, study.roles.mitigated)
+    if row is None or not whole.verdict == row.verdict == "higher":
+        return ""
+    share = 100 * row.difference / whole.difference
+    most = "all" if share > 99.5 else f"about {share:.0f} %"
+    return f" Removal takes away {most} of the baseline's reliance."
+
+
+def _control(study: Study, comparisons: Sequence[Comparison]) -> Iterator[str]:
+    arm = study.roles.control
+    if arm is None:
+        return
+    row = reliance_of(comparisons, arm)
+    met = "; annotations help even where none was ever seen" * (row.verdict == "higher")
+    gained = _contrast(comparisons, RELIANCE, study.roles.baseline, arm)
+    more = f". Training with annotations adds {_sized(gained)}" if gained else ""
+    yield f"Networks that never saw an annotation: reliance {_sized(row)}{met}{more}."
+    price = _contrast(comparisons, DICE, study.roles.baseline, arm)
+    if price is not None:
+        yield (
+            "On clean test frames, the Dice of networks trained with annotations differs from that "
+            f"of networks that never saw one by {_sized(price)}."
+        )
+
+
+def _placebo(results: Results, study: Study, comparisons: Sequence[Comparison]) -> Iterator[str]:
+    arm = study.roles.placebo
+    if arm is None:
+        return
+    start = (
+        f"The placebo ({arm_names(results)[arm]}), where spots are removed on which nothing was "
+        f"drawn: reliance {_sized(reliance_of(comparisons, arm))}"
+    )
+    cost = _contrast(comparisons, DICE, arm, study.roles.control)
+    rest = "; its Dice on clean frames differs from that of networks trained on untouched frames by"
+    yield f"{start}{f'{rest} {_sized(cost)}' if cost else ''}."
+
+
+def _trends(results: Results, comparisons: Sequence[Comparison]) -> Iterator[str]:
+    for line in lines(results):
+        if len(line.arms) < TREND_DOSES:
+            continue
+        arms = [*line.arms.values()]
+        row = find(comparisons, "trend", SLOPE, arms[-1], arms[0])
+        if row is None:
+            yield f"No trend is tested ({line.name}): no seed finished at every dose."
+            continue
+        size = f"{amount(row)} of Dice from 0 to 100 % annotated training frames, {_basis(row)}"
+        word = {"higher": "rises", "lower": "falls"}.get(row.verdict)
+        if word:
+            yield f"Reliance {word} with the dose ({line.name}): {size}."
+        else:
+            yield f"No trend of reliance with the dose is shown ({line.name}): {size}{_could(row)}."
+
+
+def _contrast(
+    comparisons: Sequence[Comparison], metric: str, arm: str | None, other: str | None
+) -> Comparison | None:
+    return find(comparisons, CONTRAST, metric, arm, other)
+
+
+def _reversed(row: Comparison) -> Comparison:
+    return row._replace(difference=-row.difference, ci_low=-row.ci_high, ci_high=-row.ci_low)
+
+
+def _sized(row: Comparison) -> str:
+    """The difference and what it shows."""
+    if row.verdict == NO_DIFFERENCE:
+        return f"{amount(row)}, {verdict_text(row)}"
+    return f"{amount(row)} (p = {p_text(row.p)})"
+
+
+def _could(row: Comparison) -> str:
+    least = row.smallest_detectable
+    seeds = plural(row.n_seeds, "seed")
+    return f" ({seeds} could have shown ≥ {number(least)})" if math.isfinite(least) else ""
+
+
+def _basis(row: Comparison) -> str:
+    """Seeds, frames and p, with its floor where p lies on it."""
+    sample = f"{plural(row.n_seeds, 'seed')}, {plural(row.n_images, 'frame')}"
+    if not math.isfinite(row.p):
+        return sample
+    floor = f", the lowest {plural(row.n_seeds, 'seed')} can give" * (row.p <= row.p_floor)
+    return f"{sample}, p = {p_text(row.p)}{floor}"

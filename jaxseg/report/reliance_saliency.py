@@ -1,0 +1,112 @@
+"""Scores of the saliency maps of a study of annotations: do the maps dwell on the annotations?"""
+
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jaxseg.errors import JaxsegError
+from jaxseg.metrics.statistics import item_mean
+from jaxseg.report.reliance import ALL, defined_mean
+from jaxseg.report.results import Results, setting
+from jaxseg.report.tables import RESAMPLES, Scored, SummaryRow, row_of
+
+RATIO, POINTING = "saliency_ratio", "saliency_pointing"
+RANDOM = "_random"
+_KEYS = ("cells", "layer", "classes", "test_set", "frame", "share", "area", "hit", "random_share")
+_KEYS += ("random_hit", "example_frame", "example_image", "example_annotated", "example_map")
+
+
+class Saliency(NamedTuple):
+    """saliency.npz, its cells by arm and seed.
+
+    `arrays` are those of the file, unchanged: share and hit [cells, frames, classes], area
+    [frames], example_image uint8 [e, H, W, 3], example_annotated bool [e, H, W] and example_map
+    float32 [cells, e, H, W] in [0, 1] among them. `place` maps (arm, seed) to an index of cells.
+    """
+
+    layer: str
+    test_set: str
+    place: dict[tuple[str, int], int]
+    arrays: dict[str, Any]
+
+    def cells(self, arm: str) -> list[int]:
+        """Places of the arm's cells, by seed."""
+        return [k for (name, _), k in sorted(self.place.items()) if name == arm]
+
+
+def read_saliency(results: Results) -> Saliency | None:
+    """The file of the workdir; None where there is none.
+
+    Cells that are no longer done take no part. Raises JaxsegError for a file that lacks an array or
+    holds none of the workdir's cells.
+    """
+    path = results.workdir / "saliency.npz"
+    if not path.is_file():
+        return None
+    arrays = _arrays(path)
+    done = {cell.name: (cell.arm, cell.seed) for cell in results.cells if cell.status == "done"}
+    place = {done[str(n)]: k for k, n in enumerate(arrays["cells"]) if str(n) in done}
+    if not place:
+        raise JaxsegError(
+            f"{path}: holds none of the finished cells of cells.csv; delete it and make it again"
+        )
+    return Saliency(str(arrays["layer"]), str(arrays["test_set"]), place, arrays)
+
+
+def saliency_rows(results: Results, saliency: Saliency | None) -> list[SummaryRow]:
+    """Rows of summary.csv, arm by arm in grid order, and the same of randomised weights.
+
+    `saliency_ratio`: mean share of the saliency that lies on annotation pixels over these pixels'
+    mean share of the frame; 1 is chance. `saliency_pointing`: how often the map's maximum lies on
+    an annotation (the pointing game). Classes of a frame are averaged first, then frames; a class
+    without a map has no part. `…_random`: networks of the same form with randomised weights.
+    """
+    if saliency is None:
+        return []
+    return [row for arm in results.arms for row in _arm_rows(results, saliency, arm)]
+
+
+def _arrays(path: Path) -> dict[str, Any]:
+    try:
+        # Opened here: numpy leaves the file open when it turns out to be damaged.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+            lacking = [key for key in _KEYS if key not in stored.files]
+            found = {key: stored[key] for key in stored.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise JaxsegError(
+            f"{path}: unreadable ({type(error).__name__}); delete it and make it again"
+        ) from error
+    if lacking:
+        raise JaxsegError(f"{path}: holds no {lacking[0]!r}; delete it and make it again")
+    return found
+
+
+def _arm_rows(results: Results, saliency: Saliency, arm: str) -> Iterator[SummaryRow]:
+    cells, arrays = saliency.cells(arm), saliency.arrays
+    if not cells:
+        return
+    resamples = int(setting(results, "eval.resamples", RESAMPLES))
+    for prefix, suffix in (("", ""), ("random_", RANDOM)):
+        share = defined_mean(arrays[f"{prefix}share"][cells].astype(float))
+        hit = arrays[f"{prefix}hit"][cells].astype(float)
+        found = Scored(arm, saliency.test_set, _with_area(share, arrays["area"]), resamples)
+        yield row_of(found, ALL, RATIO + suffix, _ratio_of_means, arrays["frame"])
+        pointed = defined_mean(np.where(hit < 0, np.nan, hit))
+        found = found._replace(parts=pointed)
+        yield row_of(found, ALL, POINTING + suffix, item_mean, arrays["frame"])
+
+
+def _with_area(share: np.ndarray, area: np.ndarray) -> np.ndarray:
+    """Share and area [cells, frames, 2], both of the frames that have a map."""
+    known = np.where(np.isnan(share), np.nan, area)
+    return np.stack([share, known], axis=-1)
+
+
+def _ratio_of_means(parts: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    # A ratio for each frame would be ruled by frames with hardly an annotation in them.
+    area = item_mean(parts[..., 1], weights)
+    area = np.where(area > 0, area, np.nan)
+    return item_mean(parts[..., 0], weights) / area
