@@ -37,7 +37,7 @@ _NET = {
 }
 _OPTIM = {
     "default": {},
-    "quick": {"epochs": 2},
+    "quick": {},
     "hc18": {"learning_rate": 3e-3, "batch_size": 16, "epochs": 15},
     "paper": {
         "loss": "dtu",
@@ -95,7 +95,7 @@ def get_config(variant: str | None = None) -> ConfigDict:
                 "schedule": "constant",  # or cosine
                 "weight_decay": 0.0,
                 "batch_size": 8,
-                "epochs": 20,
+                "epochs": 25,
                 "select": "last",
                 "patience": 0,  # epochs without a better validation loss; 0: never stop early
             }
