@@ -158,8 +158,14 @@ def restore_cell(
     """
     cells = find_cells(workdir)
     folder, position, meta = cells[check_choice("cell", cell, cells)]
+    tree = restore_chunk(folder, meta["kind"])
+    return jax.tree.map(lambda leaf: leaf[position], tree), meta
+
+
+def restore_chunk(folder: Path, kind: Kind) -> dict[str, Any]:
+    """The tree of a folder's newest checkpoint: numpy arrays, cells along the leading axis."""
     with ocp.CheckpointManager(folder, options=_READ_ONLY) as manager:
-        item = folder / str(manager.latest_step()) / meta["kind"]
+        item = folder / str(manager.latest_step()) / kind
     with ocp.StandardCheckpointer() as checkpointer:
         described = checkpointer.metadata(item).item_metadata
         device = jax.sharding.SingleDeviceSharding(jax.devices()[0])
@@ -168,7 +174,7 @@ def restore_cell(
             described.tree if hasattr(described, "tree") else described,
         )
         tree = checkpointer.restore(item, abstract)
-    return jax.tree.map(lambda leaf: np.asarray(leaf[position]), tree), meta
+    return jax.tree.map(np.asarray, tree)
 
 
 def load_cell(
