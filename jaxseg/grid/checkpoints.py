@@ -23,6 +23,7 @@ from jaxseg.errors import JaxsegError, check_choice, disk_errors
 from jaxseg.grid.cells import Cell, Settings, make_net
 from jaxseg.grid.storage import as_folder
 from jaxseg.grid.train import TrainState, class_indices, normalise
+from jaxseg.nets.unet import UNet
 
 FOLDER = "checkpoints"
 Kind = Literal["state", "variables"]
@@ -177,13 +178,13 @@ def restore_chunk(folder: Path, kind: Kind) -> dict[str, Any]:
     return jax.tree.map(np.asarray, tree)
 
 
-def load_cell(
+def load_variables(
     workdir: str | os.PathLike[str], cell: str
-) -> tuple[Callable[[Any], np.ndarray], Settings]:
-    """A finished cell as (predict, settings).
+) -> tuple[UNet, dict[str, Any], Settings]:
+    """A finished cell as (network, variables as numpy arrays, settings).
 
-    `predict` maps uint8 images [B, H, W, 3] to class indices uint8 [B, H, W]. Raises UsageError for
-    an unknown cell and JaxsegError for one whose training has not finished or has diverged.
+    `net.apply(variables, normalise(images))` gives its logits. Raises UsageError for an unknown
+    cell and JaxsegError for one whose training has not finished or has diverged.
     """
     variables, meta = restore_cell(workdir, cell)
     place = meta["cells"].index(cell)
@@ -197,7 +198,18 @@ def load_cell(
             "can be inspected (launch/inspect_checkpoint.py) but not used"
         )
     settings = meta["settings"][place]
-    net = make_net(settings, classes=len(meta["classes"]))
+    return make_net(settings, classes=len(meta["classes"])), variables, settings
+
+
+def load_cell(
+    workdir: str | os.PathLike[str], cell: str
+) -> tuple[Callable[[Any], np.ndarray], Settings]:
+    """A finished cell as (predict, settings).
+
+    `predict` maps uint8 images [B, H, W, 3] to class indices uint8 [B, H, W]. Raises what
+    `load_variables` raises.
+    """
+    net, variables, settings = load_variables(workdir, cell)
 
     @jax.jit
     def forward(images):

@@ -1,0 +1,47 @@
+"""The frames that a cell is audited with: test images of its own data set."""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jaxseg.data.prepare import prepare_views
+from jaxseg.data.progress import Progress, track
+from jaxseg.errors import UsageError
+from jaxseg.grid.cells import Settings
+
+
+class Frames(NamedTuple):
+    """Frames that are mapped from disk: images uint8 [n, s, s, 3], masks uint8 [n, s, s]."""
+
+    ids: Sequence[str]
+    images: NDArray[np.uint8]
+    masks: NDArray[np.uint8]
+
+
+def cell_frames(settings: Settings, side: int, limit: int, progress: Progress = track) -> Frames:
+    """At most `limit` frames of the cell's test split, evenly spread over it, at `side` pixels.
+
+    Raises UsageError for a limit below 1 and what `prepare_views` raises.
+    """
+    if limit < 1:
+        raise UsageError(f"limit={limit}: must be at least 1 image")
+    store = prepare_views(
+        settings["data.name"],
+        settings["data.test_split"],
+        size=side,
+        views=("full",),
+        manual_dir=settings["data.manual_dir"] or None,
+        data_dir=settings["data.data_dir"] or None,
+        progress=progress,
+    )["full"]
+    n = len(store.ids)
+    picks = np.unique(np.linspace(0, n - 1, min(limit, n)).round().astype(int))
+    ids = [store.ids[i] for i in picks]
+    return Frames(ids, store.images[picks, 0], store.masks[picks, 0])
+
+
+def each_frame(frames: Frames) -> Iterator[tuple[str, NDArray[np.uint8], NDArray[np.uint8]]]:
+    """(id, image, mask) one by one."""
+    yield from zip(frames.ids, frames.images, frames.masks)
