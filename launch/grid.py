@@ -128,6 +128,15 @@ def start(share: Share) -> None:
     check_own_devices(jax.process_count())
 
 
+def score_saliency(workdir: str, test_sets: tuple[str, ...]) -> None:
+    """In a study of annotations, asks every network how much of its evidence lies on them."""
+    from jaxseg.audit.grid_saliency import is_current, write_saliency
+
+    if {"clean", "annotated"} <= set(test_sets) and not is_current(workdir):
+        print("scoring saliency …", file=sys.stderr, flush=True)
+        write_saliency(workdir)
+
+
 def write_and_print_report(workdir: str) -> None:
     """Writes the report of a complete grid and prints it as a table."""
     from jaxseg.report.analysis import analyse
@@ -169,6 +178,7 @@ def main(argv: list[str]) -> None:
         if missing:
             print(f"{len(missing)} of {len(grid)} cells are missing; the last process reports")
             return
+        score_saliency(workdir, config["eval"]["test_sets"])
         write_and_print_report(workdir)
 
 

@@ -12,8 +12,8 @@ CLEAN = "clean"
 _MOST_EXAMPLES = 4
 EXAMPLE_RULE = (
     "up to 4 of the scored frames whose truth holds a structure: as many of each of the first 4 "
-    "planes, evenly spaced in rank of annotation area (where one, the lower median); of each the class "
-    "with the largest area in the truth; chosen by truth and annotations alone"
+    "planes, evenly spaced in rank of annotation area (where one, the lower median); of each the "
+    "class with the largest area in the truth; chosen by truth and annotations alone"
 )
 
 

@@ -33,6 +33,7 @@ from jaxseg.errors import JaxsegError
 from jaxseg.grid.cells import SEED, Settings, make_net
 from jaxseg.grid.checkpoints import find_cells, restore_chunk
 from jaxseg.grid.evaluate import TestSet, flatten_views
+from jaxseg.grid.marking import test_views
 from jaxseg.grid.storage import as_folder, read_json, write_arrays
 from jaxseg.grid.workdir import read_finished
 from jaxseg.nets.padding import STANDARD_MODES, padding_code
@@ -109,16 +110,30 @@ def _done_cells(workdir: Path) -> list[_Done]:
     return done
 
 
+def is_current(workdir: str | os.PathLike[str]) -> bool:
+    """Whether saliency.npz is there and holds the very cells that are done."""
+    workdir = as_folder(workdir)
+    if not (workdir / FILE).exists():
+        return False
+    with (workdir / FILE).open("rb") as file, np.load(file, allow_pickle=False) as stored:
+        scored = stored["cells"].tolist()
+    return sorted(scored) == sorted(cell.id for cell in _done_cells(workdir))
+
+
 def _prepared_sets(settings: Settings, test_set: str) -> dict[str, TestSet]:
+    names = {name: view for name, view in test_views(settings).items() if name in (CLEAN, test_set)}
     prepared = prepare_views(
         settings["data.name"],
         settings["data.test_split"],
-        views=[CLEAN, test_set],
+        views=list(names.values()),
         size=settings["data.size"],
         manual_dir=settings["data.manual_dir"] or None,
         data_dir=settings["data.data_dir"] or None,
     )
-    return {view: flatten_views(p.images, p.masks) for view, p in prepared.items()}
+    return {
+        name: flatten_views(prepared[view].images, prepared[view].masks)
+        for name, view in names.items()
+    }
 
 
 def _layers(cells: Sequence[_Done], classes: int, size: Sequence[int], layer: str | None) -> str:
