@@ -46,6 +46,8 @@ class Maps(NamedTuple):
 class DTUNet(nn.Module):
     """DTU-Net, with the settings, input and output of `UNet`.
 
+    At its defaults 25,055,362 parameters with one logit, 7,787,969 of them the topology network's.
+
     Attributes:
         classes: foreground classes, one logit each; the background is where all are negative.
         width: channels of the first level of both networks.
