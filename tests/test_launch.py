@@ -62,6 +62,23 @@ def test_checkpoints_can_be_inspected_compared_and_exported(run, tmp_path):
     assert compared.returncode == 0 and "params/inc/conv1/kernel" in compared.stdout
 
 
+def test_a_study_of_annotations_leaves_its_tables_figures_and_saliency(tmp_path):
+    small = ["--grid", "seed=0:1", "--config.optim.epochs=1", "--config.net.width=2",
+             "--config.eval.resamples=200", "--config.data.test_split=test[:4]"]  # fmt: skip
+    command = ["--config", "configs/caliper_ablation.py:quick", *small, "--workdir", tmp_path / "w"]
+    result = _call("grid.py", *command, cache=tmp_path / "cache")
+    assert result.returncode == 0 and "Traceback" not in result.stderr, result.stderr
+    assert "reliance" in result.stdout and "compiling" in result.stderr
+    page = (tmp_path / "w" / "report.html").read_text()
+    assert "reliance" in page and "Saliency" in page and "border shortcut index" not in page
+    with np.load(tmp_path / "w" / "saliency.npz") as stored:
+        assert len(stored["cells"]) == 4 and np.isfinite(stored["area"]).all()
+    saliency = (tmp_path / "w" / "saliency.npz").read_bytes()
+    again = _call("grid.py", *command, cache=tmp_path / "cache")
+    assert again.returncode == 0 and "scoring saliency" not in again.stderr
+    assert saliency == (tmp_path / "w" / "saliency.npz").read_bytes()
+
+
 @pytest.mark.parametrize(
     "arguments, code, message",
     [

@@ -23,6 +23,7 @@ from jaxseg.errors import JaxsegError, check_choice, disk_errors
 from jaxseg.grid.cells import Cell, Settings, make_net
 from jaxseg.grid.storage import as_folder
 from jaxseg.grid.train import TrainState, class_indices, normalise
+from jaxseg.nets.dtunet import DTUNet
 from jaxseg.nets.unet import UNet
 
 FOLDER = "checkpoints"
@@ -180,7 +181,7 @@ def restore_chunk(folder: Path, kind: Kind) -> dict[str, Any]:
 
 def load_variables(
     workdir: str | os.PathLike[str], cell: str
-) -> tuple[UNet, dict[str, Any], Settings]:
+) -> tuple[UNet | DTUNet, dict[str, Any], Settings]:
     """A finished cell as (network, variables as numpy arrays, settings).
 
     `net.apply(variables, normalise(images))` gives its logits. Raises UsageError for an unknown
