@@ -8,6 +8,7 @@ from jaxseg.metrics.bootstrap import resampled_items, two_level_interval
 
 LEVEL = 0.95
 RESAMPLES = 2000
+IMAGES = 8192  # Summed at a time.
 
 
 def resampled_sums(by_image: np.ndarray, resamples: int, seed: int) -> np.ndarray:
@@ -16,9 +17,19 @@ def resampled_sums(by_image: np.ndarray, resamples: int, seed: int) -> np.ndarra
     The draws depend on the number of images, `resamples` and `seed` alone, so that what is summed
     in two calls stays paired; they are those of `jaxseg.metrics.statistics`.
     """
-    flat = by_image.reshape(len(by_image), -1).astype(float)
+    flat = by_image.reshape(len(by_image), -1)
     draws = resampled_items(np.arange(len(flat)), resamples, seed)
-    return np.concatenate([weights @ flat for weights in draws]).reshape(-1, *by_image.shape[1:])
+    sums = [_weighted_sum(weights, flat) for weights in draws]
+    return np.concatenate(sums).reshape(-1, *by_image.shape[1:])
+
+
+def _weighted_sum(weights: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """weights [draws, images] @ values [images, k], never all of the values as floats."""
+    total = np.zeros((len(weights), values.shape[1]))
+    for start in range(0, len(values), IMAGES):
+        part = slice(start, start + IMAGES)
+        total += weights[:, part] @ values[part].astype(float)
+    return total
 
 
 def mean_and_resampled(each: np.ndarray, resamples: int, seed: int) -> tuple[float, np.ndarray]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from jaxseg.audit.centre_prior import FULL, GRID, split_half_masks
+from jaxseg.audit.fixed_mask import FULL, GRID, halves, split_half_masks
 from jaxseg.audit.frame_bands import N_RINGS, places
 from jaxseg.audit.prediction_counts import N_BORDER, PairCounts
 
@@ -14,7 +14,7 @@ from jaxseg.audit.prediction_counts import N_BORDER, PairCounts
 def baseline_counts(counts: PairCounts) -> np.ndarray | None:
     """Counts of the best fixed masks: int32 [images, 13 + 16 rings, C, 3], those by centre first.
 
-    A mask a class, fitted on every other image and scored on the rest (`split_half_masks`). The
+    A mask a class, fitted on one half of the images and scored on the other (`fixed_mask`). The
     baseline is told which classes an image holds and predicts no other, so that it is not marked
     down for images without an object. Cells of a 64 x 64 grid belong to the ring of their centre
     and count as H * W / 64^2 px. None when no class has an object in both halves.
@@ -24,17 +24,17 @@ def baseline_counts(counts: PairCounts) -> np.ndarray | None:
     if not any(fitted):
         return None
     for c, (masks, of_class) in enumerate(zip(fitted, counts.covers)):
-        for i, stored in enumerate(of_class if masks else []):
+        for i, (half, stored) in enumerate(zip(halves(), of_class)):
             if masks and stored is not None:
                 rings = _cell_rings(counts.shapes[i], counts.border_px, counts.scale_to)
                 px = np.prod(counts.shapes[i]) / GRID**2
-                found[i, :, c] = np.rint(px * _in_rings(_unpacked(stored), masks[i % 2], rings))
+                found[i, :, c] = np.rint(px * _in_rings(_unpacked(stored), masks[half], rings))
     return found
 
 
 def _fit(of_class: Sequence[bytes | None]) -> tuple[np.ndarray, np.ndarray] | None:
-    """The masks bool [g, g] of the images with even and odd index; None if a half has no object."""
-    if not (any(of_class[0::2]) and any(of_class[1::2])):
+    """The masks bool [g, g] for both halves of the images; None if one half has no object."""
+    if {half for half, stored in zip(halves(), of_class) if stored} != {0, 1}:
         return None
     first, second = split_half_masks(lambda: map(_unpacked, of_class))
     return first.mask, second.mask

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxseg.audit.centre_prior import cover
+from jaxseg.audit.fixed_mask import cover
 from jaxseg.audit.frame_bands import N_RINGS, places
 from jaxseg.errors import JaxsegError, UsageError
 
@@ -65,8 +65,8 @@ def count_predictions(
 ) -> PairCounts:
     """Counts of every model on every image, by distance from the centre and from the border.
 
-    Memory: about 1.5 kB an image, model and class, plus the truth on a 64 x 64 grid, compressed
-    (some 300 bytes), for the position-only baseline. The masks themselves are dropped.
+    Memory: about 2 kB an image with one model and one class, of which some 300 bytes are the truth
+    on a 64 x 64 grid, compressed, for the position-only baseline. The masks themselves are dropped.
 
     Args:
       items: (id, truth, prediction of model 1, of model 2, …): masks uint8 or bool [H, W] of class
@@ -105,7 +105,7 @@ def count_predictions(
 
 
 def packed(mask: np.ndarray) -> bytes | None:
-    """The cover of a mask bool [H, W] (`centre_prior.cover`), compressed; None for an empty one."""
+    """The cover of a mask bool [H, W] (`fixed_mask.cover`), compressed; None for an empty one."""
     return zlib.compress(cover(mask).tobytes(), 1) if mask.any() else None
 
 

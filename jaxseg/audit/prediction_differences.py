@@ -17,9 +17,10 @@ from jaxseg.audit.prediction_scores import (
     POOLED,
     Arms,
     by_class,
+    dice_by_image,
     index,
 )
-from jaxseg.metrics.dice import dice, recall
+from jaxseg.metrics.dice import recall
 from jaxseg.metrics.paired import holm, sign_flip_p
 
 
@@ -65,7 +66,7 @@ def differences(
     """
     counts = by_class(found.counts)[POOLED][:, :, [ALL, OUTER, INNER]]
     drawn = resampled_sums(counts, resamples, seed)
-    each = dice(counts[:, :, ALL], empty)
+    each = dice_by_image(found.names, counts, empty)
     models = [k for k, name in enumerate(found.names) if name != BASELINE]
     rows: list[Difference] = []
     for metric, band in ((INDEX, "inner-outer"), ("recall", "outer"), (PER_IMAGE, "all")):

@@ -20,6 +20,8 @@ BASELINE = "fixed mask"
 POOLED = "all"
 # The regions that `with_regions` puts before the rings.
 ALL, OUTER, INNER = 0, 1, 2
+# Of (tp, fp, fn): a metric has no value where these are all 0.
+PARTS = {dice: [0, 1, 2], recall: [0, 2]}
 
 
 class Score(NamedTuple):
@@ -101,9 +103,10 @@ def scores(
 def by_class(counts: np.ndarray) -> dict[str, np.ndarray]:
     """Name -> counts […, 3] out of […, C, 3]: all classes summed, then each that is there."""
     names = class_names(counts.shape[-2])
-    chosen = {POOLED: counts.sum(axis=-2, dtype=np.int64)}
-    if len(names) > 1:
-        chosen |= {name: counts[..., c, :] for c, name in enumerate(names)}
+    if len(names) == 1:
+        return {POOLED: counts[..., 0, :]}
+    chosen = {POOLED: counts.sum(axis=-2, dtype=counts.dtype)}
+    chosen |= {name: counts[..., c, :] for c, name in enumerate(names)}
     return {name: of_class for name, of_class in chosen.items() if of_class.any()}
 
 
@@ -127,6 +130,18 @@ def index(counts: np.ndarray) -> np.ndarray:
     return recall(counts[..., INNER, :]) - recall(counts[..., OUTER, :])
 
 
+def dice_by_image(names: Sequence[str], by_image: np.ndarray, empty: str) -> np.ndarray:
+    """Dice of counts [images, arms, regions and rings, 3] of one class: float64 [images, arms].
+
+    NaN for the baseline where there is no object, whatever `empty`: it is told so.
+    """
+    each = dice(by_image[:, :, ALL], empty)
+    for k, name in enumerate(names):
+        if name == BASELINE:
+            each[~by_image[:, k, ALL, [0, 2]].any(axis=-1), k] = np.nan
+    return each
+
+
 def _with_regions(rings: np.ndarray) -> np.ndarray:
     border = rings[:, :, N_RINGS:]
     outer, inner = border[:, :, :1], border[:, :, 1:].sum(axis=2, keepdims=True, dtype=rings.dtype)
@@ -143,18 +158,19 @@ def _of_class(
     seed: int,
 ) -> Iterator[Score]:
     total, drawn = by_image.sum(axis=0), resampled_sums(by_image, resamples, seed)
+    each = dice_by_image(names, by_image, empty)
     for k, model in enumerate(names):
-        for metric in (dice, recall):
-            has = ~np.isnan(metric(by_image[:, k]))
+        for metric in PARTS:
+            # Not the metric itself, which makes floats of all counts.
+            has = by_image[:, k][..., PARTS[metric]].sum(axis=-1) > 0
             values, samples = metric(total[k]), metric(drawn[:, k])
             for b, band in enumerate(bands):
                 keys = (model, cls, band, metric.__name__)
                 yield _score(keys, values[b], samples[:, b], has[:, b])
         has = ~np.isnan(recall(by_image[:, k, ALL]))
         yield _score((model, cls, "inner-outer", INDEX), index(total[k]), index(drawn[:, k]), has)
-        each = dice(by_image[:, k, ALL], empty)
-        value, sample = mean_and_resampled(each, resamples, seed)
-        yield _score((model, cls, "all", PER_IMAGE), value, sample, ~np.isnan(each))
+        value, sample = mean_and_resampled(each[:, k], resamples, seed)
+        yield _score((model, cls, "all", PER_IMAGE), value, sample, ~np.isnan(each[:, k]))
 
 
 def _score(keys: tuple[str, str, str, str], value, sample: np.ndarray, has: np.ndarray) -> Score:

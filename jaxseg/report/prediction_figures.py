@@ -18,6 +18,7 @@ from jaxseg.report.prediction_words import px_text
 from jaxseg.report.styles import COLOURS, DASHES, MARKERS, Style
 
 MAX_COLUMNS = 4
+FIXED = Style("#777777", (0, (8, 1.5, 1, 1.5)), "")
 
 
 def model_styles(models: Sequence[str]) -> dict[str, Style]:
@@ -26,7 +27,7 @@ def model_styles(models: Sequence[str]) -> dict[str, Style]:
         model: Style(COLOURS[k % len(COLOURS)], DASHES[k % len(DASHES)], MARKERS[k % len(MARKERS)])
         for k, model in enumerate(models)
     }
-    return {m: Style("#777777", (0, (1, 1)), "") if m == BASELINE else s for m, s in styles.items()}
+    return styles | {model: FIXED for model in models if model == BASELINE}
 
 
 def bands_figure(audit: PredictionAudit) -> Figure:

@@ -65,7 +65,7 @@ def _judged(low: float, high: float) -> str:
     if math.isnan(low):
         return "One image gives no interval, so no verdict."
     if low > 0:
-        return "Objects are lost at the border."
+        return "Less is found at the border than inside."
     return "More is found at the border than inside." if high < 0 else NO_DIFFERENCE
 
 
@@ -89,17 +89,17 @@ def _erased(audit: PredictionAudit, model: str) -> str:
 
 
 def _against_baseline(audit: PredictionAudit, row: Difference) -> str:
-    own, fixed = (
-        number(audit.score(model, "all", PER_IMAGE).value) for model in (row.model_a, row.model_b)
-    )
+    fixed = audit.score(BASELINE, "all", PER_IMAGE).value
+    # Of the same images: those without an object are not scored here.
+    own = fixed + row.difference
     if row.ci_low > 0:
         judged = "better than position alone."
     else:
         judged = "worse than position alone." if row.ci_high < 0 else NO_DIFFERENCE.lower()
     return (
-        f"A fixed mask that ignores the image reaches Dice {fixed}, {row.model_a} {own}: "
-        f"difference {_amount(row)} on {plural(row.n_images, 'image')} with an object, "
-        f"p {p_text(row.p)}: {judged}"
+        f"A fixed mask that ignores the image reaches Dice {number(fixed)}, {row.model_a} "
+        f"{number(own)} on the {plural(row.n_images, 'image')} with an object: difference "
+        f"{_amount(row)}, p {p_text(row.p)}: {judged}"
     )
 
 
@@ -126,7 +126,7 @@ def _rules(audit: PredictionAudit) -> str:
         "95 % interval over images excludes 0. Erased border: the largest k such that the recall "
         "of the object within k px of the border, and that of its k-th px alone, are below "
         f"{share(ERASED)} of the recall deeper inside. Fixed mask: the places that most truths of "
-        "every other image cover, cut where Dice is highest, scored on the other images."
+        "one half of the images cover, cut where Dice is highest, scored on the other half."
     )
     if len(audit.counts.names) > 1:
         text += " p: predictions exchanged image by image, Holm-corrected over models."

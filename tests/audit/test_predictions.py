@@ -12,6 +12,7 @@ from jaxseg.audit.prediction_counts import count_predictions
 from jaxseg.audit.prediction_examples import choose_examples, example_rule
 from jaxseg.audit.prediction_scores import INDEX, PER_IMAGE, border_labels
 from jaxseg.audit.predictions import audit_predictions
+from jaxseg.data.masks import class_mask
 from jaxseg.errors import JaxsegError, UsageError
 from jaxseg.metrics import statistics
 from jaxseg.metrics.bands import band_counts, border_rings, square_rings
@@ -101,6 +102,15 @@ def test_it_comes_back_in_pixels_of_the_networks_frame(k):
     predictions = [erased(mask, k, scale_to=64) for mask in truths]
     found = count_predictions(items(truths, predictions), ["eraser"], scale_to=64)
     assert erased_border(found.depth[0, :, 0]).px == k
+
+
+def test_it_comes_back_on_real_lesions(real_data):
+    folder = real_data / "isic2017" / "ISIC-2017_Validation_Part1_GroundTruth"
+    truth = [class_mask(path)[0] for path in sorted(folder.glob("*.png"))]
+    audit = audit_predictions(items(truth, [erased(mask, 8) for mask in truth]), ["eraser"])
+    assert audit.erased["eraser", "all"].px == 8
+    assert audit.score("eraser", "inner-outer", INDEX).value == 1
+    assert 0.4 < audit.score("fixed mask", "all", PER_IMAGE).value < 0.6
 
 
 def test_erased_borders_by_hand():
@@ -207,6 +217,9 @@ def test_empty_images_follow_the_rule_and_are_counted():
     assert means["smooth1"].value == pytest.approx((5 + 1 / (area + 1)) / 6)
     fixed = audit.score("fixed mask", "all", "recall")
     assert (fixed.n_images, fixed.n_left_out) == (4, 2)
+    # The baseline is told which images are empty and earns nothing by it.
+    assert audit.score("fixed mask", "all", PER_IMAGE).n_images == 4
+    assert audit.differences[0].n_images == 4
 
 
 def test_one_image_has_numbers_and_no_interval():

@@ -6,7 +6,8 @@ of whole cells, so its overlap with a cover is its overlap with the mask itself,
 a share to 1/255.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import NamedTuple
 
 import cv2
@@ -46,6 +47,9 @@ def cover(mask: np.ndarray, grid: int = GRID) -> np.ndarray:
     if grid < 1:
         raise UsageError(f"grid={grid}: must be at least 1 cell")
     whole = (mask != 0).astype(np.uint8) * FULL
+    # Enlarging, INTER_AREA would interpolate: whole copies of small frames' pixels come first.
+    rows, columns = (-(-grid // side) for side in mask.shape)
+    whole = whole.repeat(rows, axis=0).repeat(columns, axis=1)
     return cv2.resize(whole, (grid, grid), interpolation=cv2.INTER_AREA)
 
 
@@ -91,15 +95,26 @@ def fixed_mask_dice(one: np.ndarray, mask: np.ndarray) -> float:
     return float(2 * one[mask].sum(dtype=float) / FULL / (area + mask.sum())) if area else np.nan
 
 
-def split_half_masks(covers: Covers) -> tuple[FixedMask, FixedMask]:
-    """Masks for every other cover, the 1st, 3rd, … and the 2nd, 4th, …, each fitted on the rest.
+def halves() -> Iterator[int]:
+    """The half, 0 or 1, of each mask in its order, without end: of every two, one each by lot.
 
-    So that no mask is scored on what it was fitted to: cover i belongs to `masks[i % 2]`. Raises
-    JaxsegError when one half has nothing but empty masks.
+    Always the same lots. By lot, because files often alternate (left and right, four quarters of
+    a frame), and the halves must not differ in that.
     """
-    even = fit_fixed_mask(lambda: _every_other(covers(), 0))
-    odd = fit_fixed_mask(lambda: _every_other(covers(), 1))
-    return odd, even
+    rng = np.random.default_rng(0)
+    while True:
+        first = int(rng.integers(2))
+        yield from (first, 1 - first)
+
+
+def split_half_masks(covers: Covers) -> tuple[FixedMask, FixedMask]:
+    """The fixed masks for `halves` 0 and 1, each fitted on the other half.
+
+    So that no mask is scored on what it was fitted to. Raises JaxsegError when one half has
+    nothing but empty masks.
+    """
+    first, second = (fit_fixed_mask(partial(_half, covers, half)) for half in (1, 0))
+    return first, second
 
 
 def split_half_dice(covers: Covers) -> np.ndarray:
@@ -109,11 +124,11 @@ def split_half_dice(covers: Covers) -> np.ndarray:
     number a mask. Raises JaxsegError as `split_half_masks`.
     """
     masks = split_half_masks(covers)
-    return np.array([fixed_mask_dice(one, masks[i % 2].mask) for i, one in enumerate(covers())])
+    return np.array([fixed_mask_dice(one, masks[h].mask) for h, one in zip(halves(), covers())])
 
 
-def _every_other(covers: Iterable[np.ndarray], first: int) -> Iterable[np.ndarray]:
-    return (one for i, one in enumerate(covers) if i % 2 == first)
+def _half(covers: Covers, half: int) -> Iterable[np.ndarray]:
+    return (one for one, of in zip(covers(), halves()) if of == half)
 
 
 def _dice_by_level(one: np.ndarray, levels: np.ndarray) -> np.ndarray:
