@@ -62,6 +62,7 @@ def count_predictions(
     *,
     border_px: int = BORDER_PX,
     scale_to: int | None = None,
+    left_out: list[str] | None = None,
 ) -> PairCounts:
     """Counts of every model on every image, by distance from the centre and from the border.
 
@@ -76,13 +77,15 @@ def count_predictions(
       scale_to: None measures distances to the border in px of each frame, as a network's padding
         reaches them when it saw the frames as they are. A number measures in px of a frame of that
         side to which each frame is stretched, as when a network saw all frames resized to it.
+      left_out: a list that `items` adds a line to for each file it cannot read; those of items
+        that do not fit are added to it, and the result holds it.
     Raises:
       UsageError: an item without one mask a model, masks that are not integers [H, W], names that
         are equal, border_px below 1 or scale_to below 2.
       JaxsegError: no item can be used, or every truth is empty.
     """
     _check(names, border_px)
-    images, left_out = [], []
+    images, left_out = [], [] if left_out is None else left_out
     depth = np.zeros((len(names), 0, 0, 3), np.int64)
     for name, truth, *predictions in items:
         _check_masks(name, [truth, *predictions], names)
@@ -200,8 +203,8 @@ def _check(names: Sequence[str], border_px: int) -> None:
 
 def _check_found(images: Sequence[_Image], left_out: Sequence[str]) -> None:
     if not images:
-        first = f"; the first: {left_out[0]}" if left_out else ""
-        raise JaxsegError(f"predictions: none of {len(left_out)} pairs can be used{first}")
+        first = f"; the first of {len(left_out)} left out: {left_out[0]}" if left_out else ""
+        raise JaxsegError(f"predictions: no pair of truth and prediction can be used{first}")
     if all(image.nearest < 0 for image in images):
         raise JaxsegError(f"truth: all {len(images)} masks are empty; there is nothing to find")
 

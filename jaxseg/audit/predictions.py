@@ -43,6 +43,7 @@ def audit_predictions(
     *,
     border_px: int = BORDER_PX,
     scale_to: int | None = None,
+    left_out: list[str] | None = None,
     empty: str = "nan",
     resamples: int = RESAMPLES,
     seed: int = 0,
@@ -50,12 +51,14 @@ def audit_predictions(
     """Passes once over (id, truth, prediction, …) and scores every model; see the parts.
 
     Args:
-      items, names, border_px, scale_to: as in `prediction_counts.count_predictions`.
+      items, names, border_px, scale_to, left_out: as in `prediction_counts.count_predictions`.
       empty, resamples, seed: as in `prediction_scores.scores`.
     Raises:
       UsageError, JaxsegError: as `count_predictions`; UsageError for an unknown `empty`.
     """
-    counts = count_predictions(items, names, border_px=border_px, scale_to=scale_to)
+    counts = count_predictions(
+        items, names, border_px=border_px, scale_to=scale_to, left_out=left_out
+    )
     found = arms(counts)
     return PredictionAudit(
         counts=counts,

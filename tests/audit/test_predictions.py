@@ -239,8 +239,13 @@ def test_misfits_are_left_out_by_name_and_the_rest_goes_on():
     assert counts.left_out == [
         "odd: prediction of m has 32×64 pixels, its truth 64×64; the sizes must agree"
     ]
-    with pytest.raises(JaxsegError, match="none of 1 pairs can be used; the first: odd"):
-        count_predictions(pairs[1:2], ["m"])
+    unread = ["b.png: damaged"]
+    assert count_predictions(pairs, ["m"], left_out=unread).left_out is unread
+    assert len(unread) == 2
+    with pytest.raises(JaxsegError, match="the first of 2 left out: b.png: damaged"):
+        count_predictions(pairs[1:2], ["m"], left_out=["b.png: damaged"])
+    with pytest.raises(JaxsegError, match="no pair of truth and prediction can be used$"):
+        count_predictions([], ["m"])
 
 
 @pytest.mark.parametrize(
