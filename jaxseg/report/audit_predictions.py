@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from jaxseg.audit.prediction_differences import Difference
 from jaxseg.audit.prediction_examples import Shown, example_rule
 from jaxseg.audit.prediction_scores import BASELINE, INDEX, PER_IMAGE, POOLED, Score
 from jaxseg.audit.predictions import PredictionAudit
@@ -43,12 +42,13 @@ def _tables(audit: PredictionAudit) -> Iterator[Table]:
     )
     if audit.differences:
         title = "Differences, paired by image"
-        yield Table("prediction_differences", title, Difference._fields, audit.differences)
+        rows = [[getattr(row, name) for name in DIFFERENCES] for row in audit.differences]
+        yield Table("prediction_differences", title, DIFFERENCES, rows)
     yield Table(
         "prediction_bands",
         "Every number: by region, by ring about the centre (outer half-width in px of 256) and by "
         f"distance to the border ({px_text(audit)})",
-        Score._fields,
+        ("model", "class", *Score._fields[2:]),
         audit.scores,
     )
     yield Table(
@@ -59,35 +59,24 @@ def _tables(audit: PredictionAudit) -> Iterator[Table]:
     )
 
 
-SUMMARY = (
-    "model",
-    "class",
-    "n_images",
-    "dice_per_image",
-    "dice_ci_low",
-    "dice_ci_high",
-    "n_left_out",
-    "dice_pooled",
-    "recall_outer",
-    "n_images_outer",
-    "recall_inner",
-    INDEX,
-    "index_ci_low",
-    "index_ci_high",
-    "erased_px",
-)
+# What the verdict rests on first: a terminal shows no more than its width.
+SUMMARY = ("model", "class", "dice_per_image", "recall_outer", "recall_inner", "index")
+SUMMARY += ("index_ci_low", "index_ci_high", "erased_px", "n_images", "n_images_outer")
+SUMMARY += ("n_left_out", "dice_ci_low", "dice_ci_high", "dice_pooled")
+DIFFERENCES = ("model_a", "model_b", "metric", "difference", "ci_low", "ci_high", "p_holm", "p")
+DIFFERENCES += ("band", "n_images", "n_left_out")
 
 
 def _summary(audit: PredictionAudit, model: str, cls: str) -> tuple:
     each = audit.score(model, "all", PER_IMAGE, cls)
     outer, inner = (audit.score(model, band, "recall", cls) for band in ("outer", "inner"))
     index = audit.score(model, "inner-outer", INDEX, cls)
-    dice = [each.n_images, each.value, each.ci_low, each.ci_high, each.n_left_out]
-    recalls = [outer.value, outer.n_images, inner.value]
     # The baseline is counted by cells, too coarse for single px.
     erased = "" if model == BASELINE else audit.erased[model, cls].px
+    first = (model, cls, each.value, outer.value, inner.value, *index[4:7], erased)
     pooled = audit.score(model, "all", "dice", cls).value
-    return (model, cls, *dice, pooled, *recalls, index.value, index.ci_low, index.ci_high, erased)
+    numbers = (each.n_images, outer.n_images, each.n_left_out)
+    return (*first, *numbers, each.ci_low, each.ci_high, pooled)
 
 
 def _depths(audit: PredictionAudit) -> Iterator[tuple]:

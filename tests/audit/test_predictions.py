@@ -242,9 +242,9 @@ def test_misfits_are_left_out_by_name_and_the_rest_goes_on():
     unread = ["b.png: damaged"]
     assert count_predictions(pairs, ["m"], left_out=unread).left_out is unread
     assert len(unread) == 2
-    with pytest.raises(JaxsegError, match="the first of 2 left out: b.png: damaged"):
+    with pytest.raises(JaxsegError, match="the first of 2 left out: b"):
         count_predictions(pairs[1:2], ["m"], left_out=["b.png: damaged"])
-    with pytest.raises(JaxsegError, match="no pair of truth and prediction can be used$"):
+    with pytest.raises(JaxsegError, match="no pair of truth and prediction can be used"):
         count_predictions([], ["m"])
 
 

@@ -130,7 +130,8 @@ def test_tables_are_rectangular_and_hold_every_model(both):
         assert all(len(row) == len(table.columns) for row in table.rows)
     main = tables["predictions"]
     assert [row[0] for row in main.rows] == ["sound", "eraser", "fixed mask"]
-    assert [row[-1] for row in main.rows] == [0, 8, ""]
+    erased = main.columns.index("erased_px")
+    assert [row[erased] for row in main.rows] == [0, 8, ""]
     bands = tables["prediction_bands"]
     assert {row[2] for row in bands.rows} >= {"centre:128", "border:0-8", "inner-outer"}
     depths = tables["prediction_depths"]
