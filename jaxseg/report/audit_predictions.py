@@ -36,7 +36,8 @@ def _tables(audit: PredictionAudit) -> Iterator[Table]:
     zone = f"{audit.counts.border_px} {px_text(audit)}"
     yield Table(
         "predictions",
-        f"Scores with 95 % intervals over images; outer: within {zone} of the border",
+        "Dice per image, recall of all images together and border shortcut index (inner minus "
+        f"outer recall) with 95 % intervals over images; outer: within {zone} of the border",
         SUMMARY,
         [_summary(audit, model, cls) for cls in audit.classes for model in audit.models],
     )
@@ -60,9 +61,9 @@ def _tables(audit: PredictionAudit) -> Iterator[Table]:
 
 
 # What the verdict rests on first: a terminal shows no more than its width.
-SUMMARY = ("model", "class", "dice_per_image", "recall_outer", "recall_inner", "index")
-SUMMARY += ("index_ci_low", "index_ci_high", "erased_px", "n_images", "n_images_outer")
-SUMMARY += ("n_left_out", "dice_ci_low", "dice_ci_high", "dice_pooled")
+SUMMARY = ("model", "class", "dice", "recall_outer", "index", "index_low", "index_high")
+SUMMARY += ("erased_px", "recall_inner", "n_images", "n_images_outer", "n_left_out")
+SUMMARY += ("dice_low", "dice_high", "dice_pooled")
 DIFFERENCES = ("model_a", "model_b", "metric", "difference", "ci_low", "ci_high", "p_holm", "p")
 DIFFERENCES += ("band", "n_images", "n_left_out")
 
@@ -73,7 +74,7 @@ def _summary(audit: PredictionAudit, model: str, cls: str) -> tuple:
     index = audit.score(model, "inner-outer", INDEX, cls)
     # The baseline is counted by cells, too coarse for single px.
     erased = "" if model == BASELINE else audit.erased[model, cls].px
-    first = (model, cls, each.value, outer.value, inner.value, *index[4:7], erased)
+    first = (model, cls, each.value, outer.value, *index[4:7], erased, inner.value)
     pooled = audit.score(model, "all", "dice", cls).value
     numbers = (each.n_images, outer.n_images, each.n_left_out)
     return (*first, *numbers, each.ci_low, each.ci_high, pooled)
