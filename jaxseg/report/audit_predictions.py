@@ -91,28 +91,28 @@ def _pictures(audit: PredictionAudit, examples: Sequence[Shown]) -> Iterator[Pic
         "prediction_bands",
         "Dice by half-width of the square ring about the centre, and recall by distance to the "
         f"border (rings of {audit.counts.border_px} px). The border is at the right. All images "
-        "together; shaded: 95 % interval. Rings that never hold an object have no point.",
+        "together; shaded: 95 % interval. Rings that never hold an object have no point",
         f"Line plots of Dice and recall by place in the frame. {_in_words(audit)}",
         bands_figure(audit),
     )
     if (figure := classes_figure(audit)) is not None:
         yield Picture(
             "prediction_classes",
-            "Recall by distance to the border, class by class; shaded: 95 % interval.",
+            "Recall by distance to the border, class by class; shaded: 95 % interval",
             f"Line plots of recall by distance to the border for {len(audit.classes) - 1} classes",
             figure,
         )
     yield Picture(
         "prediction_depths",
         "Recall px by px near the border, and the number of images with an object at most this "
-        "far from the border. Upright lines: erased border, where there is one.",
+        "far from the border. Upright lines: erased border, where there is one",
         f"Line plot of recall by single px of distance to the border. {_erased_in_words(audit)}",
         depth_figure(audit),
     )
     if (figure := examples_figure(audit, examples)) is not None:
         yield Picture(
             "prediction_examples",
-            f"Examples. Rule: {example_rule(audit.counts)}. Dotted: end of the border zone.",
+            f"Examples. Rule: {example_rule(audit.counts)}. Dotted: end of the border zone",
             "Outlines of truth and predictions on "
             + ", ".join(f"{shown.chosen.id} ({shown.chosen.label})" for shown in examples),
             figure,
