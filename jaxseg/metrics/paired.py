@@ -12,6 +12,7 @@ from scipy import optimize, stats
 EXACT_SEEDS = 16
 RANDOM_FLIPS = 20_000
 MOST_SEEDS = 1000
+BLOCK = 2**20  # Signs held at a time: 8 MiB, however many differences there are.
 LARGEST_EFFECT = 100  # Power is 1 from two seeds on; keeps the shift within scipy's range.
 
 
@@ -29,8 +30,11 @@ def sign_flip_p(differences: np.ndarray, seed: int = 0) -> float:
     if n <= EXACT_SEEDS:
         bits = np.arange(2**n)[:, None] >> np.arange(n)[None, :] & 1
         return float(np.mean(np.abs((1 - 2 * bits) @ differences) >= bound))
-    signs = np.random.default_rng(seed).choice([-1.0, 1.0], size=(RANDOM_FLIPS, n))
-    extreme = np.sum(np.abs(signs @ differences) >= bound)
+    rng, rows = np.random.default_rng(seed), max(1, BLOCK // n)
+    extreme = 0
+    for start in range(0, RANDOM_FLIPS, rows):
+        signs = rng.choice([-1.0, 1.0], size=(min(rows, RANDOM_FLIPS - start), n))
+        extreme += np.sum(np.abs(signs @ differences) >= bound)
     return float((extreme + 1) / (RANDOM_FLIPS + 1))
 
 
