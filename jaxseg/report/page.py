@@ -1,5 +1,6 @@
 """Writes the report of a workdir: two CSV files, the figures, and one page that opens offline."""
 
+from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 from typing import NamedTuple
@@ -70,6 +71,11 @@ def page_html(analysis: Analysis, drawn: list[Drawn]) -> str:
         sections.glossary(results),
         sections.reproduce(results),
     ]
+    return document(title, body)
+
+
+def document(title: str, body: Sequence[str]) -> str:
+    """A whole page of sections given as HTML, its style inside."""
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'

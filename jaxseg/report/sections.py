@@ -37,14 +37,14 @@ def headline(reading: Reading) -> str:
         '<section class="headline" aria-label="Headline">'
         f'<span class="number">{number(reading.value, signed=True)}</span> '
         f'<span class="interval">{interval(reading.ci_low, reading.ci_high, signed=True)} '
-        f"{escape(reading.label)}</span><p>{_prose(reading.sentence)}</p></section>"
+        f"{escape(reading.label)}</span><p>{prose(reading.sentence)}</p></section>"
     )
 
 
 def words(reading: Reading) -> str:
     """Findings and cautions as lists."""
-    found = _list(reading.findings) or "<p>No two arms could be compared.</p>"
-    held = f'<div class="caution"><p><b>To bear in mind</b></p>{_list(reading.cautions)}</div>'
+    found = bullets(reading.findings) or "<p>No two arms could be compared.</p>"
+    held = f'<div class="caution"><p><b>To bear in mind</b></p>{bullets(reading.cautions)}</div>'
     return section("reading", "Reading", found + (held if reading.cautions else ""))
 
 
@@ -76,7 +76,7 @@ def arms(analysis: Analysis) -> str:
         "over images."
     )
     heads = [(h, False) for h in head] + [(h, True) for h in ("Seeds", *(c[0] for c in columns))]
-    return section("arms", "Arms", _table(heads, body, caption))
+    return section("arms", "Arms", table(heads, body, caption))
 
 
 def comparison_table(analysis: Analysis, plot: str) -> str:
@@ -91,7 +91,7 @@ def comparison_table(analysis: Analysis, plot: str) -> str:
         caption = metric_name(family[0])
         if len(shown) < len(family):
             caption += f": the {len(shown)} of {len(family)} that touch the first arm"
-        tables.append(_table(heads, [_comparison(results, row) for row in shown], caption))
+        tables.append(table(heads, [_comparison(results, row) for row in shown], caption))
     intro = (
         "<p>Each value is compared with the first value of its axis, all else equal, and the "
         "differences are paired by seed. “Higher” and “lower” mean that the interval excludes 0. "
@@ -151,6 +151,30 @@ def section(name: str, title: str, body: str) -> str:
     return f'<section id="{name}"><h2>{escape(title)}</h2>{body}</section>'
 
 
+def table(heads: Sequence[tuple[str, bool]], body: Sequence[str], caption: str) -> str:
+    """A table that scrolls on its own; heads are (text, whether a number), rows `<td>`s as HTML."""
+    head = "".join(
+        f'<th scope="col"{" class=n" if right else ""}>{escape(text)}</th>' for text, right in heads
+    )
+    rows = "".join(f"<tr>{row}</tr>" for row in body)
+    return (
+        f'<div class="wide"><table><caption>{escape(caption)}</caption>'
+        f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
+    )
+
+
+def bullets(sentences: Sequence[str]) -> str:
+    """Sentences as a list; empty text for none."""
+    items = "".join(f"<li>{prose(sentence)}</li>" for sentence in sentences)
+    return f"<ul>{items}</ul>" if items else ""
+
+
+def prose(sentence: str) -> str:
+    """The sentence escaped, with no line break inside an interval or before a per cent sign."""
+    whole = re.sub(r"\[([^\]\s]+), ", "[\\1,\u00a0", sentence)
+    return escape(whole.replace(" %", "\u00a0%"))
+
+
 def _comparison(results: Results, row: Comparison) -> str:
     kind = "interaction: " if row.kind == "interaction" else ""
     needed = number(row.seeds_needed, digits=0) if row.seeds_needed != math.inf else "> 1000"
@@ -179,17 +203,6 @@ def _number_cell(
     return f'<td class="n">{number(row.value)}<span class="soft">{small}</span></td>'
 
 
-def _table(heads: Sequence[tuple[str, bool]], body: Sequence[str], caption: str) -> str:
-    head = "".join(
-        f'<th scope="col"{" class=n" if right else ""}>{escape(text)}</th>' for text, right in heads
-    )
-    rows = "".join(f"<tr>{row}</tr>" for row in body)
-    return (
-        f'<div class="wide"><table><caption>{escape(caption)}</caption>'
-        f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
-    )
-
-
 def _facts(facts: dict[str, Any]) -> str:
     rows = [
         f'<tr><th scope="row">{escape(k)}</th><td>{escape(str(v))}</td></tr>'
@@ -216,14 +229,3 @@ def _duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
-
-
-def _list(sentences: Sequence[str]) -> str:
-    items = "".join(f"<li>{_prose(sentence)}</li>" for sentence in sentences)
-    return f"<ul>{items}</ul>" if items else ""
-
-
-def _prose(sentence: str) -> str:
-    """Escaped, with no line break inside an interval or before a per cent sign."""
-    whole = re.sub(r"\[([^\]\s]+), ", "[\\1,\u00a0", sentence)
-    return escape(whole.replace(" %", "\u00a0%"))
