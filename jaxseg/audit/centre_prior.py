@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 GRID = 64
 KEPT = 4096
+CHUNK = 256
 THRESHOLDS = np.arange(1, 101) / 100  # of the highest occupancy
 LEVEL = 0.95
 RESAMPLES = 2000
@@ -70,11 +71,10 @@ class Sample:
         kept[: len(self.kept)], half[: len(self.half)] = self.kept, self.half
         self.kept, self.half = kept, half
 
-    def masks(self, half: int) -> NDArray[np.float32]:
-        """The kept masks of a half: float32 [n, GRID²], shares of cells."""
+    def masks(self, *halves: int) -> NDArray[np.uint8]:
+        """The kept masks of the halves 0, 1 or both: uint8 [n, GRID²], 255 for a full cell."""
         filled = min(int(self.counts.sum()), KEPT)
-        chosen = self.kept[:filled][self.half[:filled] == half]
-        return np.divide(chosen, 255, dtype=np.float32)
+        return self.kept[:filled][np.isin(self.half[:filled], halves)]
 
 
 def as_cells(mask: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -94,7 +94,7 @@ def centre_prior(sample: Sample, *, seed: int = 0) -> CentrePrior:
     highest mean Dice with the masks it is fitted on.
     """
     total = sample.sums.sum(axis=0) / max(sample.counts.sum(), 1)
-    fixed = _best(total, np.concatenate([sample.masks(0), sample.masks(1)]))
+    fixed = _best(total, sample.masks(0, 1))
     shape = (GRID, GRID)
     scores = np.empty(0)
     if sample.counts.all():
@@ -105,16 +105,18 @@ def centre_prior(sample: Sample, *, seed: int = 0) -> CentrePrior:
     return CentrePrior(mean, low, high, len(scores), total.reshape(shape), fixed.reshape(shape))
 
 
-def _best(occupancy: NDArray[np.floating], masks: NDArray[np.float32]) -> NDArray[np.bool_]:
+def _best(occupancy: NDArray[np.floating], masks: NDArray[np.uint8]) -> NDArray[np.bool_]:
     candidates = occupancy >= THRESHOLDS[:, None] * occupancy.max()
     return candidates[int(_dice(masks, candidates).mean(axis=0).argmax())]
 
 
-def _dice(masks: NDArray[np.float32], fixed: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Dice of masks [n, cells] with fixed masks [k, cells]: [n, k]."""
-    chosen = fixed.astype(np.float32)
-    overlap = (masks @ chosen.T).astype(np.float64)
-    sizes = masks.sum(axis=1, dtype=np.float64)[:, None] + chosen.sum(axis=1)
+def _dice(masks: NDArray[np.uint8], fixed: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Dice of masks uint8 [n, cells] with fixed masks [k, cells]: [n, k]."""
+    chosen = fixed.T.astype(np.float32)
+    # In pieces: as floats all masks together would take four times their memory.
+    pieces = np.split(masks, range(CHUNK, len(masks), CHUNK))
+    overlap = np.concatenate([piece.astype(np.float32) @ chosen for piece in pieces]) / 255
+    sizes = masks.sum(axis=1, dtype=np.int64)[:, None] / 255 + chosen.sum(axis=0)
     return 2 * overlap / sizes
 
 

@@ -94,7 +94,10 @@ def _check_header(path: Path, limit_px: int) -> None:
                 width, height = picture.size
                 pages = getattr(picture, "n_frames", 1)
     except PIL.Image.DecompressionBombError as error:
-        raise JaxsegError(f"{path}: {one_line(error)}; it must be made smaller") from error
+        raise JaxsegError(
+            f"{path}: declares over {MAX_LIMIT_PX} pixels; must be from 1 to {limit_px} in all "
+            "(--limit_px)"
+        ) from error
     except _BAD_HEADER as error:
         raise JaxsegError(f"{path}: cannot be read as an image (truncated or damaged)") from error
     _check_pixels(path, (height, width), limit_px)

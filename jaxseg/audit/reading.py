@@ -30,9 +30,12 @@ def read_mask(path: Path, limit_px: int = LIMIT_PX, *, fill: bool = False) -> ND
 
     With `fill` the result is {0, 1}: what is drawn and what it encloses. Raises JaxsegError, one
     line naming the file: damaged, colour, values that are neither {0, 255} nor class indices up to
-    254, more than `limit_px` pixels declared, or, with `fill`, an outline that is open.
+    254 (which JPEG cannot keep), more than `limit_px` pixels declared, or, with `fill`, an open
+    outline.
     """
-    mask = class_indices(grey_values(decode(path, limit_px, "mask"), path), path)[0]
+    mask, is_binary = class_indices(grey_values(decode(path, limit_px, "mask"), path), path)
+    if suffix_of(path) in (".jpg", ".jpeg") and not is_binary and mask.any():
+        raise JaxsegError(f"{path}: JPEG spoils class indices; save masks as png")
     if not fill:
         return mask
     filled = fill_outlines(mask)

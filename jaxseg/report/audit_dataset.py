@@ -61,6 +61,8 @@ def _placement(d: Dataset) -> str:
             "needed to say whether objects are placed uniformly."
         )
     figures = f"distance from uniform {number(placed.distance)}, {_p(placed.p)}"
+    if verdict == "unbiased" and placed.p < LEVEL:
+        return f"{d.name}: no bias of note ({figures}): there is one, but small. Rule, {RULE}."
     if verdict == "unbiased":
         return (
             f"{d.name}: no bias of position shown ({figures}). {plural(placed.n, 'mask')} would "

@@ -106,7 +106,7 @@ def _table(table: Table) -> str:
         for row in table.rows[:MAX_ROWS]
     ]
     hidden = len(table.rows) - MAX_ROWS
-    more = f"{plural(hidden, 'row')} more in " if hidden > 0 else "As CSV: "
+    more = f"{plural(hidden, 'more row')} in " if hidden > 0 else "As CSV: "
     link = f'<p class="soft">{more}<a href="{table.name}.csv">{table.name}.csv</a></p>'
     return sections.table(list(zip(table.columns, right)), body, table.title) + link
 

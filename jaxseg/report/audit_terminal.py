@@ -28,9 +28,9 @@ def _table(table: Table) -> list[str]:
     """Rows up to MAX_ROWS; columns that do not fit the width are left to the CSV file."""
     lines = [list(table.columns)] + [[shown(v) for v in row] for row in table.rows[:MAX_ROWS]]
     fit = _columns_that_fit(lines)
-    missing = [("row", len(table.rows) - MAX_ROWS), ("column", len(table.columns) - fit)]
-    more = [plural(n, noun) for noun, n in missing if n > 0]
-    tail = [f"… and {' and '.join(more)} more in {table.name}.csv"] if more else []
+    hidden = [("row", len(table.rows) - MAX_ROWS), ("column", len(table.columns) - fit)]
+    more = [plural(n, f"more {noun}") for noun, n in hidden if n > 0]
+    tail = [f"… and {' and '.join(more)} in {table.name}.csv"] if more else []
     return [*aligned([line[:fit] for line in lines]), *tail]
 
 
