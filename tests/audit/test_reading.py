@@ -99,7 +99,7 @@ BAD = {
     "huge.png": (_huge_png, "declares over 178000000 pixels; must be from 1 to"),
     "large.png": (
         lambda p: _huge_png(p, 11_000),
-        "11000×11000 pixels; must be from 1 to 100000000",
+        "11000×11000 pixels; must be from",
     ),
     "huge.npy": (_huge_npy, "99999×9999 pixels; must be from 1 to"),
     "pages.tif": (_pages, "holds 2 pages; save one image a file"),
