@@ -19,6 +19,14 @@ def read_mask(path: Path) -> NDArray[np.uint8]:
         pixels = None
     if pixels is None:
         raise JaxsegError(f"{path}: cannot be read as an image (truncated or damaged)")
+    return grey_values(pixels, path)
+
+
+def grey_values(pixels: NDArray, path: Path) -> NDArray[np.uint8]:
+    """Values [H, W] or [H, W, channels] read from `path` as uint8 [H, W]; JaxsegError if not grey.
+
+    Colour channels must be equal (an alpha channel is left out) and values whole, 0 to 255.
+    """
     if pixels.ndim == 3:
         colours = pixels[..., : 3 if pixels.shape[-1] >= 3 else 1]
         if (colours != colours[..., :1]).any():
@@ -34,7 +42,11 @@ def class_mask(path: Path) -> tuple[NDArray[np.uint8], bool]:
 
     Raises JaxsegError naming the file, its values and the rule for anything else.
     """
-    mask = read_mask(path)
+    return class_indices(read_mask(path), path)
+
+
+def class_indices(mask: NDArray[np.uint8], path: Path) -> tuple[NDArray[np.uint8], bool]:
+    """`class_mask` of values uint8 [H, W] that were read from `path`."""
     values = np.flatnonzero(np.bincount(mask.ravel(), minlength=256))
     if values[-1] != 255:
         return mask, False

@@ -1,6 +1,6 @@
 """Writes the report of a workdir: two CSV files, the figures, and one page that opens offline."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import NamedTuple
@@ -68,11 +68,16 @@ def page_html(analysis: Analysis, drawn: list[Drawn]) -> str:
         sections.glossary(terms(results) if analysis.study is None else study_terms(results)),
         sections.reproduce(results),
     ]
+    return document(title, parts)
+
+
+def document(title: str, body: Sequence[str]) -> str:
+    """A whole page of sections given as HTML, its style inside."""
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{escape(title)}</title><style>{STYLE.read_text(encoding='utf-8')}</style></head>"
-        f"<body><header><h1>{escape(title)}</h1></header><main>{chr(10).join(parts)}</main>"
+        f"<body><header><h1>{escape(title)}</h1></header><main>{chr(10).join(body)}</main>"
         "<footer>Made by jaxseg from the files of this folder.</footer></body></html>\n"
     )
 

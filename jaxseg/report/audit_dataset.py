@@ -1,0 +1,180 @@
+"""What the audit of data sets says: verdicts with their rules, tables, cautions."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jaxseg.audit.dataset import Dataset, duplicates
+from jaxseg.audit.placement import DRAWS, FEWEST, LEVEL, NOTABLE
+from jaxseg.report.audit_dataset_figures import areas, maps
+from jaxseg.report.outcome import Outcome, Picture, Table
+from jaxseg.report.words import interval, number, p_text, plural
+
+RULE = f"biased: p < {LEVEL} and distance from uniform ≥ {NOTABLE}"
+MOST = 0.5
+SEVERAL = 0.05  # of the masks with several objects, from which on the reader should know
+ALIKE = 0.01  # of the masks with a duplicate
+
+PLACED = {
+    "central": "objects are gathered about the centre",
+    "elsewhere": "objects keep to one part of the frame, which is not its centre",
+}
+
+
+def tell(datasets: Sequence[Dataset]) -> Outcome:
+    """The section of the data sets side by side, the first one first."""
+    groups = duplicates(datasets)
+    tables = [_numbers(datasets)]
+    if groups:
+        rows = [(k + 1, *member) for k, group in enumerate(groups) for member in group]
+        columns = ("group", "data set", "mask")
+        tables.append(Table("duplicates", "Masks that look alike", columns, rows))
+    return Outcome(
+        name="dataset",
+        title="Where objects lie in the data",
+        verdict=[line for d in datasets for line in (_prior(d), _placement(d))],
+        tables=tables,
+        pictures=_pictures(datasets),
+        notes=[note for d in datasets for note in _notes(d)] + _alike(datasets, groups),
+        left_out=[line for d in datasets for line in d.left_out],
+    )
+
+
+def _prior(d: Dataset) -> str:
+    prior = d.prior
+    if not np.isfinite(prior.dice):
+        return f"{d.name}: one mask alone has no other to try a fixed mask on; no centre prior."
+    return (
+        f"{d.name}: a network that ignores the image would reach Dice {number(prior.dice)} "
+        f"{interval(prior.ci_low, prior.ci_high)}: the best fixed mask, fitted on one half of the "
+        "masks and scored on the other."
+    )
+
+
+def _placement(d: Dataset) -> str:
+    placed, verdict = d.placement, d.placement.verdict
+    if verdict == "too few":
+        free = plural(placed.n, "mask")
+        return (
+            f"{d.name}: {free} with an object that does not touch the frame; at least {FEWEST} are "
+            "needed to say whether objects are placed uniformly."
+        )
+    figures = f"distance from uniform {number(placed.distance)}, {_p(placed.p)}"
+    if verdict == "unbiased" and placed.p < LEVEL:
+        return f"{d.name}: no bias of note ({figures}): there is one, but small. Rule, {RULE}."
+    if verdict == "unbiased":
+        return (
+            f"{d.name}: no bias of position shown ({figures}). {plural(placed.n, 'mask')} would "
+            f"have shown objects gathered about the centre to a distance of "
+            f"{number(placed.detectable, 2)} or more. Rule, {RULE}."
+        )
+    return (
+        f"{d.name}: {PLACED[verdict]} ({figures}), so that position alone says much. Rule, {RULE}."
+    )
+
+
+def _p(p: float) -> str:
+    floor = 1 / (1 + DRAWS)
+    return f"p ≤ {p_text(floor)}" if p <= floor else f"p {p_text(p)}"
+
+
+ROWS: list[tuple[str, Callable[[Dataset], float | int]]] = [
+    ("masks", lambda d: len(d.ids) + len(d.empty)),
+    ("empty masks, left out below", lambda d: len(d.empty)),
+    ("files left out", lambda d: len(d.left_out)),
+    ("mask centre x, mean", lambda d: _mean(d.centre[:, 0])),
+    ("mask centre x, SD", lambda d: _sd(d.centre[:, 0])),
+    ("mask centre y, mean", lambda d: _mean(d.centre[:, 1])),
+    ("mask centre y, SD", lambda d: _sd(d.centre[:, 1])),
+    ("distance from uniform placement", lambda d: d.placement.distance),
+    ("p of uniform placement", lambda d: d.placement.p),
+    ("objects tested for it", lambda d: d.placement.n),
+    ("centre-prior Dice", lambda d: d.prior.dice),
+    ("centre-prior Dice, 95 % interval from", lambda d: d.prior.ci_low),
+    ("centre-prior Dice, 95 % interval to", lambda d: d.prior.ci_high),
+    ("share of a mask in the outer 10 % ring, mean", lambda d: _mean(d.ring_share)),
+    ("share of the frame in that ring", lambda d: d.ring_area),
+    ("share of masks touching the frame", lambda d: _mean(d.touching)),
+    ("share of masks with several objects", lambda d: _mean(d.n_objects > 1)),
+    ("objects a mask, mean", lambda d: _mean(d.n_objects)),
+    *[
+        (f"mask area, {name}", lambda d, q=q: float(np.quantile(d.area, q)))
+        for name, q in (("5 %", 0.05), ("25 %", 0.25), ("median", 0.5), ("75 %", 0.75))
+    ],
+    ("mask area, 95 %", lambda d: float(np.quantile(d.area, 0.95))),
+]
+
+
+def _numbers(datasets: Sequence[Dataset]) -> Table:
+    rows = [(label, *(measure(d) for d in datasets)) for label, measure in ROWS]
+    title = "Positions and areas are shares of the frame; x from the left, y from the top"
+    return Table("dataset", title, ("measure", *(d.name for d in datasets)), rows)
+
+
+def _mean(values: NDArray) -> float:
+    return float(values.mean())
+
+
+def _sd(values: NDArray) -> float:
+    return float(values.std(ddof=1)) if len(values) > 1 else np.nan
+
+
+def _pictures(datasets: Sequence[Dataset]) -> list[Picture]:
+    names = ", ".join(d.name for d in datasets)
+    return [
+        Picture(
+            "dataset_maps",
+            "Above: centres of objects, relative to centres spread evenly over the frame. Below: "
+            "share of masks that cover each place; the line is the best fixed mask. Dashed: the "
+            "outer 10 % ring",
+            f"Maps of object centres and of occupancy in {names}. "
+            + " ".join(_seen(d) for d in datasets),
+            maps(datasets),
+        ),
+        Picture(
+            "dataset_areas",
+            "Left: share of masks up to an area. Right: share of masks that cover a place, by its "
+            "distance to the border",
+            f"Line plots of mask area and of occupancy by distance to the border in {names}",
+            areas(datasets),
+        ),
+    ]
+
+
+def _seen(d: Dataset) -> str:
+    x, y = d.centre.mean(axis=0)
+    return (
+        f"{d.name}: mask centres lie at ({number(x, 2)}, {number(y, 2)}) on average, at most "
+        f"{100 * d.prior.occupancy.max():.0f} % of the masks cover one place."
+    )
+
+
+def _notes(d: Dataset) -> list[str]:
+    n, several = len(d.ids), d.n_objects > 1
+    notes = [
+        (d.touching.mean() > MOST, "most masks touch the frame. Objects that do are not in the "
+         "test of placement: it speaks of the others alone"),
+        (several.mean() > SEVERAL, f"{plural(int(several.sum()), 'mask')} of {n} hold several "
+         "objects. The map shows each object's centre, the test takes one object a mask"),
+        (d.outlined, "the masks enclose much more than they cover. If they are outlines, give "
+         "--fill"),
+    ]  # fmt: skip
+    return [f"{d.name}: {text}." for holds, text in notes if holds]
+
+
+def _alike(datasets: Sequence[Dataset], groups: Sequence[Sequence[tuple[str, str]]]) -> list[str]:
+    across = sum(len({name for name, _ in group}) > 1 for group in groups)
+    extra = sum(len(group) - 1 for group in groups)
+    notes = []
+    if across:
+        notes.append(
+            f"{plural(across, 'group')} of masks or images that look alike span data sets: where "
+            "these are to be training and test data, scores would flatter."
+        )
+    if extra > ALIKE * sum(len(d.ids) for d in datasets):
+        notes.append(
+            f"{plural(extra, 'mask')} look like another one (duplicates.csv). Intervals and p take "
+            "masks as independent; they are too sure here."
+        )
+    return notes

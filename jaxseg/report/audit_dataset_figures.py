@@ -1,0 +1,99 @@
+"""Figures of the audit of data sets: maps of centres and occupancy (the paper's Fig. 6), areas."""
+
+import textwrap
+from collections.abc import Sequence
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from numpy.typing import NDArray
+
+from jaxseg.audit.centre_prior import GRID
+from jaxseg.audit.dataset import Dataset
+from jaxseg.audit.mask_numbers import RING
+from jaxseg.metrics.bands import border_rings
+from jaxseg.report.figures import LOOK
+from jaxseg.report.styles import COLOURS, DASHES
+
+MAX_COLUMNS = 4
+# Light to dark without a change of hue in the middle: the same order in grey and in print.
+SHADES = "Blues"
+FRAME = (0.0, 1.0, 1.0, 0.0)
+
+
+def maps(datasets: Sequence[Dataset]) -> Figure:
+    """Two rows a block of data sets: density of object centres, and occupancy; one scale a row."""
+    columns = min(len(datasets), MAX_COLUMNS)
+    blocks = -(-len(datasets) // columns)
+    top = max(float(_density(d).max()) for d in datasets)
+    high = max(float(d.prior.occupancy.max()) for d in datasets)
+    with matplotlib.rc_context({**LOOK, "axes.grid": False}):
+        size = (2.7 * columns + 0.9, 5.6 * blocks)
+        figure = Figure(figsize=size, layout="constrained")
+        axes = np.asarray(figure.subplots(2 * blocks, columns, squeeze=False))
+        for ax in axes.flat[2 * len(datasets) :]:
+            ax.set_visible(False)
+        for k, d in enumerate(datasets):
+            block, column = divmod(k, columns)
+            upper, lower = axes[2 * block : 2 * block + 2, column]
+            _map(upper, _density(d), top, d.name)
+            _map(lower, d.prior.occupancy, high, None)
+            _outline(lower, d.prior.fixed)
+        _scales(figure, axes)
+    return figure
+
+
+def areas(datasets: Sequence[Dataset]) -> Figure:
+    """Cumulative distribution of the area, and mean occupancy by distance to the border."""
+    with matplotlib.rc_context(LOOK):
+        figure = Figure(figsize=(8.4, 3.0), layout="constrained")
+        left, right = np.asarray(figure.subplots(1, 2))
+        for k, d in enumerate(datasets):
+            look = {"color": COLOURS[k % len(COLOURS)], "linestyle": DASHES[k % len(DASHES)]}
+            left.plot(np.sort(d.area), np.arange(1, len(d.area) + 1) / len(d.area), **look)
+            right.plot(*_profile(d.prior.occupancy), **look, label=d.name)
+        left.set(xlabel="Mask area (share of the frame)", ylabel="Share of masks up to that area")
+        left.set(xlim=(0, None), ylim=(0, 1.02))
+        right.axvspan(0, RING, color="#dddddd", linewidth=0, zorder=0)
+        right.set(xlabel="Distance to the border (share of the frame's side)", xlim=(0, 0.5))
+        right.set(ylabel="Share of masks covering a place", ylim=(0, None))
+        figure.legend(loc="outside lower center", ncols=min(len(datasets), 4), handlelength=3.4)
+    return figure
+
+
+def _density(d: Dataset) -> NDArray[np.float64]:
+    """Centres a cell over what there would be, were they spread evenly over the frame."""
+    return d.heat / max(d.heat.mean(), 1e-12)
+
+
+def _profile(occupancy: NDArray[np.float64]) -> tuple[NDArray, NDArray]:
+    rings = border_rings(GRID, 1).ravel()
+    mean = np.bincount(rings, occupancy.ravel()) / np.bincount(rings)
+    return (np.arange(len(mean)) + 0.5) / GRID, mean
+
+
+def _map(ax: Axes, values: NDArray[np.float64], top: float, title: str | None) -> None:
+    ax.imshow(values, cmap=SHADES, vmin=0, vmax=top, extent=FRAME, interpolation="nearest")
+    side = 1 - 2 * RING
+    ring = Rectangle((RING, RING), side, side, fill=False, ec="#444444", ls=(0, (4, 3)), lw=0.8)
+    ax.add_patch(ring)
+    ax.set(xticks=[0, 0.5, 1], yticks=[0, 0.5, 1])
+    ax.set(xlabel="x (share of the width)", ylabel="y (share of the height)")
+    if title:
+        ax.set_title(textwrap.fill(title, 32))
+
+
+def _outline(ax: Axes, fixed: NDArray[np.bool_]) -> None:
+    at = (np.arange(-1, GRID + 1) + 0.5) / GRID
+    colours = {"colors": "#D55E00", "linewidths": 1.6}
+    ax.contour(at, at, np.pad(fixed, 1).astype(float), levels=[0.5], **colours)
+
+
+def _scales(figure: Figure, axes: NDArray) -> None:
+    names = ("Centres (1 = spread evenly)", "Share of masks")
+    for row, line in enumerate(axes):
+        shown = [ax for ax in line if ax.get_visible()]
+        bar = figure.colorbar(shown[0].images[0], ax=shown, shrink=0.8, pad=0.02)
+        bar.set_label(names[row % 2])

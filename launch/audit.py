@@ -1,0 +1,208 @@
+"""Asks a data set or a model whether a shortcut is at work. Nothing is trained.
+
+    python launch/audit.py dataset data/masks
+    python launch/audit.py dataset train=data/train/masks test=data/test/masks --out audits/mine
+    python launch/audit.py dataset data/masks --images data/images
+    python launch/audit.py dataset hc18/training_set --pattern '*_Annotation.png' --fill
+
+Each command prints a table, writes CSV files and figures below --out, and adds its section to
+report.html there; the same command again replaces its section. Files that cannot be used are named
+and left out. Read are png, jpg, bmp, tif, npy, npz, and the slices of nii and nii.gz where nibabel
+is installed. `python launch/audit.py COMMAND --help` explains a command.
+Exit codes: 0 done, 1 data or disk, 2 usage, 130 interrupted.
+"""
+
+import argparse
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from jaxseg.audit import dataset_files
+from jaxseg.audit.prediction_counts import BORDER_PX
+from jaxseg.audit.prediction_examples import Shown, choose_examples
+from jaxseg.audit.predictions import audit_predictions
+from jaxseg.audit.reading import (
+    LIMIT_PX,
+    check_limit,
+    match_files,
+    read_image,
+    read_mask,
+    readable,
+)
+from jaxseg.data.progress import track
+from jaxseg.errors import JaxsegError, UsageError, one_line_errors
+from jaxseg.metrics.dice import EMPTY
+from jaxseg.report import audit_dataset
+from jaxseg.report import audit_predictions as predictions_report
+from jaxseg.report.audit_page import check_out, write_outcome
+from jaxseg.report.audit_terminal import outcome_text
+from jaxseg.report.outcome import Outcome
+
+TRAIN = (
+    "does a network take it? python launch/grid.py --config configs/padding_ablation.py "
+    "--config.data.name=folders --config.data.manual_dir=DIR"
+)
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, as everything else does."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message}; see --help")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """All commands; each adds its own flags and sets `run`, which makes its Outcome."""
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for add in (add_dataset, add_predictions):
+        add(commands)
+    return parser
+
+
+def add_command(commands: Any, name: str, run: Any, help_text: str) -> argparse.ArgumentParser:
+    """A command with the flags that all have."""
+    parser = commands.add_parser(name, help=help_text, description=help_text)
+    parser.add_argument("--out", default="audit", help="Folder of the results (default: audit)")
+    parser.add_argument("--seed", type=int, default=0, help="Of resampling and tests")
+    parser.add_argument(
+        "--limit_px", type=int, default=LIMIT_PX, help=f"Largest frame read (default: {LIMIT_PX})"
+    )
+    parser.set_defaults(run=run, next_step="")
+    return parser
+
+
+def add_dataset(commands: Any) -> None:
+    """Flags of `dataset`."""
+    text = "Where objects lie in a data set, and how far position alone would carry a network."
+    parser = add_command(commands, "dataset", dataset, text)
+    parser.add_argument("masks", nargs="+", metavar="[NAME=]MASKS", help="Folders of masks")
+    parser.add_argument(
+        "--images", nargs="+", metavar="IMAGES", help="Their images, to find duplicates among"
+    )
+    parser.add_argument("--pattern", default="*", help="Mask files to read: '*_Annotation.png'")
+    parser.add_argument("--fill", action="store_true", help="Fill masks drawn as closed outlines")
+    parser.set_defaults(next_step=TRAIN)
+
+
+def dataset(args: argparse.Namespace) -> Outcome:
+    """Each folder of masks as a data set; one that cannot be used is named, the others go on."""
+    images = args.images or [None] * len(args.masks)
+    if len(images) != len(args.masks):
+        raise UsageError(f"--images: {len(images)} folders for {len(args.masks)} of masks")
+    measured, refused = [], []
+    for (name, folder), pictures in zip(named_folders(args.masks), images):
+        reading = {"pattern": args.pattern, "limit_px": args.limit_px, "fill": args.fill}
+        try:
+            measured.append(
+                dataset_files.audit_folder(
+                    name, folder, pictures, **reading, progress=track, seed=args.seed
+                )
+            )
+        except UsageError:
+            raise
+        except JaxsegError as error:
+            refused.append(error)
+    if not measured:
+        raise refused[0]
+    outcome = audit_dataset.tell(measured)
+    return outcome._replace(left_out=[*map(str, refused), *outcome.left_out])
+
+
+def add_predictions(commands: Any) -> None:
+    """Flags of `predictions`."""
+    text = "Whether a model loses objects near the border, from its predictions alone."
+    parser = add_command(commands, "predictions", predictions, text)
+    parser.add_argument("--truth", required=True, metavar="DIR", help="Folder of true masks")
+    parser.add_argument(
+        "--pred",
+        required=True,
+        action="append",
+        metavar="[NAME=]DIR",
+        help="Folder of predicted masks; again for another model, compared with the first",
+    )
+    parser.add_argument("--images", metavar="DIR", help="Images, shown beside the examples")
+    parser.add_argument(
+        "--border_px", type=int, default=BORDER_PX, help=f"Border zone (default: {BORDER_PX})"
+    )
+    parser.add_argument(
+        "--scale_to",
+        type=int,
+        metavar="PX",
+        help="Measure in px of a frame this large, to which the model saw all frames resized "
+        "(default: px of each frame)",
+    )
+    parser.add_argument(
+        "--empty",
+        choices=EMPTY,
+        default="nan",
+        help="Dice of an image with nothing there and nothing predicted (default: nan, left out)",
+    )
+
+
+def predictions(args: argparse.Namespace) -> Outcome:
+    """One or several models against the truth; files that cannot be used are left out."""
+    models = named_folders(args.pred)
+    items, left_out = match_files(args.truth, *[folder for _, folder in models])
+
+    def read(paths: Sequence[Path]) -> list[Any]:
+        return [read_mask(path, args.limit_px) for path in paths]
+
+    shown = track(items, len(items), "predictions", unit="pair")
+    masks = ((name, *found) for name, found in readable(shown, read, left_out))
+    audit = audit_predictions(
+        masks,
+        [name for name, _ in models],
+        border_px=args.border_px,
+        scale_to=args.scale_to,
+        empty=args.empty,
+        left_out=left_out,
+        seed=args.seed,
+    )
+    images = dict(match_files(args.truth, args.images).pairs) if args.images else {}
+    examples = []
+    for chosen in choose_examples(audit.counts):
+        truth, *predicted = read(dict(items)[chosen.id])
+        paths = images.get(chosen.id)
+        image = read_image(paths[1], args.limit_px) if paths else None
+        examples.append(Shown(chosen, truth, predicted, image))
+    return predictions_report.tell(audit, examples)
+
+
+def named_folders(arguments: Sequence[str]) -> list[tuple[str, str]]:
+    """(name, folder) of arguments FOLDER or NAME=FOLDER; folders of one name get their parent's."""
+    pairs = [_named(argument) for argument in arguments]
+    short = [name for name, _ in pairs]
+    pairs = [
+        (name if short.count(name) == 1 else "/".join(Path(folder).absolute().parts[-2:]), folder)
+        for name, folder in pairs
+    ]
+    names = [name for name, _ in pairs]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice:
+        raise UsageError(f"MASKS: two folders are called {twice!r}; give NAME=FOLDER")
+    return pairs
+
+
+def _named(argument: str) -> tuple[str, str]:
+    name, equals, folder = argument.partition("=")
+    if equals and not Path(argument).exists():
+        return name, folder
+    return Path(argument).absolute().name, argument
+
+
+def main(argv: Sequence[str]) -> None:
+    """Runs one command, writes its section of the page, and prints it."""
+    args = build_parser().parse_args(argv[1:])
+    check_limit(args.limit_px)
+    check_out(Path(args.out).expanduser())
+    outcome = args.run(args)
+    page = write_outcome(args.out, outcome, command=shlex.join(["python", *argv]))
+    print(outcome_text(outcome, page, args.next_step))
+
+
+if __name__ == "__main__":
+    with one_line_errors("audit.py"):
+        main(sys.argv)
