@@ -55,6 +55,12 @@ def figure(name: str, png: bytes, alt: str, caption: str) -> str:
     return f"<figure>{image}<figcaption>{escape(caption)} ({files})</figcaption></figure>"
 
 
+def shown(pictures: Mapping[str, str], name: str, title: str, more: str = "") -> str:
+    """A section with the figure of this name and `more`; empty where there is neither."""
+    inside = pictures.get(name, "") + more
+    return section(name, title, inside) if inside else ""
+
+
 def arms(analysis: Analysis) -> str:
     """One row per arm: Dice on every test set, recall at the border and the index on the probe."""
     results = analysis.results
@@ -145,15 +151,21 @@ def reproduce(results: Results) -> str:
     return section("cite", "Reproduce and cite", text)
 
 
-def shown(pictures: Mapping[str, str], name: str, title: str, more: str = "") -> str:
-    """A section with the figure of this name and `more`; empty where there is neither."""
-    inside = pictures.get(name, "") + more
-    return section(name, title, inside) if inside else ""
-
-
 def section(name: str, title: str, body: str) -> str:
     """A section with a heading; `body` is HTML."""
     return f'<section id="{name}"><h2>{escape(title)}</h2>{body}</section>'
+
+
+def table(heads: Sequence[tuple[str, bool]], body: Sequence[str], caption: str) -> str:
+    """A table that scrolls on its own; heads are (text, whether a number), rows `<td>`s as HTML."""
+    head = "".join(
+        f'<th scope="col"{" class=n" if right else ""}>{escape(text)}</th>' for text, right in heads
+    )
+    rows = "".join(f"<tr>{row}</tr>" for row in body)
+    return (
+        f'<div class="wide"><table><caption>{escape(caption)}</caption>'
+        f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
+    )
 
 
 def _comparison(results: Results, row: Comparison) -> str:
@@ -182,18 +194,6 @@ def _number_cell(
     if each and spread:
         small += f"<br>{number(each.value)} ± {number(spread.value)}"
     return f'<td class="n">{number(row.value)}<span class="soft">{small}</span></td>'
-
-
-def table(heads: Sequence[tuple[str, bool]], body: Sequence[str], caption: str) -> str:
-    """`heads` are (text, whether right-aligned); `body` the cells of each row as HTML."""
-    head = "".join(
-        f'<th scope="col"{" class=n" if right else ""}>{escape(text)}</th>' for text, right in heads
-    )
-    rows = "".join(f"<tr>{row}</tr>" for row in body)
-    return (
-        f'<div class="wide"><table><caption>{escape(caption)}</caption>'
-        f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
-    )
 
 
 def _facts(facts: dict[str, Any]) -> str:
