@@ -1,6 +1,6 @@
 """Writes the report of a workdir: two CSV files, the figures, and one page that opens offline."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 from typing import NamedTuple
@@ -82,7 +82,7 @@ def document(title: str, body: Sequence[str]) -> str:
     )
 
 
-def _grid_body(analysis: Analysis, pictures: Mapping[str, str]) -> list[str]:
+def _grid_body(analysis: Analysis, pictures: dict[str, str]) -> list[str]:
     return [
         sections.shown(pictures, "band_dice", "Where in the frame"),
         sections.arms(analysis),

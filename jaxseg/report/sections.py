@@ -36,14 +36,14 @@ def headline(reading: Reading) -> str:
         '<section class="headline" aria-label="Headline">'
         f'<span class="number">{number(reading.value, signed=True)}</span> '
         f'<span class="interval">{interval(reading.ci_low, reading.ci_high, signed=True)} '
-        f"{escape(reading.label)}</span><p>{_prose(reading.sentence)}</p></section>"
+        f"{escape(reading.label)}</span><p>{prose(reading.sentence)}</p></section>"
     )
 
 
 def words(reading: Reading) -> str:
     """Findings and cautions as lists."""
-    found = _list(reading.findings) or "<p>No two arms could be compared.</p>"
-    held = f'<div class="caution"><p><b>To bear in mind</b></p>{_list(reading.cautions)}</div>'
+    found = bullets(reading.findings) or "<p>No two arms could be compared.</p>"
+    held = f'<div class="caution"><p><b>To bear in mind</b></p>{bullets(reading.cautions)}</div>'
     return section("reading", "Reading", found + (held if reading.cautions else ""))
 
 
@@ -168,6 +168,18 @@ def table(heads: Sequence[tuple[str, bool]], body: Sequence[str], caption: str) 
     )
 
 
+def bullets(sentences: Sequence[str]) -> str:
+    """Sentences as a list; empty text for none."""
+    items = "".join(f"<li>{prose(sentence)}</li>" for sentence in sentences)
+    return f"<ul>{items}</ul>" if items else ""
+
+
+def prose(sentence: str) -> str:
+    """The sentence escaped, with no line break inside an interval or before a per cent sign."""
+    whole = re.sub(r"\[([^\]\s]+), ", "[\\1,\u00a0", sentence)
+    return escape(whole.replace(" %", "\u00a0%"))
+
+
 def _comparison(results: Results, row: Comparison) -> str:
     kind = "interaction: " if row.kind == "interaction" else ""
     needed = number(row.seeds_needed, digits=0) if row.seeds_needed != math.inf else "> 1000"
@@ -222,14 +234,3 @@ def _duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
-
-
-def _list(sentences: Sequence[str]) -> str:
-    items = "".join(f"<li>{_prose(sentence)}</li>" for sentence in sentences)
-    return f"<ul>{items}</ul>" if items else ""
-
-
-def _prose(sentence: str) -> str:
-    """Escaped, with no line break inside an interval or before a per cent sign."""
-    whole = re.sub(r"\[([^\]\s]+), ", "[\\1,\u00a0", sentence)
-    return escape(whole.replace(" %", "\u00a0%"))
