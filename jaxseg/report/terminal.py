@@ -24,7 +24,7 @@ MAX_ROWS = 12
 def terminal_table(analysis: Analysis) -> str:
     """Arms, headline, comparisons of the headline's metric, cautions, and what to do next."""
     workdir = analysis.results.workdir
-    told = _aligned(study_table(analysis)) if analysis.study else _arms(analysis)
+    told = aligned(study_table(analysis)) if analysis.study else _arms(analysis)
     cell = next(c.name for c in analysis.results.cells if c.status == "done")
     return "\n".join(
         [
@@ -40,6 +40,18 @@ def terminal_table(analysis: Analysis) -> str:
     )
 
 
+def aligned(lines: Sequence[Sequence[str]]) -> list[str]:
+    """Columns two blanks apart; the first is wrapped when the line would pass WIDTH."""
+    widths = [max(len(line[k]) for line in lines) for k in range(len(lines[0]))]
+    widths[0] = max(12, min(widths[0], WIDTH - sum(widths[1:]) - 2 * (len(widths) - 1)))
+    aligned = []
+    for first, *rest in lines:
+        start, *more = textwrap.wrap(first, widths[0], subsequent_indent="  ") or [""]
+        columns = [text.ljust(width) for text, width in zip([start, *rest], widths)]
+        aligned += ["  ".join(columns).rstrip(), *more]
+    return aligned
+
+
 def _arms(analysis: Analysis) -> list[str]:
     results, probe = analysis.results, analysis.results.probe
     columns = [(f"Dice {t}", t, "all", "dice") for t in results.test_sets]
@@ -52,7 +64,7 @@ def _arms(analysis: Analysis) -> list[str]:
         last = found[-1]
         numbers[-1] += f" {interval(last.ci_low, last.ci_high)}" if last else ""
         lines.append([arm, str(len(results.seeds[arm])), *numbers])
-    return [*_aligned(lines), f"(border recall and shortcut index: {probe} test set)"]
+    return [*aligned(lines), f"(border recall and shortcut index: {probe} test set)"]
 
 
 def _comparisons(analysis: Analysis, metric: str) -> list[str]:
@@ -67,7 +79,7 @@ def _comparisons(analysis: Analysis, metric: str) -> list[str]:
         amount += f" {interval(row.ci_low, row.ci_high, signed=True)}"
         lines.append([label(analysis.results, row), amount, p_text(row.p), row.verdict])
     more = f"… and {len(rows) - len(shown)} more in comparisons.csv"
-    return [*_aligned(lines), *([more] if len(shown) < len(rows) else []), ""]
+    return [*aligned(lines), *([more] if len(shown) < len(rows) else []), ""]
 
 
 def _cautions(analysis: Analysis) -> list[str]:
@@ -76,15 +88,3 @@ def _cautions(analysis: Analysis) -> list[str]:
         for text in analysis.reading.cautions
     ]
     return [*wrapped, ""] if wrapped else []
-
-
-def _aligned(lines: Sequence[Sequence[str]]) -> list[str]:
-    """Columns two blanks apart; the first is wrapped when the line would pass WIDTH."""
-    widths = [max(len(line[k]) for line in lines) for k in range(len(lines[0]))]
-    widths[0] = max(12, min(widths[0], WIDTH - sum(widths[1:]) - 2 * (len(widths) - 1)))
-    aligned = []
-    for first, *rest in lines:
-        start, *more = textwrap.wrap(first, widths[0], subsequent_indent="  ") or [""]
-        columns = [text.ljust(width) for text, width in zip([start, *rest], widths)]
-        aligned += ["  ".join(columns).rstrip(), *more]
-    return aligned
