@@ -88,8 +88,8 @@ def _examples(analysis: Analysis, study: Study) -> list[Planned]:
     results = analysis.results
     rule = results.examples.rule if results.examples else ""
     caption = (
-        f"Rule: {rule}. Seed {shown_seed(results, study)}. {_shown(analysis, study)} A pixel of one "
-        "structure that is taken for another counts as missed."
+        f"Rule: {rule}. Seed {shown_seed(results, study)}. {_shown(analysis, study)} A pixel of "
+        "one structure that is taken for another counts as missed."
     )
     alt = "Example frames with and without annotations, the truth and predictions on both"
     return [("examples", study_examples(results, study), alt, caption)]
