@@ -82,7 +82,8 @@ def _stability(study: Study, rows: Sequence[SummaryRow]) -> Iterator[str]:
     if row is not None and row.n_left_out > 0:
         yield (
             f"Of {row.n_images} sequences, stability has no value in {row.n_left_out:.3g} "
-            "(baseline, averaged over seeds): neither prediction finds a structure that the frame holds."
+            "(baseline, averaged over seeds): neither prediction finds a structure that the frame "
+            "holds."
         )
 
 

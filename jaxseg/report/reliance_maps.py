@@ -38,8 +38,9 @@ def saliency_maps(results: Results, study: Study, saliency: Saliency) -> Figure 
         figure = Figure(figsize=size, layout="constrained")
         axes = np.asarray(figure.subplots(1 + len(shown), len(images), squeeze=False))
         bare(axes)
-        for ax, image in zip(axes[0], images):
+        for ax, image, name in zip(axes[0], images, saliency.example_names):
             ax.imshow(image)
+            ax.set_title(name)
         for row, maps in zip(axes[1:], shown.values()):
             for k, ax in enumerate(row):
                 _map(ax, images[k], marked[k], maps[k])
