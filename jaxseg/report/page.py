@@ -1,19 +1,18 @@
 """Writes the report of a workdir: two CSV files, the figures, and one page that opens offline."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 from typing import NamedTuple
 
 from jaxseg.grid.storage import write_bytes
-from jaxseg.report import sections
+from jaxseg.report import reliance_page, sections
 from jaxseg.report.analysis import Analysis, analyse
 from jaxseg.report.comparisons import Comparison
 from jaxseg.report.examples import examples, shown_arms, shown_seed
 from jaxseg.report.figures import CURVES_TEXT, Planned, band_dice, learning_curves, rendered
 from jaxseg.report.forest import forest
 from jaxseg.report.glossary import study_terms, terms
-from jaxseg.report.reliance_page import body, planned
 from jaxseg.report.results import setting
 from jaxseg.report.styles import facets
 from jaxseg.report.tables import SummaryRow, as_csv
@@ -58,17 +57,18 @@ def page_html(analysis: Analysis, drawn: list[Drawn]) -> str:
     title = f"{results.config.get('name') or 'grid'} on {results.data.get('name', 'unnamed data')}"
     pictures = {p.name: sections.figure(p.name, p.png, p.alt, p.caption) for p in drawn}
 
-    told = _grid_body(analysis, pictures) if analysis.study is None else body(analysis, pictures)
-    parts = [
+    is_grid = analysis.study is None
+    told = (_grid_body if is_grid else reliance_page.body)(analysis, pictures)
+    body = [
         sections.headline(analysis.reading),
         sections.words(analysis.reading),
         *told,
         sections.shown(pictures, "learning_curves", "Learning curves"),
         sections.run(results),
-        sections.glossary(terms(results) if analysis.study is None else study_terms(results)),
+        sections.glossary((terms if is_grid else study_terms)(results)),
         sections.reproduce(results),
     ]
-    return document(title, parts)
+    return document(title, body)
 
 
 def document(title: str, body: Sequence[str]) -> str:
@@ -82,7 +82,7 @@ def document(title: str, body: Sequence[str]) -> str:
     )
 
 
-def _grid_body(analysis: Analysis, pictures: Mapping[str, str]) -> list[str]:
+def _grid_body(analysis: Analysis, pictures: dict[str, str]) -> list[str]:
     return [
         sections.shown(pictures, "band_dice", "Where in the frame"),
         sections.arms(analysis),
@@ -92,7 +92,7 @@ def _grid_body(analysis: Analysis, pictures: Mapping[str, str]) -> list[str]:
 
 
 def _draw(analysis: Analysis) -> list[Drawn]:
-    told = _grid_figures(analysis) if analysis.study is None else planned(analysis)
+    told = (_grid_figures if analysis.study is None else reliance_page.planned)(analysis)
     return [
         Drawn(name, rendered(figure, "png"), rendered(figure, "svg"), alt, caption)
         for name, figure, alt, caption in told

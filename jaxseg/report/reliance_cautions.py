@@ -6,11 +6,11 @@ import numpy as np
 
 from jaxseg.report.cautions import left_out_cautions, seed_cautions
 from jaxseg.report.comparisons import Comparison
-from jaxseg.report.reliance import ALL, CLEAN, Study, bands, image_dice
+from jaxseg.report.reliance import ALL, CLEAN, SEQUENCE, Study, bands, image_dice
 from jaxseg.report.reliance_arms import TREND_DOSES, is_planned, lines
 from jaxseg.report.reliance_comparisons import ARM, PAIR, of_kind
 from jaxseg.report.reliance_names import arm_names
-from jaxseg.report.reliance_tables import DICE
+from jaxseg.report.reliance_tables import DICE, STABILITY
 from jaxseg.report.results import Results
 from jaxseg.report.tables import SummaryRow, value_of
 from jaxseg.report.words import plural
@@ -18,6 +18,8 @@ from jaxseg.report.words import plural
 FEW_FRAMES = 10
 # With so little left to gain, annotations cannot help much, whatever a network makes of them.
 LITTLE_ROOM = 0.95
+# Below it, networks have hardly learnt to segment, by any cue.
+LITTLE_LEARNT = 0.2
 
 
 def study_cautions(
@@ -27,9 +29,10 @@ def study_cautions(
     return [
         *seed_cautions(of_kind(comparisons, PAIR) or of_kind(comparisons, ARM), rows),
         *_baseline(results, study),
-        *_ceiling(study, rows),
+        *_level(study, rows),
         *_planes(study),
         *_classes(study),
+        *_stability(study, rows),
         *_design(results, study),
         *left_out_cautions(results),
     ]
@@ -44,13 +47,22 @@ def _baseline(results: Results, study: Study) -> Iterator[str]:
         )
 
 
-def _ceiling(study: Study, rows: Sequence[SummaryRow]) -> Iterator[str]:
+def _level(study: Study, rows: Sequence[SummaryRow]) -> Iterator[str]:
     arm = study.roles.control or study.roles.baseline
     row = value_of(rows, arm, CLEAN, ALL, DICE)
-    if row is not None and row.value > LITTLE_ROOM:
+    if row is None:
+        return
+    if row.value > LITTLE_ROOM:
         yield (
-            f"Without any annotation the Dice is {row.value:.3f} already. There is little room for "
-            "annotations to help, so a small reliance says little about harder images."
+            f"Dice on clean frames is {row.value:.3f} already, without any annotation seen. There "
+            "is little room for annotations to help, so a small reliance says little about harder "
+            "images."
+        )
+    best = max(r.value for r in rows if (r.metric, r.band) == (DICE, ALL))
+    if best < LITTLE_LEARNT:
+        yield (
+            f"No arm reaches a Dice of {LITTLE_LEARNT} on any test set (best: {best:.3f}): the "
+            "networks have hardly learnt to segment, and little can be said of what they use."
         )
 
 
@@ -63,6 +75,16 @@ def _planes(study: Study) -> Iterator[str]:
     few = [f"{name} ({n})" for name, n in sizes.items() if n < FEW_FRAMES]
     if few:
         yield f"Planes with fewer than {FEW_FRAMES} test frames: {', '.join(few)}."
+
+
+def _stability(study: Study, rows: Sequence[SummaryRow]) -> Iterator[str]:
+    row = value_of(rows, study.roles.baseline, SEQUENCE, ALL, STABILITY)
+    if row is not None and row.n_left_out > 0:
+        yield (
+            f"Of {row.n_images} sequences, stability has no value in {row.n_left_out:.3g} "
+            "(baseline, averaged over seeds): neither prediction finds a structure that the frame "
+            "holds."
+        )
 
 
 def _classes(study: Study) -> Iterator[str]:

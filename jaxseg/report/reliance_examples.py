@@ -33,7 +33,7 @@ class Column(NamedTuple):
 
 
 def shown_roles(study: Study) -> list[str]:
-    """The baseline, and the mitigated arm or else the control: arms of pictures."""
+    """Arms of pictures: the baseline, and the mitigated arm or else the control or placebo."""
     found = (study.roles.mitigated, study.roles.control, study.roles.placebo)
     return [study.roles.baseline, *[arm for arm in found if arm is not None][:1]]
 
@@ -68,10 +68,7 @@ def study_examples(results: Results, study: Study) -> Figure | None:
                 ax.imshow(image[k])
             _truth(row[plain - 1], study, shown.truth[k])
             for ax, column in zip(row[plain:], columns):
-                errors(ax, column.image[k], shown.truth[k], column.prediction[k])
-                score = frame_dice(shown.truth[k], column.prediction[k])
-                text = "nothing to find" if np.isnan(score) else f"Dice {score:.2f}"
-                ax.set_xlabel(text, fontsize=8, labelpad=2)
+                _prediction(ax, column.image[k], shown.truth[k], column.prediction[k])
         titles = [*pictures, "truth", *(column.title for column in columns)]
         for ax, title in zip(axes[0], titles):
             ax.set_title(title, fontsize=8)
@@ -101,6 +98,13 @@ def _columns(results: Results, study: Study, pictures: dict[str, np.ndarray]) ->
                 title = f"{wrapped(names[arm], 20)}\non {name}"
                 found.append(Column(title, image, prediction))
     return found
+
+
+def _prediction(ax: Axes, image: np.ndarray, truth: np.ndarray, prediction: np.ndarray) -> None:
+    errors(ax, image, truth, prediction)
+    score = frame_dice(truth, prediction)
+    text = "nothing to find" if np.isnan(score) else f"Dice {score:.2f}"
+    ax.set_xlabel(text, fontsize=8, labelpad=2)
 
 
 def _truth(ax: Axes, study: Study, truth: np.ndarray) -> None:

@@ -28,12 +28,7 @@ def saliency_maps(results: Results, study: Study, saliency: Saliency) -> Figure 
 
     Annotations are outlined. None when no shown arm has a map.
     """
-    seed, names = shown_seed(results, study), arm_names(results)
-    shown = {
-        names[arm]: saliency.arrays["example_map"][saliency.place[arm, seed]]
-        for arm in shown_roles(study)
-        if (arm, seed) in saliency.place
-    }
+    shown = _shown_maps(results, study, saliency)
     images = saliency.arrays["example_image"]
     if not shown or not len(images):
         return None
@@ -43,8 +38,9 @@ def saliency_maps(results: Results, study: Study, saliency: Saliency) -> Figure 
         figure = Figure(figsize=size, layout="constrained")
         axes = np.asarray(figure.subplots(1 + len(shown), len(images), squeeze=False))
         bare(axes)
-        for ax, image in zip(axes[0], images):
+        for ax, image, name in zip(axes[0], images, saliency.example_names):
             ax.imshow(image)
+            ax.set_title(name)
         for row, maps in zip(axes[1:], shown.values()):
             for k, ax in enumerate(row):
                 _map(ax, images[k], marked[k], maps[k])
@@ -78,6 +74,17 @@ def saliency_scores(results: Results, rows: Sequence[SummaryRow]) -> Figure | No
         ratio.set_ylim(len(arms) - 0.5, -0.5)
         _scores_legend(figure)
     return figure
+
+
+def _shown_maps(results: Results, study: Study, saliency: Saliency) -> dict[str, np.ndarray]:
+    """Maps float32 [e, H, W] of one seed by the arm's name, of the arms that have them."""
+    seed, names = shown_seed(results, study), arm_names(results)
+    maps = saliency.arrays["example_map"]
+    return {
+        names[arm]: maps[saliency.place[arm, seed]]
+        for arm in shown_roles(study)
+        if (arm, seed) in saliency.place
+    }
 
 
 def _map(ax: Axes, image: np.ndarray, marked: np.ndarray, heat: np.ndarray) -> None:

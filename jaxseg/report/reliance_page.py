@@ -14,6 +14,7 @@ from jaxseg.report.reliance_examples import shown_roles, shown_seed, study_examp
 from jaxseg.report.reliance_figures import dose_response, sequence, study_look
 from jaxseg.report.reliance_maps import saliency_maps, saliency_scores
 from jaxseg.report.reliance_names import arm_names
+from jaxseg.report.reliance_saliency import Saliency
 
 
 def body(analysis: Analysis, pictures: Mapping[str, str]) -> list[str]:
@@ -87,7 +88,10 @@ def _sequence(analysis: Analysis, study: Study) -> list[Planned]:
 def _examples(analysis: Analysis, study: Study) -> list[Planned]:
     results = analysis.results
     rule = results.examples.rule if results.examples else ""
-    caption = f"Rule: {rule}. Seed {shown_seed(results, study)}. {_shown(analysis, study)}"
+    caption = (
+        f"Rule: {rule}. Seed {shown_seed(results, study)}. {_shown(analysis, study)} A pixel of "
+        "one structure that is taken for another counts as missed."
+    )
     alt = "Example frames with and without annotations, the truth and predictions on both"
     return [("examples", study_examples(results, study), alt, caption)]
 
@@ -99,7 +103,7 @@ def _saliency(analysis: Analysis, study: Study) -> list[Planned]:
     caption = (
         f"Seg-Grad-CAM at layer {saliency.layer}, brighter is more; below each map its share on "
         f"annotations over their area. Seed {shown_seed(analysis.results, study)}. "
-        f"{_shown(analysis, study)}"
+        f"{_shown(analysis, study)}{_saliency_rule(saliency)}"
     )
     alt = "Saliency maps over example frames with the annotations outlined"
     scores = saliency_scores(analysis.results, analysis.rows)
@@ -113,6 +117,12 @@ def _saliency(analysis: Analysis, study: Study) -> list[Planned]:
             "randomised weights.",
         ),
     ]
+
+
+def _saliency_rule(saliency: Saliency) -> str:
+    rule = str(saliency.arrays.get("example_rule", ""))
+    of = " Above each frame: the structure whose map it is." * any(saliency.example_names)
+    return f"{of} Rule: {rule}." if rule else of
 
 
 def _shown(analysis: Analysis, study: Study) -> str:

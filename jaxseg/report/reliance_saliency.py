@@ -24,13 +24,21 @@ class Saliency(NamedTuple):
 
     `arrays` are those of the file, unchanged: share and hit [cells, frames, classes], area
     [frames], example_image uint8 [e, H, W, 3], example_annotated bool [e, H, W] and example_map
-    float32 [cells, e, H, W] in [0, 1] among them. `place` maps (arm, seed) to an index of cells.
+    float32 [cells, e, H, W] in [0, 1] among them; example_class int [e] (whose map it is) and
+    example_rule where the file has them. `place` maps (arm, seed) to an index of cells.
     """
 
     layer: str
     test_set: str
     place: dict[tuple[str, int], int]
     arrays: dict[str, Any]
+
+    @property
+    def example_names(self) -> list[str]:
+        """The structure of every example's map; empty text where the file does not tell."""
+        images = self.arrays["example_image"]
+        places = self.arrays.get("example_class", np.zeros(len(images), int))
+        return [str(self.arrays["classes"][k - 1]) if k else "" for k in places]
 
     def cells(self, arm: str) -> list[int]:
         """Places of the arm's cells, by seed."""

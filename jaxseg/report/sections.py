@@ -55,6 +55,12 @@ def figure(name: str, png: bytes, alt: str, caption: str) -> str:
     return f"<figure>{image}<figcaption>{escape(caption)} ({files})</figcaption></figure>"
 
 
+def shown(pictures: Mapping[str, str], name: str, title: str, more: str = "") -> str:
+    """A section with the figure of this name and `more`; empty where there is neither."""
+    inside = pictures.get(name, "") + more
+    return section(name, title, inside) if inside else ""
+
+
 def arms(analysis: Analysis) -> str:
     """One row per arm: Dice on every test set, recall at the border and the index on the probe."""
     results = analysis.results
@@ -143,12 +149,6 @@ def reproduce(results: Results) -> str:
         f"{escape(CITATION)}</p>"
     )
     return section("cite", "Reproduce and cite", text)
-
-
-def shown(pictures: Mapping[str, str], name: str, title: str, more: str = "") -> str:
-    """A section with the figure of this name and `more`; empty where there is neither."""
-    inside = pictures.get(name, "") + more
-    return section(name, title, inside) if inside else ""
 
 
 def section(name: str, title: str, body: str) -> str:

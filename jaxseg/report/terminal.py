@@ -24,7 +24,7 @@ MAX_ROWS = 12
 def terminal_table(analysis: Analysis) -> str:
     """Arms, headline, comparisons of the headline's metric, cautions, and what to do next."""
     workdir = analysis.results.workdir
-    told = _aligned(study_table(analysis)) if analysis.study else _arms(analysis)
+    told = aligned(study_table(analysis)) if analysis.study else _arms(analysis)
     cell = next(c.name for c in analysis.results.cells if c.status == "done")
     return "\n".join(
         [

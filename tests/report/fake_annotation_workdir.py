@@ -207,7 +207,8 @@ def _saliency(root: Path, cells: Mapping[str, float], frames: int, truth: np.nda
         arrays[f"{name}hit"] = np.where(absent, -1, hit).astype(np.int8)
     with np.load(root / "examples.npz") as stored:
         arrays |= {"example_frame": stored["item"], "example_image": stored["image"]}
-    arrays["example_annotated"] = marked
+    arrays["example_class"] = np.array([held[0] + 1 for held in PLANE_CLASSES.values()])
+    arrays |= {"example_rule": np.array("median area of annotations"), "example_annotated": marked}
     arrays["example_map"] = np.stack([_map(truth, marked, gain) for gain in cells.values()])
     np.savez_compressed(root / "saliency.npz", **arrays)
 

@@ -4,6 +4,7 @@ import pytest
 from fake_annotation_workdir import PLANTED, WHOLE, fake_study
 
 from jaxseg.report.analysis import analyse
+from jaxseg.report.reliance_cautions import study_cautions
 from jaxseg.report.reliance_reading import study_reading
 from jaxseg.report.terminal import terminal_table
 
@@ -100,6 +101,7 @@ def test_few_seeds_few_frames_and_absent_structures_are_told(tmp_path):
     assert "Planes with fewer than 10 test frames: head (5), abdomen (5)" in text
     assert "No test frame holds stomach, femur" in text
     assert "5 test frames hold no structure and are left out" in text
+    assert "Of 20 sequences, stability has no value in 5 " in text
     assert "nan" not in text
 
 
@@ -120,6 +122,19 @@ def test_a_single_arm_is_read(tmp_path):
     analysis = read(tmp_path, arms=[WHOLE], seeds=3, frames=12)
     assert "“100 % annotated”" in analysis.reading.sentence
     assert "cannot be below 0.250" in " ".join(analysis.reading.cautions)
+
+
+def test_networks_without_room_or_without_skill_are_told(tmp_path):
+    analysis = read(tmp_path, arms=REMOVAL, seeds=2, frames=8, saliency=False)
+
+    def told(factor):
+        rows = [row._replace(value=factor * row.value) for row in analysis.rows]
+        held = study_cautions(analysis.results, analysis.study, rows, analysis.comparisons)
+        return " ".join(held)
+
+    assert "hardly learnt" not in told(1) and "little room" not in told(1)
+    assert "hardly learnt" in told(0.2)
+    assert "little room" in told(1.5)
 
 
 def test_frames_without_any_structure_have_no_headline(tmp_path):

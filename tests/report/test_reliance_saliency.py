@@ -92,3 +92,10 @@ def test_a_lacking_array_is_named(tmp_path):
     rewrite(root / "saliency.npz", random_hit=None)
     with pytest.raises(JaxsegError, match="holds no 'random_hit'"):
         read_saliency(load(root))
+
+
+def test_whose_map_is_shown_is_told_where_the_file_does(tmp_path):
+    root = fake_study(tmp_path, **SMALL)
+    assert read_saliency(load(root)).example_names == ["skull", "abdomen", "femur", "cervix"]
+    rewrite(root / "saliency.npz", example_class=None)
+    assert read_saliency(load(root)).example_names == [""] * 4
