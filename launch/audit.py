@@ -55,7 +55,8 @@ class Parser(argparse.ArgumentParser):
 
 def build_parser() -> argparse.ArgumentParser:
     """All commands; each adds its own flags and sets `run`, which makes its Outcome."""
-    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    form = argparse.RawDescriptionHelpFormatter
+    parser = Parser(description=__doc__, formatter_class=form, allow_abbrev=False)
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for add in (add_dataset, add_predictions):
         add(commands)
@@ -64,7 +65,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def add_command(commands: Any, name: str, run: Any, help_text: str) -> argparse.ArgumentParser:
     """A command with the flags that all have."""
-    parser = commands.add_parser(name, help=help_text, description=help_text)
+    parser = commands.add_parser(name, help=help_text, description=help_text, allow_abbrev=False)
     parser.add_argument("--out", default="audit", help="Folder of the results (default: audit)")
     parser.add_argument("--seed", type=int, default=0, help="Of resampling and tests")
     parser.add_argument(

@@ -1,6 +1,6 @@
 """Where the objects of a data set lie, from its masks alone, in one pass over them.
 
-What is kept of a mask is 72 bytes and its name; maps and the sample for the centre prior have a
+What is kept of a mask is 80 bytes and its name; maps and the sample for the centre prior have a
 fixed size, so that memory hardly grows with the number of masks.
 """
 

@@ -105,6 +105,8 @@ def _walk(root: Path, left_out: list[str]) -> Iterator[Path]:
 
 def _refusal(path: Path, root: Path) -> str | None:
     """Why a file is refused without opening it, or None."""
+    if not _is_text(path.name):
+        return f"{path.parent}/{path.name!a}: name is not valid UTF-8; rename the file"
     if not path.is_symlink():
         return None if path.is_file() else f"{path}: not a regular file"
     try:
@@ -114,6 +116,14 @@ def _refusal(path: Path, root: Path) -> str | None:
     if not target.is_relative_to(root.resolve()):
         return f"{path}: link that leaves {root}; give the folder that holds the files"
     return None if target.is_file() else f"{path}: not a regular file"
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _by_id(root: Path, pattern: str, left_out: list[str]) -> dict[str, Path]:

@@ -68,8 +68,7 @@ def decode(path: Path, limit_px: int = LIMIT_PX, array: str = "mask") -> NDArray
         _check_pixels(path, nifti.frame_shape(path), limit_px)
         return nifti.read_slice(path)
     if suffix == ".npy":
-        with path.open("rb") as file:
-            return _array(file, path, limit_px)
+        return _saved(path, limit_px)
     if suffix == ".npz":
         return _member(path, limit_px, array)
     raise JaxsegError(f"{path}: format {suffix!r}; must be one of {', '.join(SUFFIXES)}")
@@ -112,6 +111,14 @@ def _check_pixels(path: Path, shape: tuple[int, ...], limit_px: int) -> None:
             f"{path}: declares {height}×{width} pixels; must be from 1 to {limit_px} in all "
             "(--limit_px)"
         )
+
+
+def _saved(path: Path, limit_px: int) -> NDArray:
+    try:
+        with path.open("rb") as file:
+            return _array(file, path, limit_px)
+    except OSError as error:
+        raise JaxsegError(f"{path}: {error.strerror or one_line(error)}") from error
 
 
 def _member(path: Path, limit_px: int, array: str) -> NDArray:

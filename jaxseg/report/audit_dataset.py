@@ -70,7 +70,8 @@ def _placement(d: Dataset) -> str:
             f"{number(placed.detectable, 2)} or more. Rule, {RULE}."
         )
     return (
-        f"{d.name}: {PLACED[verdict]} ({figures}), so that position alone says much. Rule, {RULE}."
+        f"{d.name}: {PLACED[verdict]} ({figures}), which a network can use instead of the image. "
+        f"Rule, {RULE}."
     )
 
 

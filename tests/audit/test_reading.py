@@ -171,14 +171,17 @@ def test_links_that_loop_or_leave_the_root_are_refused_and_the_rest_goes_on(tmp_
     (root / "nowhere.png").symlink_to(root / "none.png")
     (root / "folder").symlink_to(root)
     os.mkfifo(root / "pipe.png")
+    with open(os.fsencode(root / "name-") + b"\xff.png", "wb"):
+        pass
     found = reading.scan(root)
     assert [path.name for path in found.files] == ["good.png", "inside.png"]
     told = "\n".join(sorted(found.left_out))
     for name, rule in (("folder", "link to a folder"), ("itself.png", "link that loops or"),
                        ("nowhere.png", "link that loops or leads"), ("out.png", "link that leaves"),
-                       ("pipe.png", "not a regular file")):  # fmt: skip
+                       ("pipe.png", "not a regular file"),
+                       ("'name-\\udcff.png'", "name is not valid UTF-8")):  # fmt: skip
         assert f"{root / name}: {rule}" in told
-    assert len(found.left_out) == 5
+    assert len(found.left_out) == 6
     with pytest.raises(JaxsegError, match="link"):
         reading.find_files(root)
 

@@ -1,0 +1,122 @@
+"""launch/audit.py as users call it."""
+
+import csv
+import os
+import pathlib
+import runpy
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+
+def _call(*arguments, cwd=ROOT):
+    return subprocess.run(
+        [sys.executable, "-W", "error", ROOT / "launch/audit.py", *map(str, arguments)],
+        cwd=cwd, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
+        timeout=240,
+    )  # fmt: skip
+
+
+def _discs(folder, n, spread, seed=0):
+    rng = np.random.default_rng(seed)
+    folder.mkdir(parents=True)
+    for k in range(n):
+        mask = np.zeros((64, 64), np.uint8)
+        centre = rng.uniform(10, 54, 2) if spread is None else rng.normal(32, spread, 2)
+        cv2.circle(mask, tuple(map(int, centre)), int(rng.integers(5, 9)), 255, -1)
+        cv2.imwrite(str(folder / f"{k:03d}.png"), mask)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    home = tmp_path_factory.mktemp("audit")
+    centred, even = _discs(home / "a/masks", 40, 5), _discs(home / "b/masks", 40, None, seed=1)
+    (centred / "000.png").write_bytes(b"")
+    (centred / "001.png").unlink()
+    (centred / "001.png").symlink_to(home / "elsewhere.png")
+    result = _call("dataset", centred, f"even={even}", "--out", home / "out")
+    assert result.returncode == 0, result.stderr
+    return home, result
+
+
+def test_one_command_leaves_a_table_figures_and_a_page(run):
+    home, result = run
+    assert "masks: a network that ignores the image would reach Dice 0." in result.stdout
+    told = " ".join(result.stdout.split())
+    assert "masks: objects are gathered about the centre (distance from uniform 0." in told
+    assert "even: no bias of position shown" in told
+    assert f"Report: {home / 'out/report.html'}" in result.stdout and "Next:   " in result.stdout
+    assert result.stderr == ""
+    with (home / "out/dataset.csv").open() as file:
+        rows = {row[0]: row[1:] for row in csv.reader(file)}
+    assert rows["measure"] == ["masks", "even"] and rows["masks"] == ["38", "40"]
+    for name in ("dataset_maps", "dataset_areas"):
+        assert (home / f"out/figures/{name}.png").stat().st_size > 1000
+    assert (home / "out/report.html").read_text().count("data:image/png") == 2
+
+
+def test_what_was_left_out_is_named(run):
+    home, result = run
+    assert "Left out: 2 files" in result.stdout
+    told = " ".join(result.stdout.split())
+    assert f"{home}/a/masks/000.png: cannot be read as an image" in told
+    assert f"{home}/a/masks/001.png: link that loops or leads nowhere" in told
+
+
+def test_a_data_set_that_cannot_be_used_is_named_and_the_other_goes_on(run, tmp_path):
+    home = run[0]
+    (tmp_path / "empty").mkdir()
+    for k in range(3):
+        cv2.imwrite(str(tmp_path / f"empty/{k}.png"), np.zeros((9, 9), np.uint8))
+    result = _call("dataset", home / "b/masks", tmp_path / "empty", "--out", tmp_path / "out")
+    assert result.returncode == 0 and "empty: all 3 masks are empty" in result.stdout
+    alone = _call("dataset", tmp_path / "empty", "--out", tmp_path / "out2")
+    assert alone.returncode == 1 and not (tmp_path / "out2").exists()
+    assert alone.stderr == "audit.py: error: empty: all 3 masks are empty; nothing to measure\n"
+
+
+def test_one_mask_alone_is_no_error(run, tmp_path):
+    home = run[0]
+    result = _call("dataset", home / "b/masks", "--pattern", "003.png", "--out", tmp_path / "out")
+    assert result.returncode == 0, result.stderr
+    assert "no centre prior" in result.stdout and "at least 10" in result.stdout
+
+
+def test_help_shows_commands_and_examples():
+    top = _call("--help")
+    assert top.returncode == 0 and "python launch/audit.py dataset" in top.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments, code, message",
+    [
+        ([], 2, "the following arguments are required: COMMAND"),
+        (["datasets", "x"], 2, "invalid choice: 'datasets'"),
+        (["dataset"], 2, "the following arguments are required: [NAME=]MASKS"),
+        (["dataset", "{home}/none"], 2, "/none: no such folder"),
+        (["dataset", "{home}/b/masks", "--fil"], 2, "unrecognized arguments: --fil"),
+        (["dataset", "{home}/b/masks", "--seed", "x"], 2, "--seed: invalid int value: 'x'"),
+        (["dataset", "{home}/b/masks", "--limit_px", "0"], 2, "--limit_px 0: must be from 1"),
+        (["dataset", "{home}/b/masks", "--limit_px", "9"], 1, "declares 64×64 pixels"),
+        (["dataset", "{home}/b/masks", "--images", "x", "y"], 2, "--images: 2 folders for 1 of"),
+        (["dataset", "{home}/b/masks", "{home}/b/masks"], 2, "two folders are called 'b/masks'"),
+        (["dataset", "{home}/b/masks", "--pattern", "x*"], 1, "holds no files to read (x* of"),
+        (["dataset", "{home}/b/masks", "--out", "{home}/b/masks/003.png"], 2, "is a file; give"),
+    ],
+)
+def test_mistakes_are_one_line(arguments, code, message, run, tmp_path, monkeypatch, capsys):
+    # In this process, as if typed: a start of Python each would take most of the time.
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["audit.py", *(a.format(home=run[0]) for a in arguments)])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(ROOT / "launch/audit.py"), run_name="__main__")
+    told = capsys.readouterr().err
+    assert ended.value.code == code and message in told, told
+    assert told.startswith("audit.py: error: ") and len(told.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
