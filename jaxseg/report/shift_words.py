@@ -1,0 +1,131 @@
+"""What a shift audit says in words: the verdict with its rule, and cautions."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from jaxseg.audit.intervals import Estimate
+from jaxseg.audit.moving import Moved, dice_lost
+from jaxseg.audit.reach import NOTICEABLE, noticeable_reach
+from jaxseg.audit.rolls import OBLIVIOUS_PADDING, OBLIVIOUS_UPSAMPLING, Rolled
+from jaxseg.audit.shift import Reach, Shift
+from jaxseg.report.words import interval, number, plural
+
+RULE = (
+    "Rule: a model that finds the object by its looks loses nothing when the window moves; a loss "
+    "is called shown where its 95 % interval over images excludes 0."
+)
+
+
+def verdict(shift: Shift) -> list[str]:
+    """Sentences that lead the section, the rule last."""
+    lines = [_moved_sentence(moved) for moved in shift.moved]
+    if shift.net is not None:
+        lines.append(_rolled_sentence(shift))
+    if shift.reach is not None and shift.reach.theoretical is not None:
+        lines.append(_reach_sentence(shift.reach, shift.model.size))
+    return [*lines, RULE]
+
+
+def _moved_sentence(moved: Moved) -> str:
+    plan, lost = moved.plan, dice_lost(moved)
+    dices = np.nanmean(moved.dice[:, plan.centre]) if lost.n_images else float("nan")
+    furthest = int(np.abs(plan.offsets).max())
+    what = (
+        f"{plan.name.capitalize()} test: moved by up to {furthest} px of {plan.frame}, the same "
+        f"part of the object goes from Dice {number(float(dices))} in the central window to "
+        f"{number(float(dices) - lost.value)} in the outermost two"
+    )
+    images = plural(lost.n_images, "image")
+    return f"{what}: {lost_text(lost)} {with_interval(lost)} over {images}."
+
+
+def lost_text(lost: Estimate) -> str:
+    """`a loss of`, `a gain of` or `no loss shown,` by the rule."""
+    if lost.low > 0:
+        return "a loss of"
+    return "a difference (in favour of the outermost) of" if lost.high < 0 else "no loss shown,"
+
+
+def with_interval(value: Estimate) -> str:
+    """`0.412 [0.381, 0.442]`."""
+    return f"{number(value.value)} {interval(value.low, value.high)}".strip()
+
+
+def _rolled_sentence(shift: Shift) -> str:
+    table = {(r.padding, r.upsampling): r for r in shift.rolled}
+    own = next(r for r in shift.rolled if r.own)
+    parts = [
+        f"Whole frames rolled by multiples of {shift.model.factor} px: the logits differ by "
+        f"{with_interval(own.aligned_error)} (relative L2) with the cell's own {own.padding} "
+        f"padding and {own.upsampling} up-sampling"
+    ]
+    for padding, upsampling in (
+        (OBLIVIOUS_PADDING, own.upsampling),
+        (own.padding, OBLIVIOUS_UPSAMPLING),
+        (OBLIVIOUS_PADDING, OBLIVIOUS_UPSAMPLING),
+    ):
+        other = table.get((padding, upsampling))
+        if other is not None and not other.own:
+            parts.append(f"{error_text(other)} with {padding} and {upsampling}")
+    return ", ".join(dict.fromkeys(parts)) + ", the weights being the same."
+
+
+def error_text(rolled: Rolled) -> str:
+    """The error of aligned shifts, `0 to rounding` below 1e-5."""
+    value = rolled.aligned_error
+    return "0 to rounding" if value.value < 1e-5 else with_interval(value)
+
+
+def _reach_sentence(reach: Reach, size: int) -> str:
+    measured = noticeable_reach(reach.surroundings)
+    text = (
+        f"By its architecture the border reaches {reach.theoretical} px into the logits"
+        f"{_covers(reach.theoretical or 0, size)}; measured, {100 * NOTICEABLE:g} % of the logits' "
+        f"standard deviation is passed up to {px_text(measured, reach)}"
+    )
+    if reach.padding is not None:
+        alone = noticeable_reach(reach.padding)
+        text += f" ({px_text(alone, reach)} for {reach.other} against the own padding alone)"
+    return f"{text}, on frames of {reach.side} px."
+
+
+def _covers(reach: int, size: int) -> str:
+    return f", all of its {size} px frame" if 2 * reach >= size else ""
+
+
+def px_text(px: int, reach: Reach) -> str:
+    """`21 px`, or `the middle of the frame` where the difference never falls."""
+    return "the middle of the frame" if 2 * px >= reach.side else f"{px} px"
+
+
+def notes(shift: Shift) -> Iterator[str]:
+    """Cautions for a reader of the numbers."""
+    yield (
+        "Windows show the scene larger than whole frames do: the reference's 1.7 times, those of "
+        "one scale 2 times. Compare windows with each other, not with scores of whole frames."
+    )
+    if shift.reach is not None and 2 * (shift.reach.theoretical or 0) >= shift.model.size:
+        yield (
+            "No pixel of the network's frame lies beyond the border's theoretical reach, so that "
+            "the difference between windows cannot be split by it."
+        )
+    if shift.net is None:
+        yield (
+            "A function gives masks and not logits: differences are 1 − Dice of two predictions. "
+            f"Shifts by multiples of {shift.model.factor} px are called aligned, as for a network "
+            "with as many poolings as that takes."
+        )
+        return
+    yield (
+        "Paddings and up-samplings are exchanged under the weights as they were trained: that "
+        "shows what each of them carries in this network, not what training with it would give. "
+        "Literature disagrees on whether another padding is a cure."
+    )
+    if shift.net.upsampling == "align_corners":
+        yield (
+            "Up-sampling with aligned corners depends on the frame's size at every pixel: against "
+            "real surroundings the difference need not fall with distance, whatever the padding."
+        )
+    if shift.net.norm == "group":
+        yield "Group normalisation takes its moments over the frame: every pixel sees the border."
