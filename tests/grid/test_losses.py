@@ -60,7 +60,7 @@ def test_gradient_of_dice_focal_by_hand():
     """
     p = 0.5
     foreground = -3 / (p + 2) ** 2
-    background = -1 / (2 - p) ** 2 * -1 * -1
+    background = -1 / (2 - p) ** 2
     focal = 2 * (1 - p) * np.log(p) - (1 - p) ** 2 / p
     expected = p * (1 - p) * ((foreground + background) / 2 + focal)
     got = jax.jit(jax.grad(lambda x: dice_focal(x, _row(1, dtype=bool)).sum()))(_row(0.0))
@@ -172,7 +172,7 @@ def test_dtu_net_learns_generated_lesions(lesions):
     net = DTUNet(width=4, depth=2, upsampling="nearest")
     program = make_program(net, **_options())
     step, validate = jax.jit(program.step), jax.jit(program.validate)
-    state, hyper, scores = program.init(_hyper()), _hyper(), []
+    state, hyper, scores = jax.jit(program.init)(_hyper()), _hyper(), []
     for _ in range(2):
         _, tp, fp, fn, _ = np.asarray(validate(state, hyper, *lesions, np.ones(BATCH, np.float32)))
         scores.append(2 * tp / (2 * tp + fp + fn))
