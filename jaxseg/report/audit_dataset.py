@@ -11,7 +11,10 @@ from jaxseg.report.audit_dataset_figures import areas, maps
 from jaxseg.report.outcome import Outcome, Picture, Table
 from jaxseg.report.words import interval, number, p_text, plural
 
-RULE = f"biased: p < {LEVEL} and distance from uniform ≥ {NOTABLE}"
+RULE = (
+    f"Rule: placement is biased when p < {LEVEL} and the distance from uniform ≥ {NOTABLE} "
+    "(0 uniform, 1 all dead centre, each object given the room its size leaves)."
+)
 MOST = 0.5
 SEVERAL = 0.05  # of the masks with several objects, from which on the reader should know
 ALIKE = 0.01  # of the masks with a duplicate
@@ -33,7 +36,7 @@ def tell(datasets: Sequence[Dataset]) -> Outcome:
     return Outcome(
         name="dataset",
         title="Where objects lie in the data",
-        verdict=[line for d in datasets for line in (_prior(d), _placement(d))],
+        verdict=[*(line for d in datasets for line in (_prior(d), _placement(d))), RULE],
         tables=tables,
         pictures=_pictures(datasets),
         notes=[note for d in datasets for note in _notes(d)] + _alike(datasets, groups),
@@ -62,17 +65,14 @@ def _placement(d: Dataset) -> str:
         )
     figures = f"distance from uniform {number(placed.distance)}, {_p(placed.p)}"
     if verdict == "unbiased" and placed.p < LEVEL:
-        return f"{d.name}: no bias of note ({figures}): there is one, but small. Rule, {RULE}."
+        return f"{d.name}: no bias of note ({figures}): there is one, but small."
     if verdict == "unbiased":
         return (
             f"{d.name}: no bias of position shown ({figures}). {plural(placed.n, 'mask')} would "
             f"have shown objects gathered about the centre to a distance of "
-            f"{number(placed.detectable, 2)} or more. Rule, {RULE}."
+            f"{number(placed.detectable, 2)} or more."
         )
-    return (
-        f"{d.name}: {PLACED[verdict]} ({figures}), which a network can use instead of the image. "
-        f"Rule, {RULE}."
-    )
+    return f"{d.name}: {PLACED[verdict]} ({figures}), which a network can use instead of the image."
 
 
 def _p(p: float) -> str:
@@ -126,8 +126,8 @@ def _pictures(datasets: Sequence[Dataset]) -> list[Picture]:
     return [
         Picture(
             "dataset_maps",
-            "Above: centres of objects, relative to centres spread evenly over the frame. Below: "
-            "share of masks that cover each place; the line is the best fixed mask. Dashed: the "
+            "Centres of objects, relative to centres spread evenly over the frame; and share of "
+            "masks that cover each place, with the outline of the best fixed mask. Dashed: the "
             "outer 10 % ring",
             f"Maps of object centres and of occupancy in {names}. "
             + " ".join(_seen(d) for d in datasets),

@@ -24,25 +24,36 @@ FRAME = (0.0, 1.0, 1.0, 0.0)
 
 
 def maps(datasets: Sequence[Dataset]) -> Figure:
-    """Two rows a block of data sets: density of object centres, and occupancy; one scale a row."""
-    columns = min(len(datasets), MAX_COLUMNS)
-    blocks = -(-len(datasets) // columns)
+    """Density of object centres and, below, occupancy; side by side for one data set alone.
+
+    Columns are data sets, folded into blocks of two rows; each row has one scale.
+    """
     top = max(float(_density(d).max()) for d in datasets)
     high = max(float(d.prior.occupancy.max()) for d in datasets)
     with matplotlib.rc_context({**LOOK, "axes.grid": False}):
-        size = (2.7 * columns + 0.9, 5.6 * blocks)
-        figure = Figure(figsize=size, layout="constrained")
-        axes = np.asarray(figure.subplots(2 * blocks, columns, squeeze=False))
-        for ax in axes.flat[2 * len(datasets) :]:
-            ax.set_visible(False)
+        figure, axes = _blocks(len(datasets))
         for k, d in enumerate(datasets):
-            block, column = divmod(k, columns)
+            block, column = divmod(k, axes.shape[1])
             upper, lower = axes[2 * block : 2 * block + 2, column]
             _map(upper, _density(d), top, d.name)
-            _map(lower, d.prior.occupancy, high, None)
+            _map(lower, d.prior.occupancy, high, d.name if len(datasets) == 1 else None)
             _outline(lower, d.prior.fixed)
         _scales(figure, axes)
     return figure
+
+
+def _blocks(n: int) -> tuple[Figure, NDArray]:
+    """Axes [2 rows a block, columns] for n data sets; those of no data set are not shown."""
+    columns = min(n, MAX_COLUMNS)
+    blocks = -(-n // columns)
+    if n == 1:
+        figure = Figure(figsize=(7.2, 2.9), layout="constrained")
+        return figure, np.asarray(figure.subplots(1, 2)).reshape(2, 1)
+    figure = Figure(figsize=(2.7 * columns + 0.9, 5.6 * blocks), layout="constrained")
+    axes = np.asarray(figure.subplots(2 * blocks, columns))
+    for ax in axes[-2:, n - columns * (blocks - 1) :].flat:
+        ax.set_visible(False)
+    return figure, axes
 
 
 def areas(datasets: Sequence[Dataset]) -> Figure:
@@ -87,13 +98,14 @@ def _map(ax: Axes, values: NDArray[np.float64], top: float, title: str | None) -
 
 def _outline(ax: Axes, fixed: NDArray[np.bool_]) -> None:
     at = (np.arange(-1, GRID + 1) + 0.5) / GRID
-    colours = {"colors": "#D55E00", "linewidths": 1.6}
-    ax.contour(at, at, np.pad(fixed, 1).astype(float), levels=[0.5], **colours)
+    # Black on white: to be seen on light and dark ground, in grey too.
+    for colour, width in (("white", 3.2), ("black", 1.4)):
+        inside = np.pad(fixed, 1).astype(float)
+        ax.contour(at, at, inside, levels=[0.5], colors=colour, linewidths=width)
 
 
 def _scales(figure: Figure, axes: NDArray) -> None:
     names = ("Centres (1 = spread evenly)", "Share of masks")
     for row, line in enumerate(axes):
-        shown = [ax for ax in line if ax.get_visible()]
-        bar = figure.colorbar(shown[0].images[0], ax=shown, shrink=0.8, pad=0.02)
+        bar = figure.colorbar(line[0].images[0], ax=list(line), shrink=0.8, pad=0.02)
         bar.set_label(names[row % 2])

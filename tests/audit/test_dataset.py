@@ -15,6 +15,7 @@ from jaxseg.audit.duplicates import difference_hash, duplicate_groups
 from jaxseg.audit.mask_numbers import measure_mask, ring_depth
 from jaxseg.errors import JaxsegError
 from jaxseg.report.audit_dataset import tell
+from jaxseg.report.audit_dataset_figures import maps
 
 SIDE = 64
 
@@ -240,6 +241,16 @@ def test_images_are_compared_where_they_are_given(tmp_path):
     found = audit_folder("made", tmp_path / "masks", tmp_path / "images")
     assert duplicates([found]) == [[("made", "0"), ("made", "2")]]
     assert len(found.left_out) == 1 and "30×64 pixels but" in found.left_out[0]
+
+
+@pytest.mark.parametrize("n", [1, 2, 5])
+def test_every_data_set_has_its_two_maps(n):
+    found = _measured(_discs(6, "inside"))
+    sets = [found._replace(name=f"set {k}") for k in range(n)]
+    axes = [ax for ax in maps(sets).axes if ax.get_visible() and ax.images]
+    assert len(axes) == 2 * n and {ax.get_title() for ax in axes} >= {d.name for d in sets}
+    limits = {ax.images[0].get_clim() for ax in axes}
+    assert len(limits) == 2  # one scale for all centres, one for all occupancies
 
 
 def test_outlines_are_noticed():
