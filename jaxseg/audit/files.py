@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from jaxseg.audit import nifti
 from jaxseg.audit.formats import SUFFIXES, stem_of, suffix_of
-from jaxseg.data.sources import MASK_STEMS
+from jaxseg.data.pairs import MASK_STEMS
 from jaxseg.errors import JaxsegError, UsageError
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from jaxseg.audit import nifti
 from jaxseg.audit.nifti import one_line
-from jaxseg.data.sources import IMAGE_SUFFIXES
+from jaxseg.data.pairs import IMAGE_SUFFIXES
 from jaxseg.errors import JaxsegError, UsageError
 
 SUFFIXES = (*IMAGE_SUFFIXES, ".npy", ".npz", *nifti.SUFFIXES)
