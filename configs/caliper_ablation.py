@@ -38,7 +38,7 @@ _NET = {
 _OPTIM = {
     "default": {},
     "quick": {},
-    "hc18": {"learning_rate": 3e-3, "batch_size": 16, "epochs": 15},
+    "hc18": {"schedule": "constant", "learning_rate": 3e-3, "batch_size": 16, "epochs": 15},
     "paper": {
         "loss": "dtu",
         "learning_rate": 1e-4,
@@ -91,10 +91,10 @@ def get_config(variant: str | None = None) -> ConfigDict:
             | _NET[kind],
             "optim": {
                 "loss": "dice_focal",
-                "learning_rate": 1e-2,
-                "schedule": "constant",  # or cosine
+                "learning_rate": 5e-3,
+                "schedule": "cosine",  # or constant
                 "weight_decay": 0.0,
-                "batch_size": 8,
+                "batch_size": 4,
                 "epochs": 25,
                 "select": "last",
                 "patience": 0,  # epochs without a better validation loss; 0: never stop early

@@ -11,6 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from jaxseg.audit.fixed_mask import halves
+
 GRID = 64
 KEPT = 4096
 CHUNK = 256
@@ -38,13 +40,12 @@ class CentrePrior(NamedTuple):
 class Sample:
     """Running means of both halves of a stream of masks, and a random sample of its masks.
 
-    The halves are the first and the second half of the stream, not every other mask: neighbours in
-    a sorted folder are often frames of one patient, which would score each other too well.
+    The halves are drawn by `fixed_mask.halves`, not cut in the middle: folders are often sorted by
+    what matters (on ISIC 2017 the later half has smaller lesions).
     """
 
-    def __init__(self, expected: int, *, seed: int = 0):
-        """`expected`: about how many masks will come; the first half of them is one half."""
-        self._middle = (expected + 1) // 2
+    def __init__(self, *, seed: int = 0):
+        self._halves = halves()
         self._rng = np.random.default_rng(seed)
         self.sums = np.zeros((2, GRID * GRID))
         self.counts = np.zeros(2, np.int64)
@@ -55,7 +56,7 @@ class Sample:
         """Adds a mask uint8 [H, W] that is not empty."""
         cells = as_cells(mask).ravel()
         n = int(self.counts.sum())
-        half = int(n >= self._middle)
+        half = next(self._halves)
         self.sums[half] += cells
         self.counts[half] += 1
         # Reservoir sampling (Vitter 1985): each mask is kept with the same chance.
