@@ -221,11 +221,11 @@ def _check_net(settings: Settings) -> None:
     net, loss, size = make_net(settings, classes=1), settings["optim.loss"], settings["data.size"]
     if isinstance(net, DTUNet):
         if loss != "dtu":
-            raise UsageError(f"optim.loss={loss!r}: net.name='dtunet' is trained by dtu alone")
+            raise UsageError(f"optim.loss={loss!r}: must be 'dtu' under net.name='dtunet'")
         check_dtunet_settings(net, size, size)
         return
     if loss == "dtu":
-        raise UsageError("optim.loss='dtu': needs the maps of net.name='dtunet', got 'unet'")
+        raise UsageError("optim.loss='dtu': needs net.name='dtunet'; a unet has dice_focal")
     check_settings(net, size, size)
 
 
