@@ -54,25 +54,24 @@ class Dataset(NamedTuple):
 class _Tally:
     """What grows while masks pass by."""
 
-    def __init__(self, expected: int, seed: int):
+    def __init__(self, seed: int):
         self.ids: list[str] = []
         self.empty: list[str] = []
         self.rows, self.bits, self.positions = array("d"), array("Q"), array("d")
         self.heat = np.zeros((HEAT_BINS, HEAT_BINS))
-        self.sample = Sample(expected, seed=seed)
+        self.sample = Sample(seed=seed)
         self.rng = np.random.default_rng(seed)
         self.by_image = False
 
 
 def measure_dataset(
-    name: str, frames: Iterable[tuple[str, Frame]], expected: int, *, seed: int = 0
+    name: str, frames: Iterable[tuple[str, Frame]], *, seed: int = 0
 ) -> Dataset | None:
     """Numbers of a stream of (id, (mask uint8 [H, W], image uint8 [H, W, 3] or None)).
 
-    `expected` is about how many will come; the first half of so many is one half of the centre
-    prior. None for a stream of no frames; JaxsegError when all masks are empty.
+    None for a stream of no frames; JaxsegError when all masks are empty.
     """
-    tally = _Tally(expected, seed)
+    tally = _Tally(seed)
     for frame_id, (mask, image) in frames:
         numbers = measure_mask(mask)
         if numbers is None:

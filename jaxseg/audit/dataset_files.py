@@ -48,7 +48,7 @@ def audit_folder(
         return mask, image
 
     shown = progress(items, len(items), name, unit="mask")
-    measured = measure_dataset(name, readable(shown, read, left_out), len(items), seed=seed)
+    measured = measure_dataset(name, readable(shown, read, left_out), seed=seed)
     if measured is None:
         raise JaxsegError(f"{masks}: none of its {len(items)} files can be used; {left_out[0]}")
     return measured._replace(left_out=left_out)

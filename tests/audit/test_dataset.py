@@ -12,6 +12,7 @@ from jaxseg.audit import placement
 from jaxseg.audit.dataset import duplicates, measure_dataset
 from jaxseg.audit.dataset_files import audit_folder
 from jaxseg.audit.duplicates import difference_hash, duplicate_groups
+from jaxseg.audit.fixed_mask import halves
 from jaxseg.audit.mask_numbers import measure_mask, ring_depth
 from jaxseg.errors import JaxsegError
 from jaxseg.report.audit_dataset import tell
@@ -43,7 +44,7 @@ def _discs(n, where, seed=0, radii=(4, 12)):
 
 def _measured(masks, **more):
     frames = ((f"{k:05d}", (mask, None)) for k, mask in enumerate(masks))
-    return measure_dataset("made", frames, len(masks), **more)
+    return measure_dataset("made", frames, **more)
 
 
 def test_the_numbers_of_a_mask_counted_by_hand():
@@ -152,9 +153,10 @@ def _best_by_trying(fit, score, thresholds):
 def test_the_centre_prior_is_that_of_brute_force(where):
     masks = _discs(40, where)
     found = _measured(masks).prior
-    first, second = masks[:20], masks[20:]
-    halves = ((first, second), (second, first))
-    expected = [_best_by_trying(a, b, prior.THRESHOLDS) for a, b in halves]
+    of = list(zip(masks, halves()))
+    first, second = ([mask for mask, half in of if half == k] for k in (0, 1))
+    pairs = ((first, second), (second, first))
+    expected = [_best_by_trying(a, b, prior.THRESHOLDS) for a, b in pairs]
     assert found.dice == pytest.approx(np.mean(expected), abs=0.01)
     np.testing.assert_allclose(found.occupancy, np.mean(masks, axis=0), atol=1e-6)
     assert found.ci_low < found.dice < found.ci_high and found.n_scored == 40
@@ -265,7 +267,7 @@ def test_memory_does_not_grow_with_the_number_of_masks(monkeypatch):
     def peak(n):
         frames = ((str(k), (_disc(20 + k % 20, 30, 9), None)) for k in range(n))
         tracemalloc.start()
-        measure_dataset("made", frames, n)
+        measure_dataset("made", frames)
         found = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         return found
