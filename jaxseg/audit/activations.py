@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
+from jaxseg.audit.models import shared_program
 from jaxseg.errors import check_choice
 from jaxseg.grid.train import normalise
 from jaxseg.nets.normalisation import MOMENTUM
@@ -37,8 +38,10 @@ def make_activations(net: UNet, variables: Any, layers: Sequence[str]) -> Activa
     for layer in layers:
         check_choice("layer", layer, layer_names(net.depth))
 
+    shared, code = shared_program(net)
+
     def activations(images: Images) -> dict[str, NDArray[np.float32]]:
-        found = _capture(net, tuple(layers), variables, jnp.asarray(images))
+        found = _capture(shared, tuple(layers), variables, jnp.asarray(images), code)
         return {name: np.asarray(maps) for name, maps in found.items()}
 
     return activations
@@ -47,16 +50,17 @@ def make_activations(net: UNet, variables: Any, layers: Sequence[str]) -> Activa
 # Variables are arguments: networks of one shape share a program.
 @partial(jax.jit, static_argnums=(0, 1))
 def _capture(
-    net: UNet, layers: tuple[str, ...], variables: Any, images: jax.Array
+    net: UNet, layers: tuple[str, ...], variables: Any, images: jax.Array, code: Any
 ) -> dict[str, jax.Array]:
     _, state = net.apply(
         variables,
         normalise(images),
+        padding_code=code,
         capture_intermediates=lambda module, _: module.name in layers,
         mutable=["intermediates"],
     )
     found: Any = state["intermediates"]
-    return {name: found[name]["__call__"][0] for name in layers}
+    return {name: found[name]["__call__"][0].astype(jnp.float32) for name in layers}
 
 
 def random_variables(net: UNet, seed: int, images: Images) -> dict[str, Any]:
@@ -64,16 +68,17 @@ def random_variables(net: UNet, seed: int, images: Images) -> dict[str, Any]:
 
     Without moments of its own batch normalisation would let the signal fade with depth.
     """
-    return _fresh(net, jax.random.key(seed), jnp.asarray(images[:_BATCH]))
+    shared, code = shared_program(net)
+    return _fresh(shared, jax.random.key(seed), jnp.asarray(images[:_BATCH]), code)
 
 
 @partial(jax.jit, static_argnums=0)
-def _fresh(net: UNet, key: jax.Array, images: jax.Array) -> dict[str, Any]:
+def _fresh(net: UNet, key: jax.Array, images: jax.Array, code: Any) -> dict[str, Any]:
     x = normalise(images)
     fresh = dict(net.init(key, x[:1]))
     if "batch_stats" not in fresh:
         return fresh
-    _, updates = net.apply(fresh, x, train=True, mutable=["batch_stats"])
+    _, updates = net.apply(fresh, x, train=True, padding_code=code, mutable=["batch_stats"])
     # One step of the running moments, undone: what is left are the batch's own.
     moments = jax.tree.map(
         lambda new, old: (new - MOMENTUM * old) / (1 - MOMENTUM),

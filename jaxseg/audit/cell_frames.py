@@ -1,6 +1,6 @@
 """The frames that a cell is audited with: test images of its own data set."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -42,6 +42,17 @@ def cell_frames(settings: Settings, side: int, limit: int, progress: Progress = 
     return Frames(ids, store.images[picks, 0], store.masks[picks, 0])
 
 
-def each_frame(frames: Frames) -> Iterator[tuple[str, NDArray[np.uint8], NDArray[np.uint8]]]:
-    """(id, image, mask) one by one."""
-    yield from zip(frames.ids, frames.images, frames.masks)
+def frames_at(
+    settings: Settings, limit: int, progress: Progress = track
+) -> Callable[[int], Iterator[tuple[str, NDArray[np.uint8], NDArray[np.uint8]]]]:
+    """The function that gives (id, image, mask) one by one for a side in pixels.
+
+    `progress` shows how far each pass is. Errors are those of `cell_frames`, at the first frame.
+    """
+
+    def at(side: int) -> Iterator[tuple[str, NDArray[np.uint8], NDArray[np.uint8]]]:
+        frames = cell_frames(settings, side, limit, progress)
+        each = zip(frames.ids, frames.images, frames.masks)
+        return progress(each, len(frames.ids), f"frames of {side} px")
+
+    return at

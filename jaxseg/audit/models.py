@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from jaxseg.audit.callables import Predict
 from jaxseg.grid.train import class_indices, normalise, one_hot
+from jaxseg.nets.padding import STANDARD_MODES, padding_code
 from jaxseg.nets.unet import UNet
 
 Respond = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
@@ -38,15 +39,27 @@ class Model(NamedTuple):
 def network_model(name: str, net: UNet, variables: Any, size: int) -> Model:
     """A network with its variables; responses are logits."""
 
+    shared, code = shared_program(net)
+
     def respond(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        return np.asarray(_logits(net, variables, jnp.asarray(images)))
+        return np.asarray(_logits(shared, variables, jnp.asarray(images), code))
 
     return Model(name, size, 2**net.depth, respond, logits=True)
 
 
 @partial(jax.jit, static_argnums=0)
-def _logits(net: UNet, variables: Any, images: jax.Array) -> Any:
-    return net.apply(variables, normalise(images))
+def _logits(net: UNet, variables: Any, images: jax.Array, code: Any) -> Any:
+    return net.apply(variables, normalise(images), padding_code=code)
+
+
+def shared_program(net: UNet) -> tuple[UNet, jax.Array | None]:
+    """(network, padding code) by which networks of all standard paddings are compiled once.
+
+    The code is None for a padding that has none.
+    """
+    if net.padding not in STANDARD_MODES:
+        return net, None
+    return net.clone(padding=STANDARD_MODES[0]), jnp.int32(padding_code(net.padding))
 
 
 def callable_model(

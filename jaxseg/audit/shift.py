@@ -36,7 +36,8 @@ class Reach(NamedTuple):
         theoretical: pixels, None for a function.
         side: side in pixels of the frames that it is measured on.
         surroundings: real surroundings against the border, see `surroundings_profile`.
-        padding: the cell's own padding against `other`, see `padding_profile`; None for a function.
+        padding: the cell's own padding against `other`, see `padding_profile`; None for a function
+            and for `valid` networks, whose maps are larger than the frame and pooled elsewhere.
         other: that other padding.
     """
 
@@ -91,17 +92,12 @@ def audit_cell(
     side = measuring_side(model, reach)
     margin = -(-reach // model.factor) * model.factor
     other = other_padding(net.padding)
-    elsewise = network_model(name, net.clone(padding=other), variables, size)
+    swapped = network_model(name, net.clone(padding=other), variables, size)
     images = list(itertools.islice(_images(frames_at, 2 * size), REACH_IMAGES))
-    measured = Reach(
-        reach,
-        side,
-        surroundings_profile(model, images, margin, side),
-        padding_profile(model, elsewise, images, side),
-        other,
-    )
+    around = surroundings_profile(model, images, margin, side)
+    alone = None if net.padding == "valid" else padding_profile(model, swapped, images, side)
     rolled = roll_frames(variants(name, net, variables, size), _images(frames_at, size))
-    return Shift(model, net, moved, rolled, measured, [])
+    return Shift(model, net, moved, rolled, Reach(reach, side, around, alone, other), [])
 
 
 def audit_model(model: Model, frames_at: FramesAt, *, step: int | None = None) -> Shift:

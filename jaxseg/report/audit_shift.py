@@ -18,9 +18,9 @@ from jaxseg.report.outcome import Outcome, Picture, Table
 from jaxseg.report.shift_figures import (
     contributions_figure,
     curves_by_offset,
-    film_strip,
     reach_figure,
 )
+from jaxseg.report.shift_strip import film_strip
 from jaxseg.report.shift_words import notes, verdict
 
 
