@@ -3,6 +3,9 @@
     python launch/audit.py dataset data/masks
     python launch/audit.py dataset train=data/train/masks test=data/test/masks --out audits/mine
     python launch/audit.py dataset data/masks --images data/images
+    python launch/audit.py predictions --truth data/masks --pred mine=data/predictions
+    python launch/audit.py shift runs/padding_ablation --cell zeros-center-s0
+    python launch/audit.py features runs/padding_ablation --cell zeros-center-s0
     python launch/audit.py dataset hc18/training_set --pattern '*_Annotation.png' --fill
 
 Each command prints a table, writes CSV files and figures below --out, and adds its section to
@@ -18,6 +21,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
+
+import audit_models
 
 from jaxseg.audit import dataset_files
 from jaxseg.audit.prediction_counts import BORDER_PX
@@ -60,6 +65,9 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for add in (add_dataset, add_predictions):
         add(commands)
+    models = audit_models
+    models.add_shift(add_command(commands, "shift", models.shift, models.SHIFT))
+    models.add_features(add_command(commands, "features", models.features, models.FEATURES))
     return parser
 
 

@@ -1,0 +1,91 @@
+"""The commands of audit.py that look into a model: `shift` and `features`."""
+
+import argparse
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import cv2
+
+from jaxseg.audit.callables import load_callable
+from jaxseg.audit.cell_frames import cell_frames, frames_at
+from jaxseg.audit.features import RANDOM_SEEDS, audit_features
+from jaxseg.audit.models import callable_model
+from jaxseg.audit.reading import match_files, read_image, read_mask, readable
+from jaxseg.audit.shift import Shift, audit_cell, audit_model
+from jaxseg.errors import UsageError
+from jaxseg.grid.checkpoints import load_variables
+from jaxseg.report import audit_features as features_report
+from jaxseg.report import audit_shift as shift_report
+from jaxseg.report.outcome import Outcome
+
+SHIFT = "What moving the frame does to a model's predictions, and how far the border reaches."
+FEATURES = "Whether a cell's features tell how far from the border they are."
+
+
+def add_shift(parser: argparse.ArgumentParser) -> None:
+    """Flags of `shift`."""
+    parser.add_argument("model", metavar="WORKDIR|MODULE:FUNCTION", help="A grid, or a function")
+    parser.add_argument("--cell", help="The grid's cell, such as zeros-center-s0")
+    parser.add_argument("--images", metavar="DIR", help="Of a function: images to show it")
+    parser.add_argument("--truth", metavar="DIR", help="Of a function: their masks")
+    parser.add_argument("--size", type=int, default=256, help="Of a function: side of its frames")
+    parser.add_argument("--classes", type=int, default=1, help="Of a function: foreground classes")
+    parser.add_argument("--frames", type=int, default=24, help="How many to use (default: 24)")
+    parser.add_argument("--step", type=int, help="Pixels by which windows of one scale move")
+
+
+def shift(args: argparse.Namespace) -> Outcome:
+    """A cell of a grid by its logits, or any function from images to masks by its masks."""
+    return shift_report.tell(_shift_of_cell(args) if args.cell else _shift_of_function(args))
+
+
+def _shift_of_cell(args: argparse.Namespace) -> Shift:
+    net, variables, settings = load_variables(args.model, args.cell)
+    frames = frames_at(settings, args.frames)
+    size = settings["data.size"]
+    return audit_cell(args.cell, net, variables, size, frames, step=args.step)  # type: ignore[arg-type]
+
+
+def _shift_of_function(args: argparse.Namespace) -> Shift:
+    if not (args.images and args.truth):
+        raise UsageError("shift: needs --cell of a grid, or --images and --truth for a function")
+    predict = load_callable(args.model, classes=args.classes)
+    model = callable_model(args.model, predict, size=args.size, classes=args.classes)
+    pairs, left_out = match_files(args.truth, args.images)
+
+    def read(paths: tuple[Path, ...]) -> Any:
+        return read_image(paths[1], args.limit_px), read_mask(paths[0], args.limit_px)
+
+    def at(side: int) -> Iterator[Any]:
+        left_out.clear()
+        for name, (image, mask) in readable(pairs[: args.frames], read, left_out):
+            frame = (side, side)
+            nearest = cv2.resize(mask, frame, interpolation=cv2.INTER_NEAREST)
+            yield name, cv2.resize(image, frame, interpolation=cv2.INTER_AREA), nearest
+
+    told = audit_model(model, at, step=args.step)
+    return told._replace(left_out=[*told.left_out, *left_out])
+
+
+def add_features(parser: argparse.ArgumentParser) -> None:
+    """Flags of `features`."""
+    parser.add_argument("workdir", metavar="WORKDIR", help="Folder of a grid")
+    parser.add_argument("--cell", action="append", required=True, help="May be repeated")
+    parser.add_argument("--layer", help="The one to map; default: the last")
+    parser.add_argument("--frames", type=int, default=48, help="How many to use (default: 48)")
+    parser.add_argument(
+        "--random_nets", type=int, default=RANDOM_SEEDS, help="Networks with random weights"
+    )
+
+
+def features(args: argparse.Namespace) -> Outcome:
+    """Each cell with its linear probes and their controls."""
+    probe = partial(audit_features, layer=args.layer, seeds=args.random_nets)
+    told = []
+    for cell in args.cell:
+        net, variables, settings = load_variables(args.workdir, cell)
+        shown = cell_frames(settings, settings["data.size"], args.frames)
+        told.append(probe(cell, net, variables, shown.ids, shown.images))  # type: ignore[arg-type]
+    return features_report.tell(told)
