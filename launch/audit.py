@@ -209,7 +209,7 @@ def main(argv: Sequence[str]) -> None:
     check_out(Path(args.out).expanduser())
     outcome = args.run(args)
     page = write_outcome(args.out, outcome, command=shlex.join(["python", *argv]))
-    print(outcome_text(outcome, page, args.next_step))
+    print(outcome_text(outcome, page, args.next_step or f"open {page}"))
 
 
 if __name__ == "__main__":

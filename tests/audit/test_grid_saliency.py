@@ -31,6 +31,9 @@ def _cell(padding, seed, upsampling="nearest"):
         "seed": seed, "data.name": "folders", "data.test_split": "test", "data.size": SIZE,
         "data.manual_dir": "", "data.data_dir": "", "net.width": 2, "net.depth": 1,
         "net.padding": padding, "net.upsampling": upsampling, "net.norm": "batch",
+        "eval.test_sets": ("clean", "annotated"), "annotate.contamination": 1.0,
+        "annotate.placement": "tied", "annotate.colour": "yellow", "annotate.removal": "none",
+        "annotate.drawn": True,
     }  # fmt: skip
     return Cell(f"{padding}-{upsampling}-s{seed}", f"{padding}/{upsampling}", seed, settings)
 
@@ -53,7 +56,7 @@ def workdir(tmp_path_factory):
     for chunk in CHUNKS:
         trees = [_variables(cell) for cell in chunk]
         tree = jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
-        position = Position(1, 0, [[0.5] * 2], [-1] * 2, 1.0)
+        position = Position(1, 0, [], [0.5] * 2, [-1] * 2, [-1] * 2, 1.0)
         with open_manager(storage.as_folder(root), chunk) as manager:
             save(manager, "variables", tree, position, chunk, CLASSES)
         for cell in chunk:
@@ -155,9 +158,9 @@ def test_test_sets_are_prepared_as_the_grid_did(workdir, test_sets, monkeypatch,
         assert (name, split, size, manual_dir, data_dir) == ("folders", "test", SIZE, None, None)
         ids = tuple("abcdefgh")
         return {
-            view: Prepared(test_sets[view].images[:, None], test_sets[view].masks[:, None],
-                           ids, CLASSES)
+            view: Prepared(items.images[:, None], items.masks[:, None], ids, CLASSES)
             for view in views
+            for items in [test_sets[view.removesuffix(".yellow")]]
         }  # fmt: skip
 
     monkeypatch.setattr(grid_saliency, "prepare_views", prepare)

@@ -24,6 +24,7 @@ from jaxseg.grid.train import class_indices, normalise
 from jaxseg.report import audit_features as feature_report
 from jaxseg.report import audit_shift as shift_report
 
+pytestmark = pytest.mark.slow
 ZEROS, CIRCULAR = "zeros-s0", "circular-s0"
 GRID = [{"net.padding": padding, "seed": 0} for padding in ("zeros", "circular")]
 
