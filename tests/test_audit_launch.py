@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "launch"))  # as running the script does
 
 
 def _call(*arguments, cwd=ROOT):
