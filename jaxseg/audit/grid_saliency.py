@@ -129,6 +129,7 @@ def _prepared_sets(settings: Settings, test_set: str) -> dict[str, TestSet]:
         size=settings["data.size"],
         manual_dir=settings["data.manual_dir"] or None,
         data_dir=settings["data.data_dir"] or None,
+        planes=settings.get("data.planes", ""),
     )
     return {
         name: flatten_views(prepared[view].images, prepared[view].masks)

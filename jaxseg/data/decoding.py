@@ -11,7 +11,7 @@ from jaxseg.data.pipeline import cut
 from jaxseg.data.progress import Progress
 from jaxseg.data.sources import find_source
 from jaxseg.data.store import StoreWriter, check_space, store_bytes
-from jaxseg.data.views import View, find_view
+from jaxseg.data.views import View
 from jaxseg.errors import JaxsegError, UsageError
 
 
@@ -19,18 +19,19 @@ def fill_stores(
     builder: Any,
     split: str,
     size: int,
-    folders: Mapping[str, Path],
+    stores: Mapping[str, tuple[Path, View]],
     pairs: Pairs,
     progress: Progress,
 ) -> None:
-    """Makes the stores of `folders` (view -> folder), going on where an earlier call stopped.
+    """Makes `stores` (name of the view -> folder, view), going on where an earlier call stopped.
 
     `builder` is a TFDS builder with features image, mask and id, its records on disk. Raises
     JaxsegError naming the file that cannot be decoded, for a full disk and when every mask is
     empty; UsageError when the split selects no images.
     """
     n_images = _count(builder, split)
-    views = {name: find_view(name) for name in folders}
+    folders = {name: folder for name, (folder, _) in stores.items()}
+    views = {name: view for name, (_, view) in stores.items()}
     shapes = {name: (n_images, view.count, view.scale * size) for name, view in views.items()}
     parent = next(iter(folders.values())).parent
     check_space(parent, sum(store_bytes(*shape) for shape in shapes.values()))

@@ -22,6 +22,12 @@ def plane_of(ids: Iterable[str], pattern: str) -> list[str]:
     return [_plane(name, expression) for name in ids]
 
 
+def label_of(image_id: str, pattern: str) -> str:
+    """The plane to be written on a frame; empty where the id tells none."""
+    match = _compiled(pattern).search(image_id) if pattern else None
+    return (match and match[1]) or ""
+
+
 def _compiled(pattern: str) -> re.Pattern[str]:
     try:
         expression = re.compile(pattern)

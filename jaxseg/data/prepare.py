@@ -17,6 +17,7 @@ from typing import Any
 from jaxseg.data import sources
 from jaxseg.data.decoding import fill_stores
 from jaxseg.data.host import quiet_tfds
+from jaxseg.data.planes import plane_of
 from jaxseg.data.progress import Progress, track
 from jaxseg.data.store import (
     Prepared,
@@ -38,34 +39,38 @@ def prepare_views(
     views: Sequence[str],
     manual_dir: str | Path | None = None,
     data_dir: str | Path | None = None,
+    planes: str = "",
     progress: Progress = track,
 ) -> dict[str, Prepared]:
     """Prepared views of a split: those on disk are mapped, the others made in one decoding pass.
 
     `name` is one of `sources.SOURCES`; `split` may be sliced (`train[:85%]`); `views` are `full`,
     `quarter` (4), `random` (4 fixed boxes an image), each at `size`, `frame2x`, the whole frame at
-    2 · `size`, and those of annotation studies (see `views`). `data_dir` is by default
-    $JAXSEG_CACHE or ~/.cache/jaxseg. An interrupted call is finished by the next one. What is on
+    2 · `size`, and those of annotation studies (see `views`), which write the plane that the
+    pattern `planes` finds in an id on its frame. `data_dir` is by default $JAXSEG_CACHE or
+    ~/.cache/jaxseg. An interrupted call is finished by the next one. What is on
     disk is used only while the source's file names, sizes and times are unchanged, and needs no
     TensorFlow. Raises UsageError for wrong arguments and JaxsegError for files that cannot be used
     and for a full disk.
     """
-    for view in views:
-        find_view(view)
+    plane_of((), planes)
+    made = {view: find_view(view, planes) for view in views}
     if size < 1:
         raise UsageError(f"data.size={size}: must be 1 or more pixels")
     pairs, mark = sources.find_files(name, manual_dir)
     sources.check_split(name, split, pairs, manual_dir)
     root = Path(data_dir).expanduser() if data_dir else default_data_dir()
     source = (name, sources.find_source(name).version, mark)
-    folders = {view: store_folder(root, source, split, size, edition(view)) for view in views}
+    folders = {
+        view: store_folder(root, source, split, size, edition(view, planes)) for view in views
+    }
     if not all(map(load_store, folders.values())):
         with _only_one_at_a_time(root):
             # Another process may have made them in the meantime.
             missing = [view for view in folders if load_store(folders[view]) is None]
             if missing:
                 builder = _built(name, mark, manual_dir, root, pairs, progress)
-                lacking = {view: folders[view] for view in missing}
+                lacking = {view: (folders[view], made[view]) for view in missing}
                 fill_stores(builder, split, size, lacking, pairs, progress)
     return {view: _loaded(folder) for view, folder in folders.items()}
 

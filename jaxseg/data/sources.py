@@ -79,6 +79,8 @@ def check_split(name: str, split: str, pairs: Pairs, manual_dir: str | Path | No
             )
 
 
+_PHANTOMS = "jaxseg.data.ultrasound_phantoms_builder"
+_STRUCTURES = tuple(row.name for row in STRUCTURES)
 SOURCES: dict[str, Source] = {
     "isic2017": Source(
         "jaxseg.data.isic2017",
@@ -121,11 +123,9 @@ SOURCES: dict[str, Source] = {
         ("lesion",),
     ),
     "ultrasound_phantoms": Source(
-        "jaxseg.data.ultrasound_phantoms_builder",
-        "UltrasoundPhantoms",
-        "1.0.0",
-        None,
-        dict.fromkeys(SPLITS, ""),
-        tuple(structure.name for structure in STRUCTURES),
+        _PHANTOMS, "UltrasoundPhantoms", "1.0.0", None, dict.fromkeys(SPLITS, ""), _STRUCTURES
+    ),
+    "ultrasound_phantoms_small": Source(
+        _PHANTOMS, "UltrasoundPhantomsSmall", "1.0.0", None, dict.fromkeys(SPLITS, ""), _STRUCTURES
     ),
 }

@@ -1,4 +1,4 @@
-"""TFDS builder of `ultrasound_phantoms`. Importing this module imports TensorFlow Datasets."""
+"""TFDS builders of the ultrasound phantoms, at two sizes. Importing this module imports TensorFlow Datasets."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -8,7 +8,6 @@ import tensorflow_datasets as tfds
 from jaxseg.data.sources import SOURCES
 from jaxseg.data.ultrasound_phantoms import draw_frame, plane_of_frame
 
-SIZE = 128
 # Split name: (seed of draw_frame, frames). Frame i does not depend on the split's length.
 SPLITS = {"train": (0, 800), "validation": (1, 100), "test": (2, 100)}
 
@@ -17,6 +16,7 @@ class UltrasoundPhantoms(tfds.core.GeneratorBasedBuilder):
     """Generated fetal ultrasound; ids such as `head_0_0008` are plane, seed and frame number."""
 
     name = "ultrasound_phantoms"
+    SIDE = 128  # pixels
     VERSION = tfds.core.Version(SOURCES["ultrasound_phantoms"].version)
     RELEASE_NOTES = {"1.0.0": "First release."}  # noqa: RUF012
 
@@ -25,8 +25,12 @@ class UltrasoundPhantoms(tfds.core.GeneratorBasedBuilder):
             description="Generated ultrasound of four fetal planes with 13 labelled structures.",
             features=tfds.features.FeaturesDict(
                 {
-                    "image": tfds.features.Image(shape=(SIZE, SIZE, 3), encoding_format="png"),
-                    "mask": tfds.features.Image(shape=(SIZE, SIZE, 1), encoding_format="png"),
+                    "image": tfds.features.Image(
+                        shape=(self.SIDE, self.SIDE, 3), encoding_format="png"
+                    ),
+                    "mask": tfds.features.Image(
+                        shape=(self.SIDE, self.SIDE, 1), encoding_format="png"
+                    ),
                     "id": tfds.features.Text(),
                 }
             ),
@@ -41,6 +45,14 @@ class UltrasoundPhantoms(tfds.core.GeneratorBasedBuilder):
 
     def _generate_examples(self, seed: int, count: int) -> Iterator[tuple[int, dict[str, Any]]]:
         for index in range(count):
-            image, mask = draw_frame(seed, index, SIZE)
+            image, mask = draw_frame(seed, index, self.SIDE)
             name = f"{plane_of_frame(index)}_{seed}_{index:04d}"
             yield index, {"image": image, "mask": mask[..., None], "id": name}
+
+
+class UltrasoundPhantomsSmall(UltrasoundPhantoms):
+    """The same scenes at 80 pixels, where marks, drawn no smaller than legible, take more room."""
+
+    name = "ultrasound_phantoms_small"
+    SIDE = 80
+    VERSION = tfds.core.Version(SOURCES["ultrasound_phantoms_small"].version)

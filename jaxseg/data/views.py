@@ -14,9 +14,11 @@ resolution before the frame is resized:
                           [1] as one with annotations does
 
 The last part of a training view is `placebo` where the marks' places are removed from frames on
-which no mark was ever drawn: removal leaves traces of its own.
+which no mark was ever drawn: removal leaves traces of its own. Where a frame's id tells its plane,
+the plane's name is written on it, as sonographers do.
 """
 
+import zlib
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
@@ -25,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jaxseg.data.crops import FIXED_VIEWS
+from jaxseg.data.planes import label_of
 from jaxseg.errors import UsageError, check_choice
 
 ANNOTATED_SETS = ("clean", "annotated", "independent", "restored", "sequence")
@@ -37,7 +40,7 @@ NO_REMOVAL = "none"
 REMOVALS = (NO_REMOVAL, *METHODS)
 _SEED = 20240306  # of all marks: a frame has the same ones in every cell
 # Part of a store's name: raise it when marks or removal look different.
-_EDITION = "e1"
+_EDITION = "e2"
 _HALO = np.ones((3, 3), np.uint8)
 Frame = NDArray[np.uint8]
 
@@ -94,8 +97,11 @@ def test_view(test_set: str, colour: str) -> str:
 test_view.__test__ = False  # pyright: ignore[reportFunctionMemberAccess]  # not a test
 
 
-def find_view(name: str) -> View:
-    """The view called `name`. Raises UsageError for an unknown one."""
+def find_view(name: str, planes: str = "") -> View:
+    """The view called `name`; `planes` finds the plane in a frame's id, as for `planes.plane_of`.
+
+    Raises UsageError for an unknown view.
+    """
     if name == "frame2x":
         return View("full", 1, scale=2)
     kind, *options = name.split(".")
@@ -105,23 +111,29 @@ def find_view(name: str) -> View:
     if kind == "train":
         placement, colour, removal, drawn = options
         marking = Marking(placement, colour, removal, drawn == "drawn")
-        return View("full", 2, versions=partial(_training_versions, marking))
+        return View("full", 2, versions=partial(_training_versions, marking, planes))
     check_choice("views", kind, ANNOTATED_SETS)
     count = STAGES if kind == "sequence" else 1
-    return View("full", count, versions=partial(_test_versions, kind, options[0]))
+    return View("full", count, versions=partial(_test_versions, kind, options[0], planes))
 
 
-def edition(name: str) -> str:
+def edition(name: str, planes: str = "") -> str:
     """The view's name on disk: that of marked frames also says how marks looked."""
-    return f"{name}.{_EDITION}" if "." in name else name
+    if "." not in name:
+        return name
+    return f"{name}.{_EDITION}" + (f".{zlib.crc32(planes.encode()):08x}" if planes else "")
 
 
-def _test_versions(kind: str, colour: str, image: Frame, mask: Frame, image_id: str) -> Frame:
+def _test_versions(
+    kind: str, colour: str, planes: str, image: Frame, mask: Frame, image_id: str
+) -> Frame:
     # Only where marks are drawn: prepared views are read without OpenCV.
     from jaxseg.data.annotations import annotation_sequence, draw_annotations
     from jaxseg.data.removal import remove_annotations
 
-    options: dict[str, Any] = {"seed": _SEED, "image_id": image_id, "colour": colour}
+    options: dict[str, Any] = {
+        "seed": _SEED, "image_id": image_id, "colour": colour, "plane": label_of(image_id, planes)
+    }  # fmt: skip
     if kind == "clean":
         return image[None]
     if kind == "sequence":
@@ -131,7 +143,9 @@ def _test_versions(kind: str, colour: str, image: Frame, mask: Frame, image_id: 
     return (remove_annotations(marked, colour=colour)[0] if kind == "restored" else marked)[None]
 
 
-def _training_versions(marking: Marking, image: Frame, mask: Frame, image_id: str) -> Frame:
+def _training_versions(
+    marking: Marking, planes: str, image: Frame, mask: Frame, image_id: str
+) -> Frame:
     """Removal sees every frame, as it would in use, where nobody says which ones are annotated."""
     import cv2
 
@@ -145,6 +159,7 @@ def _training_versions(marking: Marking, image: Frame, mask: Frame, image_id: st
         image_id=image_id,
         placement=marking.placement,
         colour=marking.colour,
+        plane=label_of(image_id, planes),
     )
     if marking.removal == NO_REMOVAL:
         return np.stack([image, marked])

@@ -179,6 +179,7 @@ def _load_data(cells: Sequence[Cell]) -> GroupData:
         size=s["data.size"],
         manual_dir=s["data.manual_dir"] or None,
         data_dir=s["data.data_dir"] or None,
+        planes=s.get("data.planes", ""),
     )
     train = prepare(s["data.train_split"], views=sources)
     wanted = test_views(s)

@@ -26,7 +26,15 @@ def test_manual_dir_can_be_given_both_ways(make_folder, tmp_path, given):
 
 
 @pytest.mark.parametrize(
-    "name", ["isic2017", "hc18", "folders", "lesion_phantoms", "ultrasound_phantoms"]
+    "name",
+    [
+        "isic2017",
+        "hc18",
+        "folders",
+        "lesion_phantoms",
+        "ultrasound_phantoms",
+        "ultrasound_phantoms_small",
+    ],
 )
 def test_the_table_knows_its_builders(name):
     with quiet_tfds():
