@@ -129,5 +129,5 @@ def get_grid(variant: str | None = None) -> list[dict]:
         "annotate.contamination": 1.0, "annotate.placement": "tied",
         "annotate.removal": "none", "annotate.drawn": True,
     }  # fmt: skip
-    seeds = {"quick": 2, "hc18": 3, "paper": 5}.get(variant or "default", 5)
+    seeds = {"quick": 2, "paper": 5}.get(variant or "default", 4)
     return [whole | arm | seed for arm in arms for seed in product(seed=range(seeds))]

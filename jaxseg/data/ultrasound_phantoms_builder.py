@@ -1,4 +1,4 @@
-"""TFDS builders of the ultrasound phantoms, at two sizes. Importing this module imports TensorFlow Datasets."""
+"""TFDS builders of the ultrasound phantoms, at two sizes. Importing this imports TFDS."""
 
 from collections.abc import Iterator
 from typing import Any
