@@ -4,6 +4,8 @@
     python launch/audit.py dataset train=data/train/masks test=data/test/masks --out audits/mine
     python launch/audit.py dataset data/masks --images data/images
     python launch/audit.py predictions --truth data/masks --pred mine=data/predictions
+    python launch/audit.py predictions runs/padding_ablation --cell zeros-center-s0 \
+        --cell reflect-center-s0 --test_set quarter
     python launch/audit.py shift runs/padding_ablation --cell zeros-center-s0
     python launch/audit.py features runs/padding_ablation --cell zeros-center-s0
     python launch/audit.py dataset hc18/training_set --pattern '*_Annotation.png' --fill
@@ -26,7 +28,7 @@ import audit_models
 
 from jaxseg.audit import dataset_files
 from jaxseg.audit.prediction_counts import BORDER_PX
-from jaxseg.audit.prediction_examples import Shown, choose_examples
+from jaxseg.audit.prediction_examples import Chosen, Shown, choose_examples
 from jaxseg.audit.predictions import audit_predictions
 from jaxseg.audit.reading import (
     LIMIT_PX,
@@ -124,10 +126,10 @@ def add_predictions(commands: Any) -> None:
     """Flags of `predictions`."""
     text = "Whether a model loses objects near the border, from its predictions alone."
     parser = add_command(commands, "predictions", predictions, text)
-    parser.add_argument("--truth", required=True, metavar="DIR", help="Folder of true masks")
+    audit_models.add_cells(parser)
+    parser.add_argument("--truth", metavar="DIR", help="Folder of true masks")
     parser.add_argument(
         "--pred",
-        required=True,
         action="append",
         metavar="[NAME=]DIR",
         help="Folder of predicted masks; again for another model, compared with the first",
@@ -153,31 +155,42 @@ def add_predictions(commands: Any) -> None:
 
 def predictions(args: argparse.Namespace) -> Outcome:
     """One or several models against the truth; files that cannot be used are left out."""
+    found = audit_models.cell_pairs(args) if args.cell or args.workdir else folder_pairs(args)
+    audit = audit_predictions(
+        found.masks,
+        found.names,
+        border_px=args.border_px,
+        scale_to=args.scale_to,
+        empty=args.empty,
+        left_out=found.left_out,
+        seed=args.seed,
+    )
+    examples = [Shown(chosen, *found.show(chosen)) for chosen in choose_examples(audit.counts)]
+    return predictions_report.tell(audit, examples)
+
+
+def folder_pairs(args: argparse.Namespace) -> audit_models.Pairs:
+    """Truths and predictions in folders, matched by stem and read one by one."""
+    if not (args.truth and args.pred):
+        raise UsageError(
+            "predictions: needs --truth DIR and --pred DIR, or WORKDIR and --cell of a grid; "
+            "see --help"
+        )
     models = named_folders(args.pred)
     items, left_out = match_files(args.truth, *[folder for _, folder in models])
+    images = dict(match_files(args.truth, args.images).pairs) if args.images else {}
 
     def read(paths: Sequence[Path]) -> list[Any]:
         return [read_mask(path, args.limit_px) for path in paths]
 
-    shown = track(items, len(items), "predictions", unit="pair")
-    masks = ((name, *found) for name, found in readable(shown, read, left_out))
-    audit = audit_predictions(
-        masks,
-        [name for name, _ in models],
-        border_px=args.border_px,
-        scale_to=args.scale_to,
-        empty=args.empty,
-        left_out=left_out,
-        seed=args.seed,
-    )
-    images = dict(match_files(args.truth, args.images).pairs) if args.images else {}
-    examples = []
-    for chosen in choose_examples(audit.counts):
+    def show(chosen: Chosen) -> tuple[Any, list[Any], Any]:
         truth, *predicted = read(dict(items)[chosen.id])
         paths = images.get(chosen.id)
-        image = read_image(paths[1], args.limit_px) if paths else None
-        examples.append(Shown(chosen, truth, predicted, image))
-    return predictions_report.tell(audit, examples)
+        return truth, predicted, read_image(paths[1], args.limit_px) if paths else None
+
+    shown = track(items, len(items), "predictions", unit="pair")
+    masks = ((name, *found) for name, found in readable(shown, read, left_out))
+    return audit_models.Pairs([name for name, _ in models], masks, left_out, show)
 
 
 def named_folders(arguments: Sequence[str]) -> list[tuple[str, str]]:

@@ -1,17 +1,19 @@
-"""The commands of audit.py that look into a model: `shift` and `features`."""
+"""What audit.py asks of a grid's cells or a function: `shift`, `features`, their predictions."""
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 
 from jaxseg.audit.callables import load_callable
 from jaxseg.audit.cell_frames import cell_frames, frames_at
+from jaxseg.audit.cell_predictions import predict_cells
 from jaxseg.audit.features import RANDOM_SEEDS, audit_features
 from jaxseg.audit.models import callable_model
+from jaxseg.audit.prediction_examples import Chosen
 from jaxseg.audit.reading import match_files, read_image, read_mask, readable
 from jaxseg.audit.shift import Shift, audit_cell, audit_model
 from jaxseg.errors import UsageError
@@ -22,6 +24,41 @@ from jaxseg.report.outcome import Outcome
 
 SHIFT = "What moving the frame does to a model's predictions, and how far the border reaches."
 FEATURES = "Whether a cell's features tell how far from the border they are."
+
+
+class Pairs(NamedTuple):
+    """What `predictions` compares: `masks` gives (id, truth, prediction of each of `names`).
+
+    `show(chosen)` gives (truth, predictions, image or None) of one again.
+    """
+
+    names: list[str]
+    masks: Iterable[tuple[Any, ...]]
+    left_out: list[str]
+    show: Callable[[Chosen], tuple[Any, list[Any], Any]]
+
+
+def add_cells(parser: argparse.ArgumentParser) -> None:
+    """Flags of `predictions` for the cells of a grid."""
+    parser.add_argument("workdir", nargs="?", help="A grid, instead of --truth and --pred")
+    parser.add_argument("--cell", action="append", help="The grid's cell; again for another one")
+    parser.add_argument("--test_set", help="Of the grid, such as quarter; default: its first")
+
+
+def cell_pairs(args: argparse.Namespace) -> Pairs:
+    """Cells of a grid on one of its test sets."""
+    if not (args.cell and args.workdir) or args.truth or args.pred:
+        raise UsageError(
+            "predictions: WORKDIR and --cell go together, without --truth and --pred; see --help"
+        )
+    found = predict_cells(args.workdir, args.cell, args.test_set)
+    place = {name: k for k, name in enumerate(found.ids)}
+
+    def show(chosen: Chosen) -> tuple[Any, list[Any], Any]:
+        k = place[chosen.id]
+        return found.masks[k], [masks[k] for masks in found.predicted], found.images[k]
+
+    return Pairs(args.cell, zip(found.ids, found.masks, *found.predicted), [], show)
 
 
 def add_shift(parser: argparse.ArgumentParser) -> None:

@@ -8,6 +8,9 @@ import sys
 import numpy as np
 import pytest
 
+from jaxseg.audit.cell_predictions import predict_cells
+from jaxseg.data.progress import silent
+
 ROOT = pathlib.Path(__file__).parents[1]
 QUICK = ["--config", "configs/padding_ablation.py:quick"]
 SMALL = ["--grid", "padding=zeros,reflect", "--grid", "seed=0:1", "--config.optim.epochs=2",
@@ -60,6 +63,26 @@ def test_checkpoints_can_be_inspected_compared_and_exported(run, tmp_path):
         assert arrays["params/inc/conv1/kernel"].shape == (3, 3, 3, 2)
     compared = _call("inspect_checkpoint.py", workdir, *cell, "--diff", "reflect-center-s0")
     assert compared.returncode == 0 and "params/inc/conv1/kernel" in compared.stdout
+
+
+def test_cells_are_audited_as_the_grid_scored_them(run, tmp_path, monkeypatch):
+    workdir, cache, _ = run
+    monkeypatch.setenv("JAXSEG_CACHE", str(cache))
+    cells = ["zeros-center-s0", "reflect-center-s0"]
+    found = predict_cells(workdir, cells, "full", silent)
+    for cell, predicted in zip(cells, found.predicted):
+        with np.load(workdir / "counts" / f"{cell}.npz") as counts:
+            scored = counts["full.border"].sum((1, 2))
+        parts = (predicted & found.masks, predicted & ~found.masks & 1, found.masks & ~predicted)
+        np.testing.assert_array_equal(np.stack([p.sum((1, 2)) for p in parts], -1), scored)
+    named = [word for cell in cells for word in ("--cell", cell)]
+    audit = ["audit.py", "predictions", workdir, *named, "--test_set", "quarter", "--out", tmp_path]
+    result = _call(*audit, cache=cache)
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "figures" / "prediction_examples.png").stat().st_size > 1000
+    wrong = _call(*audit[:-3], "annotated", cache=cache)
+    assert wrong.returncode == 2 and "--test_set='annotated'" in wrong.stderr, wrong.stderr
+    assert len(wrong.stderr.splitlines()) == 1
 
 
 def test_a_study_of_annotations_leaves_its_tables_figures_and_saliency(tmp_path):

@@ -64,9 +64,10 @@ def _volume(path: Path) -> Any:
     if importlib.util.find_spec("nibabel") is None:
         raise JaxsegError(f"{path}: NIfTI files need nibabel; pip install nibabel")
     import nibabel
+    from nibabel.filebasedimages import ImageFileError
 
     try:
         # Open once: the next slice of a compressed file is found by reading on.
         return nibabel.load(path, keep_file_open=True)  # pyright: ignore[reportPrivateImportUsage]
-    except (nibabel.filebasedimages.ImageFileError, OSError, EOFError, ValueError) as error:
+    except (ImageFileError, OSError, EOFError, ValueError) as error:
         raise JaxsegError(f"{path}: not a readable NIfTI file ({one_line(error)})") from error

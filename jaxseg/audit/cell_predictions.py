@@ -1,0 +1,91 @@
+"""Predictions of a grid's cells on one of its test sets, to be audited as any other model's."""
+
+import os
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jaxseg.data.prepare import prepare_views
+from jaxseg.data.progress import Progress, track
+from jaxseg.errors import UsageError, check_choice
+from jaxseg.grid.cells import Settings
+from jaxseg.grid.checkpoints import load_cell
+from jaxseg.grid.marking import test_views
+
+_BATCH = 32
+_DATA = ("data.name", "data.manual_dir", "data.test_split", "data.size", "data.planes")
+Predict = Callable[[Any], NDArray[np.uint8]]
+
+
+class CellPredictions(NamedTuple):
+    """Items of a test set: images uint8 [n, s, s, 3], masks and each cell's masks uint8 [n, s, s].
+
+    Where a test set holds several pieces of each frame, one of them in turn: items are independent.
+    """
+
+    ids: list[str]
+    images: NDArray[np.uint8]
+    masks: NDArray[np.uint8]
+    predicted: list[NDArray[np.uint8]]
+
+
+def predict_cells(
+    workdir: str | os.PathLike[str],
+    cells: Sequence[str],
+    test_set: str | None = None,
+    progress: Progress = track,
+) -> CellPredictions:
+    """What finished cells of one grid predict on `test_set`, by default the first of theirs.
+
+    Raises UsageError for an unknown or repeated cell, a test set that the grid does not have and
+    cells with other test frames; what `load_cell` and `prepare_views` raise.
+    """
+    if len(set(cells)) < len(cells):
+        raise UsageError(f"--cell {', '.join(cells)}: name each cell once")
+    loaded = [load_cell(workdir, cell) for cell in cells]
+    first = loaded[0][1]
+    for cell, (_, settings) in zip(cells, loaded):
+        _check_frames(cells[0], first, cell, settings)
+    ids, images, masks = _items(first, test_set or first["eval.test_sets"][0], progress)
+    starts = range(0, len(ids), _BATCH)
+    batches = progress(starts, len(starts), "predicting")
+    parts = [[_predict(model, images, start) for model, _ in loaded] for start in batches]
+    return CellPredictions(ids, images, masks, [np.concatenate(each) for each in zip(*parts)])
+
+
+def _check_frames(cell_a: str, a: Settings, cell_b: str, b: Settings) -> None:
+    for field in _DATA:
+        if a.get(field) != b.get(field):
+            raise UsageError(
+                f"--cell {cell_b}: {field} is {b.get(field)!r} but {a.get(field)!r} for {cell_a}; "
+                "cells are compared on the same frames"
+            )
+
+
+def _items(
+    settings: Settings, test_set: str, progress: Progress
+) -> tuple[list[str], NDArray[np.uint8], NDArray[np.uint8]]:
+    views = test_views(settings)
+    check_choice("--test_set", test_set, views)
+    store = prepare_views(
+        settings["data.name"],
+        settings["data.test_split"],
+        size=settings["data.size"],
+        views=(views[test_set],),
+        manual_dir=settings["data.manual_dir"] or None,
+        data_dir=settings["data.data_dir"] or None,
+        planes=settings.get("data.planes", ""),
+        progress=progress,
+    )[views[test_set]]
+    frames, pieces = store.masks.shape[:2]
+    piece = np.arange(frames) % pieces
+    ids = [f"{name} ({k + 1})" if pieces > 1 else name for name, k in zip(store.ids, piece)]
+    return ids, store.images[np.arange(frames), piece], store.masks[np.arange(frames), piece]
+
+
+def _predict(model: Predict, images: NDArray[np.uint8], start: int) -> NDArray[np.uint8]:
+    """The last batch is filled up, so that one program serves all."""
+    rows = np.arange(start, start + _BATCH)
+    return model(images[np.minimum(rows, len(images) - 1)])[rows < len(images)]
