@@ -108,6 +108,7 @@ def get_config(variant: str | None = None) -> ConfigDict:
                 "border_px": 4 if kind == "quick" else 8,
                 "empty": "nan",
                 "resamples": 2000,
+                "saliency_layer": "" if kind == "paper" else "down2",  # empty: the encoder's last
             },
             "run": {"cells_per_device": 0, "checkpoint_epochs": 5},
         }

@@ -161,7 +161,8 @@ def main(argv: list[str]) -> None:
     parse_flags(argv)
     share = find_share(_SHARD.value, os.environ)
     start(share)
-    from jaxseg.grid.cells import flatten, override_axes
+    from jaxseg.audit.grid_saliency import check_saliency_layer
+    from jaxseg.grid.cells import expand, flatten, group_cells, override_axes
     from jaxseg.grid.describe import describe
     from jaxseg.grid.run import run_grid
     from jaxseg.grid.storage import as_folder
@@ -169,6 +170,8 @@ def main(argv: list[str]) -> None:
     config = _CONFIG.value.to_dict()
     check_fields(raw, flatten(config), grid, _GRID.value)
     grid = override_axes(grid, _GRID.value, flatten(config)) if _GRID.value else grid
+    for cells in group_cells(expand(config, grid)):
+        check_saliency_layer(cells[0].settings)
     workdir = _WORKDIR.value or os.path.join("runs", config["name"])
     if _DRY_RUN.value:
         print(describe(config, grid, as_folder(workdir)))

@@ -27,9 +27,9 @@ from jaxseg.audit.annotated_frames import (
     largest_class,
 )
 from jaxseg.audit.mapped_saliency import Scores, score_cells
-from jaxseg.audit.saliency import check_layer
+from jaxseg.audit.saliency import check_layer, layer_shapes
 from jaxseg.data.prepare import prepare_views
-from jaxseg.errors import JaxsegError
+from jaxseg.errors import JaxsegError, check_choice
 from jaxseg.grid.cells import SEED, Settings, make_net
 from jaxseg.grid.checkpoints import find_cells, restore_chunk
 from jaxseg.grid.evaluate import TestSet, flatten_views
@@ -65,7 +65,8 @@ def write_saliency(
         workdir: folder of the grid, local or of an object store.
         test: its test sets, `clean` and `test_set` among them; None prepares them as the grid did.
         test_set: the set whose frames are shown to the networks.
-        layer: as for `seg_grad_cam`; None is each network's `encoder_layer`.
+        layer: as for `seg_grad_cam`; None is the grid's eval.saliency_layer, by default each
+            network's `encoder_layer`.
         frames: how many to score at most; see `annotated_frames`.
         tolerance: pixels, as for `pointing_game`.
 
@@ -79,6 +80,7 @@ def write_saliency(
     workdir = as_folder(workdir)
     cells = _done_cells(workdir)
     data = read_json(workdir / "config.json")["data"]
+    layer = layer or cells[0].settings.get("eval.saliency_layer") or None
     test = _prepared_sets(cells[0].settings, test_set) if test is None else test
     shown = annotated_frames(test, test_set, data.get("planes"), frames)
     examples = choose_examples(shown)
@@ -118,6 +120,15 @@ def is_current(workdir: str | os.PathLike[str]) -> bool:
     with (workdir / FILE).open("rb") as file, np.load(file, allow_pickle=False) as stored:
         scored = stored["cells"].tolist()
     return sorted(scored) == sorted(cell.id for cell in _done_cells(workdir))
+
+
+def check_saliency_layer(settings: Settings) -> None:
+    """Raises UsageError for an eval.saliency_layer that the network of a cell lacks."""
+    layer, size = settings["eval.saliency_layer"], settings["data.size"]
+    if layer:
+        check_choice(
+            "eval.saliency_layer", layer, layer_shapes(make_net(settings, 1), (size, size))
+        )
 
 
 def _prepared_sets(settings: Settings, test_set: str) -> dict[str, TestSet]:

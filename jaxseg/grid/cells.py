@@ -29,7 +29,7 @@ Settings = dict[str, Any]
 # Fields that a config may leave out.
 DEFAULTS: Settings = {
     "net.name": "unet", "optim.weight_decay": 0.0, "optim.schedule": "constant",
-    "optim.patience": 0,
+    "optim.patience": 0, "eval.saliency_layer": "",
 }  # fmt: skip
 
 
