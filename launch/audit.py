@@ -18,13 +18,17 @@ Exit codes: 0 done, 1 data or disk, 2 usage, 130 interrupted.
 """
 
 import argparse
+import os
 import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
 import audit_models
+from absl import logging
 
 from jaxseg.audit import dataset_files
 from jaxseg.audit.prediction_counts import BORDER_PX
@@ -217,6 +221,8 @@ def _named(argument: str) -> tuple[str, str]:
 
 def main(argv: Sequence[str]) -> None:
     """Runs one command, writes its section of the page, and prints it."""
+    # Orbax and TensorFlow log what is no concern of the user's.
+    logging.set_verbosity(logging.ERROR)
     args = build_parser().parse_args(argv[1:])
     check_limit(args.limit_px)
     check_out(Path(args.out).expanduser())

@@ -105,7 +105,7 @@ def contributions_figure(rolled: Sequence[Rolled]) -> Figure:
     """Shift error for every padding × up-sampling, for shifts that leave pooling out and others."""
     rows = list(dict.fromkeys(r.padding for r in rolled))
     columns = list(dict.fromkeys(r.upsampling for r in rolled))
-    titles = ("multiples of 2**depth", "shifts between them")
+    titles = ("multiples of 2^depth", "shifts between them")
     with matplotlib.rc_context(LOOK):
         size = (2 * (1.1 + 1.1 * len(columns)) + 0.4, 1.3 + 0.62 * len(rows))
         figure = Figure(figsize=size, layout="constrained")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jaxseg.audit import grid_saliency
-from jaxseg.audit.grid_saliency import write_saliency
+from jaxseg.audit.grid_saliency import check_saliency_layer, write_saliency
 from jaxseg.audit.mapped_saliency import score_cells
 from jaxseg.data.store import Prepared
 from jaxseg.errors import JaxsegError, UsageError
@@ -154,8 +154,9 @@ def test_frames_layer_and_tolerance_can_be_chosen(workdir, test_sets):
 
 
 def test_test_sets_are_prepared_as_the_grid_did(workdir, test_sets, monkeypatch, written):
-    def prepare(name, split, *, size, views, manual_dir, data_dir):
+    def prepare(name, split, *, size, views, manual_dir, data_dir, planes):
         assert (name, split, size, manual_dir, data_dir) == ("folders", "test", SIZE, None, None)
+        assert planes == ""
         ids = tuple("abcdefgh")
         return {
             view: Prepared(items.images[:, None], items.masks[:, None], ids, CLASSES)
@@ -167,6 +168,17 @@ def test_test_sets_are_prepared_as_the_grid_did(workdir, test_sets, monkeypatch,
     with np.load(write_saliency(workdir)) as stored:
         for name, expected in written.items():
             np.testing.assert_array_equal(stored[name], expected, err_msg=name)
+
+
+def test_the_config_names_the_layer(workdir, test_sets, monkeypatch):
+    settings = CHUNKS[0][0].settings | {"eval.saliency_layer": "inc"}
+    check_saliency_layer(settings)
+    done = [cell._replace(settings=settings) for cell in grid_saliency._done_cells(workdir)]
+    monkeypatch.setattr(grid_saliency, "_done_cells", lambda _: done)
+    with np.load(write_saliency(workdir, test_sets, frames=1)) as stored:
+        assert str(stored["layer"]) == "inc"
+    with pytest.raises(UsageError, match=r"eval.saliency_layer='imc': .*did you mean 'inc'"):
+        check_saliency_layer(settings | {"eval.saliency_layer": "imc"})
 
 
 def test_errors_are_one_line_and_leave_the_file(workdir, test_sets, written, tmp_path):

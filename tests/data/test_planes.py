@@ -2,7 +2,7 @@
 
 import pytest
 
-from jaxseg.data.planes import check_planes, plane_of
+from jaxseg.data.planes import check_planes, label_of, plane_of
 from jaxseg.errors import JaxsegError, UsageError
 
 
@@ -35,6 +35,12 @@ def test_a_wrong_pattern_is_refused(pattern, words):
 def test_an_id_without_a_plane_is_named(pattern):
     with pytest.raises(JaxsegError, match=r"finds no plane in the id '010_HC'"):
         plane_of(["head_HC"] * (pattern == "^([a-z]+)_") + ["010_HC"], pattern)
+
+
+def test_a_frame_without_a_plane_gets_no_label():
+    pattern = "^([a-z]+)_"
+    assert [label_of(name, pattern) for name in ("head_0_0000", "010_HC")] == ["head", ""]
+    assert label_of("head_0_0000", "") == ""
 
 
 def test_a_plane_that_is_trained_on_must_be_tested():

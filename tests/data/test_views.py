@@ -78,8 +78,26 @@ def test_training_views_hold_a_version_without_and_one_with_marks(root):
     assert 0 < traces < 0.5 * np.abs(marked - clean).mean()
 
 
+def test_a_plane_named_by_the_id_is_written_on_the_frame():
+    image, mask = draw_frame(0, 2, SIDE)
+    named, other, unnamed = (
+        find_view("annotated.yellow", "^([a-z]+)_").versions(image, mask, name)[0]
+        for name in ("femur_1", "cervix_1", "7_1")
+    )
+    options = {"seed": views._SEED, "image_id": "femur_1"}
+    for plane, drawn in (
+        ("femur", named),
+        ("", find_view("annotated.yellow").versions(image, mask, "femur_1")[0]),
+    ):
+        expected, _ = annotations.draw_annotations(image, mask, plane=plane, **options)
+        np.testing.assert_array_equal(drawn, expected)
+    assert (named != other).any() and (named != unnamed).any()
+
+
 def test_names_on_disk_say_how_marks_looked():
-    assert edition("full") == "full" and edition("annotated.white") != "annotated.white"
+    assert edition("full") == edition("full", "(x)") == "full"
+    names = [edition("annotated.white", pattern) for pattern in ("", "^(a)", "^(b)")]
+    assert len({"annotated.white", *names}) == 4
 
 
 @pytest.mark.parametrize("name", ["ful", "anotated.yellow"])
