@@ -15,7 +15,7 @@ annotations, where these lie and what removes them. All arms share one compiled 
 from ml_collections import ConfigDict
 
 from jaxseg.errors import check_choice
-from jaxseg.grid.cells import product
+from jaxseg.grid.sweeps import product
 
 VARIANTS = ("default", "quick", "hc18", "paper")
 

@@ -13,7 +13,7 @@ UNet, 800 training images, three seeds, scored on the validation split.
 from ml_collections import ConfigDict
 
 from jaxseg.errors import check_choice
-from jaxseg.grid.cells import product
+from jaxseg.grid.sweeps import product
 
 VARIANTS = ("paper", "small")
 

@@ -7,7 +7,7 @@ python launch/grid.py --config configs/padding_ablation.py:quick    # a smoke ru
 from ml_collections import ConfigDict
 
 from jaxseg.errors import check_choice
-from jaxseg.grid.cells import product
+from jaxseg.grid.sweeps import product
 
 VARIANTS = ("default", "quick")
 

@@ -87,7 +87,7 @@ def load_module(path: str) -> Any:
 
 def check_fields(raw: str, settings: dict, grid: list[dict], overrides: list[str]) -> None:
     """Raises UsageError for a field set by --config that an axis of the grid would overrule."""
-    from jaxseg.grid.cells import flatten, resolve_field
+    from jaxseg.grid.sweeps import flatten, resolve_field
 
     path, _, variant = raw.partition(":")
     default = flatten(load_module(path).get_config(variant or None).to_dict())
@@ -162,10 +162,11 @@ def main(argv: list[str]) -> None:
     share = find_share(_SHARD.value, os.environ)
     start(share)
     from jaxseg.audit.grid_saliency import check_saliency_layer
-    from jaxseg.grid.cells import expand, flatten, group_cells, override_axes
+    from jaxseg.grid.cells import expand, group_cells
     from jaxseg.grid.describe import describe
     from jaxseg.grid.run import run_grid
     from jaxseg.grid.storage import as_folder
+    from jaxseg.grid.sweeps import flatten, override_axes
 
     config = _CONFIG.value.to_dict()
     check_fields(raw, flatten(config), grid, _GRID.value)

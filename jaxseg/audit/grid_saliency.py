@@ -126,9 +126,8 @@ def check_saliency_layer(settings: Settings) -> None:
     """Raises UsageError for an eval.saliency_layer that the network of a cell lacks."""
     layer, size = settings["eval.saliency_layer"], settings["data.size"]
     if layer:
-        check_choice(
-            "eval.saliency_layer", layer, layer_shapes(make_net(settings, 1), (size, size))
-        )
+        net: Any = make_net(settings, classes=1)
+        check_choice("eval.saliency_layer", layer, layer_shapes(net, (size, size)))
 
 
 def _prepared_sets(settings: Settings, test_set: str) -> dict[str, TestSet]:

@@ -14,13 +14,14 @@ from etils.epath import Path
 from jaxseg.data.progress import track
 from jaxseg.grid import locks, merged, record
 from jaxseg.grid import workdir as files
-from jaxseg.grid.cells import Cell, expand, grid_axes, group_cells, resolve_overlays
+from jaxseg.grid.cells import Cell, expand, group_cells
 from jaxseg.grid.chunk import train_chunk
 from jaxseg.grid.evaluate import Examples
 from jaxseg.grid.group import Group, compile_step, halve, is_out_of_memory, make_group
 from jaxseg.grid.mapping import chunks
 from jaxseg.grid.processes import Share, shares
 from jaxseg.grid.storage import as_folder
+from jaxseg.grid.sweeps import grid_axes, resolve_overlays
 from jaxseg.grid.tuning import tune
 
 

@@ -22,8 +22,8 @@ from etils.epath import Path
 
 from jaxseg.errors import JaxsegError, UsageError
 from jaxseg.grid import storage
-from jaxseg.grid.cells import flatten
 from jaxseg.grid.processes import Share
+from jaxseg.grid.sweeps import flatten
 
 # Where things lie and how they are mapped may change between runs of one workdir; numbers may not.
 _MAY_DIFFER = ("run.", "data.data_dir", "data.manual_dir", "eval.resamples")

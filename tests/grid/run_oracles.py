@@ -5,7 +5,7 @@ import json
 
 import numpy as np
 
-from jaxseg.grid.cells import product
+from jaxseg.grid.sweeps import product
 
 PAIR = product(learning_rate=(1e-2, 5e-2))  # one chunk on the two devices of the tests
 

@@ -1,16 +1,8 @@
 import pytest
 
 from jaxseg.errors import UsageError
-from jaxseg.grid.cells import (
-    expand,
-    flatten,
-    grid_axes,
-    group_cells,
-    override_axes,
-    product,
-    unflatten,
-    zipped,
-)
+from jaxseg.grid.cells import expand, group_cells
+from jaxseg.grid.sweeps import flatten, grid_axes, override_axes, product, unflatten, zipped
 
 CONFIG = {
     "name": "t",
@@ -68,6 +60,8 @@ def test_overrides_replace_and_add_axes():
     assert replaced == [{"seed": 0, "net.padding": "circular"},
                         {"seed": 1, "net.padding": "circular"}]  # fmt: skip
     assert len(override_axes(grid, ["seed=0:5", "learning_rate=1e-3,1e-2"], settings)) == 20
+    drawn = override_axes(grid, ["drawn=True,false"], settings | {"annotate.drawn": True})
+    assert {row["annotate.drawn"] for row in drawn} == {True, False}
 
 
 @pytest.mark.parametrize(
@@ -99,6 +93,10 @@ def test_empty_grids_doubles_and_bad_override_words_are_refused():
         expand(CONFIG, [])
     with pytest.raises(UsageError, match="stands in it twice"):
         expand(CONFIG, [{"seed": 1}, {"seed": 1}])
-    for text, message in (("padding", "must look like"), ("epochs=two", "must be of type int")):
+    for text, message in (
+        ("padding", "must look like"),
+        ("epochs=two", "must be of type int"),
+        ("drawn=0:1", "must be of type bool"),
+    ):
         with pytest.raises(UsageError, match=message):
-            override_axes([{}], [text], flatten(CONFIG))
+            override_axes([{}], [text], flatten(CONFIG) | {"annotate.drawn": True})

@@ -12,9 +12,10 @@ from run_oracles import assert_equal, read_counts, read_metrics, read_rows
 
 from jaxseg.errors import Interrupted, UsageError
 from jaxseg.grid import checkpoints, chunk, interrupt
-from jaxseg.grid.cells import expand, product
+from jaxseg.grid.cells import expand
 from jaxseg.grid.mapping import make_layout, map_cells, put
 from jaxseg.grid.run import run_grid
+from jaxseg.grid.sweeps import product
 from jaxseg.grid.train import Hyper, make_program
 from jaxseg.nets.unet import UNet
 

@@ -13,12 +13,13 @@ import pytest
 
 from jaxseg.errors import JaxsegError, UsageError
 from jaxseg.grid import frames as frames_module
-from jaxseg.grid.cells import expand, product
+from jaxseg.grid.cells import expand
 from jaxseg.grid.feed import DataWait, chunk_batches
 from jaxseg.grid.frames import choose_feed
 from jaxseg.grid.group import make_group
 from jaxseg.grid.mapping import fill, make_layout, put_slots
 from jaxseg.grid.run import run_grid
+from jaxseg.grid.sweeps import product
 
 GRID = product(padding=("zeros", "reflect"), crop=("center", "quarter", "random"), seed=(0, 1))
 

@@ -11,8 +11,8 @@ from run_oracles import PAIR, assert_equal, read_counts, read_metrics, read_rows
 
 from jaxseg.errors import Interrupted, JaxsegError
 from jaxseg.grid import checkpoints, chunk, group, interrupt, run
-from jaxseg.grid.cells import product
 from jaxseg.grid.run import run_grid
+from jaxseg.grid.sweeps import product
 
 
 def _signal_at(monkeypatch, calls, signum):

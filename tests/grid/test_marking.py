@@ -5,9 +5,10 @@ import pytest
 
 from jaxseg.data.streams import Stream, annotated_images
 from jaxseg.errors import UsageError
-from jaxseg.grid.cells import expand, group_cells, product
+from jaxseg.grid.cells import expand, group_cells
 from jaxseg.grid.evaluate import stability, validation_items
 from jaxseg.grid.marking import cell_stream, test_views, validation_stream
+from jaxseg.grid.sweeps import product
 
 ANNOTATE = {
     "contamination": 1.0, "placement": "tied", "removal": "none", "drawn": True, "colour": "yellow",

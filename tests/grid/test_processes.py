@@ -5,7 +5,7 @@ from etils import epath
 
 from jaxseg.errors import JaxsegError, UsageError
 from jaxseg.grid import checkpoints
-from jaxseg.grid.cells import Cell, expand, group_cells, product
+from jaxseg.grid.cells import Cell, expand, group_cells
 from jaxseg.grid.mapping import CELL, DATA, make_layout
 from jaxseg.grid.processes import (
     Share,
@@ -17,6 +17,7 @@ from jaxseg.grid.processes import (
     shares,
     tpu_environment,
 )
+from jaxseg.grid.sweeps import product
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ import jaxseg
 from jaxseg.data.prepare import prepare_views
 from jaxseg.errors import JaxsegError, UsageError
 from jaxseg.grid import workdir as files
-from jaxseg.grid.cells import product
 from jaxseg.grid.checkpoints import find_cells
 from jaxseg.grid.run import run_grid
+from jaxseg.grid.sweeps import product
 
 GRID = product(padding=("zeros", "reflect"), crop=("center", "random"), seed=(0,))
 

@@ -8,8 +8,8 @@ from etils.epath import backend, gpath
 
 from jaxseg.errors import JaxsegError
 from jaxseg.grid import checkpoints, locks, run, storage
-from jaxseg.grid.cells import product
 from jaxseg.grid.run import run_grid
+from jaxseg.grid.sweeps import product
 from jaxseg.report.analysis import analyse
 from jaxseg.report.page import write_report
 from jaxseg.report.remote import local_results

@@ -6,8 +6,9 @@ import jax
 import pytest
 
 from jaxseg.grid import tuning
-from jaxseg.grid.cells import expand, product
+from jaxseg.grid.cells import expand
 from jaxseg.grid.group import make_group
+from jaxseg.grid.sweeps import product
 
 
 def _cost(seconds, fits=99):

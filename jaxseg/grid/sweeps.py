@@ -1,0 +1,121 @@
+"""Sweeps as plain data: lists of dicts, each laid over a config's fields, one a cell.
+
+They are made by `product` and `zipped`. Fields are dotted names ("net.padding"); a last part that
+is unique ("padding") will do.
+"""
+
+import itertools
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from jaxseg.errors import UsageError, check_choice
+
+SEED = "seed"
+_BOOLEANS = {"true": True, "false": False}
+Settings = dict[str, Any]
+
+
+def product(**axes: Sequence[Any]) -> list[dict[str, Any]]:
+    """All combinations of the axes' values, the last axis fastest."""
+    return [dict(zip(axes, values)) for values in itertools.product(*axes.values())]
+
+
+def zipped(**axes: Sequence[Any]) -> list[dict[str, Any]]:
+    """The axes' values side by side; raises UsageError when their lengths differ."""
+    lengths = {name: len(values) for name, values in axes.items()}
+    if len(set(lengths.values())) > 1:
+        raise UsageError(f"zipped grid: axes must be equally long, got {lengths}")
+    return [dict(zip(axes, values)) for values in zip(*axes.values())]
+
+
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> Settings:
+    """A nested mapping as {dotted name: value}; tuples and lists become tuples."""
+    flat: Settings = {}
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = tuple(value) if isinstance(value, list | tuple) else value
+    return flat
+
+
+def unflatten(flat: Settings) -> dict[str, Any]:
+    """The inverse of `flatten`."""
+    tree: dict[str, Any] = {}
+    for name, value in flat.items():
+        *parents, leaf = name.split(".")
+        node = tree
+        for parent in parents:
+            node = node.setdefault(parent, {})
+        node[leaf] = value
+    return tree
+
+
+def resolve_field(name: str, settings: Settings, where: str = "grid axis") -> str:
+    """The full dotted name of a field given in full or by a unique last part."""
+    if name in settings:
+        return name
+    matches = [full for full in settings if full.endswith("." + name)]
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        raise UsageError(f"{where} {name!r}: ambiguous, say one of {', '.join(matches)}")
+    shorts = [full.rpartition(".")[2] for full in settings]
+    return check_choice(where, name, [*settings, *shorts])
+
+
+def override_axes(
+    grid: Sequence[Mapping[str, Any]], overrides: Sequence[str], settings: Settings
+) -> list[dict[str, Any]]:
+    """Replaces or adds axes given as "padding=zeros,reflect" or "seed=0:10" (a range).
+
+    Values take the type of the config's field. Raises UsageError for an unknown axis or a value
+    that is not of the field's type.
+    """
+    overlays = [dict(overlay) for overlay in grid] or [{}]
+    for text in overrides:
+        name, separator, values = text.partition("=")
+        if not separator or not values:
+            raise UsageError(f"--grid {text!r}: must look like padding=zeros,reflect or seed=0:6")
+        field = resolve_field(name.strip(), settings)
+        new = _parse_values(field, values, settings[field])
+        overlays = _replace_axis(resolve_overlays(overlays, settings), field, new)
+    return overlays
+
+
+def _replace_axis(
+    overlays: Sequence[Mapping[str, Any]], field: str, values: Sequence[Any]
+) -> list[dict[str, Any]]:
+    """The overlays with `field` running over `values`; an axis keeps its place among the others."""
+    blanks = [{**overlay, field: None} for overlay in overlays]
+    distinct = [blank for i, blank in enumerate(blanks) if blank not in blanks[:i]]
+    return [{**blank, field: value} for blank in distinct for value in values]
+
+
+def _parse_values(field: str, text: str, like: Any) -> list[Any]:
+    if type(like) is int and (span := re.fullmatch(r"(\d+):(\d+)", text.strip())):
+        return list(range(int(span[1]), int(span[2])))
+    # bool("False") is true.
+    read: Callable[[str], Any] = type(like)
+    if isinstance(like, bool):
+        read = lambda word: _BOOLEANS[word.lower()]  # noqa: E731
+    try:
+        return [read(value.strip()) for value in text.split(",")]
+    except (ValueError, KeyError):
+        raise UsageError(
+            f"--grid {field}={text}: values must be of type {type(like).__name__}"
+            + (", such as 0,1,2 or the range 0:6" if type(like) is int else "")
+        ) from None
+
+
+def resolve_overlays(grid: Sequence[Mapping[str, Any]], settings: Settings) -> list[dict[str, Any]]:
+    """The overlays with their fields' full names. Raises UsageError for an unknown field."""
+    return [{resolve_field(k, settings): v for k, v in overlay.items()} for overlay in grid]
+
+
+def grid_axes(overlays: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    """The fields that vary over the grid besides the seed, each with its values in grid order."""
+    fields = dict.fromkeys(key for overlay in overlays for key in overlay if key != SEED)
+    values = {f: list(dict.fromkeys(o[f] for o in overlays if f in o)) for f in fields}
+    return {field: v for field, v in values.items() if len(v) > 1}
