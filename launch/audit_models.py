@@ -63,7 +63,12 @@ def cell_pairs(args: argparse.Namespace) -> Pairs:
 
 def add_shift(parser: argparse.ArgumentParser) -> None:
     """Flags of `shift`."""
-    parser.add_argument("model", metavar="WORKDIR|MODULE:FUNCTION", help="A grid, or a function")
+    parser.add_argument(
+        "model",
+        metavar="WORKDIR|MODULE:FUNCTION",
+        help="A grid, or a function from an image, uint8 [H, W, 3], to its mask [H, W]: bool, "
+        "{0, 255} or class indices",
+    )
     parser.add_argument("--cell", help="The grid's cell, such as zeros-center-s0")
     parser.add_argument("--images", metavar="DIR", help="Of a function: images to show it")
     parser.add_argument("--truth", metavar="DIR", help="Of a function: their masks")
