@@ -16,7 +16,7 @@ SPOTS = {0: (slice(2, 4), slice(3, 6)), 1: (slice(9, 11), slice(2, 4)), 2: (slic
 def _setup(images=2, **options):
     net = UNet(**{"width": 4, "depth": 1, "classes": 2, **options})
     x = jax.random.normal(jax.random.key(1), (images, SIZE, SIZE, 3))
-    return net, net.init(jax.random.key(0), x), x
+    return net, jax.jit(net.init)(jax.random.key(0), x), x
 
 
 def _cam(net, **options):
@@ -159,7 +159,7 @@ def test_images_and_classes_do_not_mix(norm):
 
 def test_vmapped_over_cells_with_padding_as_data():
     net, first, x = _setup()
-    cells = [first, net.init(jax.random.key(5), x)]
+    cells = [first, jax.jit(net.init)(jax.random.key(5), x)]
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *cells)
     modes = ("reflect", "circular")
     mapped = jax.jit(jax.vmap(lambda v, c: seg_grad_cam(net, v, x, padding_code=c)))

@@ -41,8 +41,8 @@ def _train(step, state, hyper, steps=6):
 def test_training_one_cell_lowers_the_loss_and_is_deterministic():
     program = _program()
     step = jax.jit(program.step)
-    first, losses = _train(step, program.init(_hyper(0)), _hyper(0), 12)
-    second, _ = _train(step, program.init(_hyper(0)), _hyper(0), 12)
+    first, losses = _train(step, jax.jit(program.init)(_hyper(0)), _hyper(0), 12)
+    second, _ = _train(step, jax.jit(program.init)(_hyper(0)), _hyper(0), 12)
     assert losses[-1] < losses[0] - 0.05
     jax.tree.map(np.testing.assert_array_equal, first, second)
     assert int(first.step) == 12 and int(first.diverged_at) == -1
@@ -67,7 +67,7 @@ def test_mapped_cells_equal_single_cells(per_device):
         state, loss = step(state, stacked, *batch)
     single = jax.jit(program.step)
     for n, hyper in enumerate(hypers):
-        alone, losses = _train(single, program.init(hyper), hyper, 3)
+        alone, losses = _train(single, jax.jit(program.init)(hyper), hyper, 3)
         assert abs(float(loss[n]) - losses[-1]) < 2e-5
         mapped = jax.tree.map(lambda leaf, n=n: np.asarray(leaf[n]), state.variables)
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=5e-4), mapped,
@@ -105,7 +105,7 @@ def test_a_cell_that_diverges_says_when_and_leaves_its_neighbour_alone():
 
 def test_selection_keeps_the_best_variables():
     program = _program()
-    state = program.init(_hyper(0))
+    state = jax.jit(program.init)(_hyper(0))
     state = program.select(state, jnp.float32(0.5))
     kept = state.best
     worse = state._replace(variables=jax.tree.map(lambda a: a + 1, state.variables))

@@ -47,7 +47,7 @@ def test_a_network_keeps_float32_state_and_its_gradient_points_where_float32_poi
     gradients = {}
     for dtype in ("float32", "bfloat16"):
         net = UNet(width=4, depth=1, dtype=dtype)
-        variables = net.init(jax.random.key(0), images)
+        variables = jax.jit(net.init)(jax.random.key(0), images)
         assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
 
         def loss(params, net=net, variables=variables):

@@ -14,7 +14,7 @@ SIZE = 16
 def _setup(size=SIZE, **options):
     net = UNet(**{"width": 4, "depth": 2, **options})
     x = jax.random.normal(jax.random.key(1), (2, size, size, 3))
-    variables = net.init(jax.random.key(0), x)
+    variables = jax.jit(net.init)(jax.random.key(0), x)
     return net, variables, x
 
 
