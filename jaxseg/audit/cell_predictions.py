@@ -15,7 +15,7 @@ from jaxseg.grid.checkpoints import load_cell
 from jaxseg.grid.marking import test_views
 
 _BATCH = 32
-_DATA = ("data.name", "data.manual_dir", "data.test_split", "data.size", "data.planes")
+_DATA = ("data.name", "data.test_split", "data.size", "data.planes")
 Predict = Callable[[Any], NDArray[np.uint8]]
 
 
