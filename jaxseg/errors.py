@@ -13,11 +13,19 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePath
 
+from jaxseg.escape import printable
+
 
 class JaxsegError(Exception):
-    """A file, data set or device that cannot be used as asked. Exit code 1."""
+    """A file, data set or device that cannot be used as asked. Exit code 1.
+
+    Its text is one line, whatever stands in the names and messages it was made of.
+    """
 
     exit_code = 1
+
+    def __init__(self, message: str = ""):
+        super().__init__(printable(message))
 
 
 class UsageError(JaxsegError, ValueError):
@@ -95,7 +103,9 @@ def one_line_errors(program: str, hint: str = "") -> Iterator[None]:
         sys.exit(error.exit_code)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        print(f"{program}: error: {where}{error.strerror or error}", file=sys.stderr)
+        print(
+            f"{program}: error: {printable(f'{where}{error.strerror or error}')}", file=sys.stderr
+        )
         sys.exit(1)
     except KeyboardInterrupt as error:
         start = "\n" if sys.stderr.isatty() else ""  # behind the terminal's ^C

@@ -1,38 +1,21 @@
-"""One file of any supported format -> its raw array, after its declared size has been checked.
+"""One file of any supported format -> its raw array, after its declared size has been checked."""
 
-Pictures are decoded by OpenCV; Pillow reads their headers first, so that a small file that declares
-a huge frame is refused before memory is taken for it. npy and npz are read without pickle.
-"""
-
-import tokenize
-import warnings
-import zipfile
-import zlib
 from pathlib import Path
-from typing import IO
 
-import cv2
 import numpy as np
-import PIL.Image
 from numpy.typing import NDArray
 
 from jaxseg.audit import nifti
-from jaxseg.audit.nifti import one_line
+from jaxseg.data.arrays import Check, Shape, array_names, read_array, read_member
 from jaxseg.data.pairs import IMAGE_SUFFIXES
+from jaxseg.data.pictures import MAX_LIMIT_PX, check_pixels, read_picture
 from jaxseg.errors import JaxsegError, UsageError
+from jaxseg.escape import one_line
 
 SUFFIXES = (*IMAGE_SUFFIXES, ".npy", ".npz", *nifti.SUFFIXES)
 
 LIMIT_PX = 100_000_000  # 10,000 × 10,000: beyond a scanner's frame, below a whole slide
-MAX_LIMIT_PX = 178_000_000  # Pillow itself refuses larger pictures
-
-_HEADERS = {
-    (1, 0): np.lib.format.read_array_header_1_0,
-    (2, 0): np.lib.format.read_array_header_2_0,
-}
-_DAMAGE = (OSError, EOFError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error)
-# The header of an npy file is parsed as Python text, whatever stands there.
-_BAD_HEADER = (*_DAMAGE, SyntaxError, KeyError, TypeError, tokenize.TokenError)
+FLAG = " (--limit_px)"
 
 
 def suffix_of(path: Path) -> str:
@@ -63,9 +46,9 @@ def decode(path: Path, limit_px: int = LIMIT_PX, array: str = "mask") -> NDArray
     """
     suffix = suffix_of(path)
     if suffix in IMAGE_SUFFIXES:
-        return _picture(path, limit_px)
+        return read_picture(path, limit_px, FLAG)
     if suffix in nifti.SUFFIXES:
-        _check_pixels(path, nifti.frame_shape(path), limit_px)
+        check_pixels(path, nifti.frame_shape(path), limit_px, FLAG)
         return nifti.read_slice(path)
     if suffix == ".npy":
         return _saved(path, limit_px)
@@ -74,90 +57,43 @@ def decode(path: Path, limit_px: int = LIMIT_PX, array: str = "mask") -> NDArray
     raise JaxsegError(f"{path}: format {suffix!r}; must be one of {', '.join(SUFFIXES)}")
 
 
-def _picture(path: Path, limit_px: int) -> NDArray:
-    _check_header(path, limit_px)
-    try:
-        pixels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-    except cv2.error:
-        pixels = None
-    if pixels is None:
-        raise JaxsegError(f"{path}: cannot be read as an image (truncated or damaged)")
-    return pixels
-
-
-def _check_header(path: Path, limit_px: int) -> None:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with PIL.Image.open(path) as picture:
-                width, height = picture.size
-                pages = getattr(picture, "n_frames", 1)
-    except PIL.Image.DecompressionBombError as error:
-        raise JaxsegError(
-            f"{path}: declares over {MAX_LIMIT_PX} pixels; must be from 1 to {limit_px} in all "
-            "(--limit_px)"
-        ) from error
-    except _BAD_HEADER as error:
-        raise JaxsegError(f"{path}: cannot be read as an image (truncated or damaged)") from error
-    _check_pixels(path, (height, width), limit_px)
-    if pages > 1:
-        raise JaxsegError(f"{path}: holds {pages} pages; save one image a file")
-
-
-def _check_pixels(path: Path, shape: tuple[int, ...], limit_px: int) -> None:
-    height, width = shape
-    if height < 1 or width < 1 or height * width > limit_px:
-        raise JaxsegError(
-            f"{path}: declares {height}×{width} pixels; must be from 1 to {limit_px} in all "
-            "(--limit_px)"
-        )
-
-
 def _saved(path: Path, limit_px: int) -> NDArray:
     try:
         with path.open("rb") as file:
-            return _array(file, path, limit_px)
+            return _frame(read_array(file, path, _check_within(limit_px)))
     except OSError as error:
         raise JaxsegError(f"{path}: {error.strerror or one_line(error)}") from error
 
 
 def _member(path: Path, limit_px: int, array: str) -> NDArray:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = [name.removesuffix(".npy") for name in archive.namelist()]
-            chosen = names[0] if len(names) == 1 else array
-            if chosen not in names:
-                held = ", ".join(names[:6]) or "nothing"
-                raise JaxsegError(f"{path}: holds {held}; must hold one array or one named {array}")
-            with archive.open(archive.namelist()[names.index(chosen)]) as file:
-                return _array(file, path, limit_px)
-    except _DAMAGE as error:
-        raise JaxsegError(f"{path}: not a readable npz file ({one_line(error)})") from error
+    names = array_names(path)
+    chosen = names[0] if len(names) == 1 else array
+    if chosen not in names:
+        held = ", ".join(names[:6]) or "nothing"
+        raise JaxsegError(f"{path}: holds {held}; must hold one array or one named {array}")
+    return _frame(read_member(path, chosen, _check_within(limit_px)))
 
 
-def _array(file: IO[bytes], path: Path, limit_px: int) -> NDArray:
-    try:
-        version = np.lib.format.read_magic(file)
-        shape, _, dtype = _HEADERS[version](file)
-    except _BAD_HEADER as error:
-        raise JaxsegError(f"{path}: not a valid npy array ({one_line(error)})") from error
-    _check_array(path, shape, dtype, limit_px)
-    try:
-        file.seek(0)
-        pixels = np.lib.format.read_array(file, allow_pickle=False)
-    except _DAMAGE as error:
-        raise JaxsegError(f"{path}: shorter than its header says ({one_line(error)})") from error
+def _frame(pixels: NDArray) -> NDArray:
     if pixels.ndim == 2:
         return pixels
     colour = {1: 0, 3: [2, 1, 0], 4: [2, 1, 0, 3]}.get(pixels.shape[-1])
     return pixels[0] if colour is None else pixels[..., colour]
 
 
-def _check_array(path: Path, shape: tuple[int, ...], dtype: np.dtype, limit_px: int) -> None:
-    if dtype.kind not in "buif":
-        raise JaxsegError(f"{path}: dtype {dtype}; must hold numbers (pickles are never read)")
-    if len(shape) == 3:
-        shape = shape[:2] if shape[-1] in (1, 3, 4) else shape[1:] if shape[0] == 1 else shape
-    if len(shape) != 2:
-        raise JaxsegError(f"{path}: shape {shape}; must be [height, width], images also [.., 3]")
-    _check_pixels(path, shape, limit_px)
+def _check_within(limit_px: int) -> Check:
+    """The check of an array's header: numbers, the shape of a frame, its pixels, its bytes."""
+
+    def check(path: Path, shape: Shape, dtype: np.dtype) -> None:
+        if dtype.kind not in "buif":
+            raise JaxsegError(f"{path}: dtype {dtype}; must hold numbers (pickles are never read)")
+        frame = shape
+        if len(shape) == 3:
+            frame = shape[:2] if shape[-1] in (1, 3, 4) else shape[1:] if shape[0] == 1 else shape
+        if len(frame) != 2:
+            raise JaxsegError(
+                f"{path}: shape {shape}; must be [height, width], images also [.., 3]"
+            )
+        check_pixels(path, frame, limit_px, FLAG)
+
+    return check

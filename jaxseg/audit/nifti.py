@@ -15,8 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jaxseg.errors import JaxsegError
+from jaxseg.escape import one_line
 
 SUFFIXES = (".nii", ".nii.gz")
+_DAMAGE = (OSError, EOFError, ValueError, OverflowError, MemoryError, zlib.error)
 _NAME = re.compile(r"^(.+\.nii(?:\.gz)?)#(\d+)$", re.IGNORECASE)
 
 
@@ -50,13 +52,8 @@ def read_slice(path: Path) -> NDArray:
     try:
         values = data[..., index] if index is not None and len(data.shape) == 3 else data[...]
         return np.asarray(values).reshape(data.shape[:2]).T
-    except (OSError, EOFError, ValueError, IndexError, zlib.error) as error:
+    except (*_DAMAGE, IndexError) as error:
         raise JaxsegError(f"{path}: damaged, cannot be read ({one_line(error)})") from error
-
-
-def one_line(error: BaseException) -> str:
-    """What an error says, on one line of at most 120 characters."""
-    return (" ".join(str(error).split()) or type(error).__name__)[:120]
 
 
 @functools.lru_cache(maxsize=4)  # the volumes of a mask and its predictions
@@ -69,5 +66,5 @@ def _volume(path: Path) -> Any:
     try:
         # Open once: the next slice of a compressed file is found by reading on.
         return nibabel.load(path, keep_file_open=True)  # pyright: ignore[reportPrivateImportUsage]
-    except (ImageFileError, OSError, EOFError, ValueError) as error:
+    except (ImageFileError, *_DAMAGE) as error:
         raise JaxsegError(f"{path}: not a readable NIfTI file ({one_line(error)})") from error

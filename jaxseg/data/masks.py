@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from jaxseg.data.pictures import read_picture
 from jaxseg.errors import JaxsegError
 
 RULE = "a mask holds {0, 255}, or class indices 0..K with K <= 254"
@@ -13,13 +13,7 @@ RULE = "a mask holds {0, 255}, or class indices 0..K with K <= 254"
 
 def read_mask(path: Path) -> NDArray[np.uint8]:
     """Raw values of a mask file: uint8 [H, W]; JaxsegError naming the file when it is not grey."""
-    try:
-        pixels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-    except cv2.error:
-        pixels = None
-    if pixels is None:
-        raise JaxsegError(f"{path}: cannot be read as an image (truncated or damaged)")
-    return grey_values(pixels, path)
+    return grey_values(read_picture(path), path)
 
 
 def grey_values(pixels: NDArray, path: Path) -> NDArray[np.uint8]:

@@ -10,6 +10,7 @@ import tensorflow_datasets as tfds
 
 from jaxseg.data import masks
 from jaxseg.data.pairs import Pair
+from jaxseg.data.pictures import check_header, read_picture
 from jaxseg.data.progress import Progress, silent
 from jaxseg.data.sources import find_source
 from jaxseg.errors import JaxsegError, UsageError
@@ -103,6 +104,8 @@ def image_bytes(path: Path) -> Any:
     if path.suffix.lower() in (".png", ".jpg", ".jpeg"):
         if encoded.startswith(PNG) and encoded[24:25] == b"\x10":  # bits a sample, from the header
             _read_8_or_16_bits(path)
+        else:
+            check_header(path)
         return encoded
     pixels = _read_8_or_16_bits(path)
     pixels = (pixels >> 8).astype(np.uint8) if pixels.dtype == np.uint16 else pixels
@@ -112,9 +115,7 @@ def image_bytes(path: Path) -> Any:
 
 
 def _read_8_or_16_bits(path: Path) -> Any:
-    pixels: Any = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-    if pixels is None:
-        raise JaxsegError(f"{path}: cannot be read as an image (truncated or damaged)")
+    pixels: Any = read_picture(path)
     if pixels.dtype not in (np.uint8, np.uint16):
         raise JaxsegError(f"{path}: {pixels.dtype} values; an image has 8 or 16 bits, save it so")
     if pixels.dtype == np.uint16 and 0 < pixels.max() < DARKEST:

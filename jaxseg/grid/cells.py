@@ -4,6 +4,7 @@ The sweep is a list of dicts (see `sweeps`), each laid over the config's fields.
 """
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -51,9 +52,9 @@ def expand(config: Mapping[str, Any], grid: Sequence[Mapping[str, Any]]) -> list
     overlays = resolve_overlays(grid, base)
     axes = grid_axes(overlays)
     cells = [_make_cell(base, overlay, axes) for overlay in overlays]
-    names = [cell.id for cell in cells]
-    doubled = next((name for name in names if names.count(name) > 1), None)
-    if doubled is not None:
+    names = Counter(cell.id for cell in cells)
+    doubled, times = names.most_common(1)[0]
+    if times > 1:
         raise UsageError(f"grid: cell {doubled} stands in it twice; remove one")
     return cells
 

@@ -20,7 +20,8 @@ import orbax.checkpoint as ocp
 from etils.epath import Path
 
 from jaxseg.errors import JaxsegError, check_choice, disk_errors
-from jaxseg.grid.cells import Cell, Settings, make_net
+from jaxseg.grid.cells import Cell, Settings, check_cell, make_net
+from jaxseg.grid.checkpoint_door import check_arrays, check_meta, check_variables, reading
 from jaxseg.grid.storage import as_folder
 from jaxseg.grid.train import TrainState, class_indices, normalise
 from jaxseg.nets.dtunet import DTUNet
@@ -125,7 +126,9 @@ def restore(
 
 
 def _meta(manager: ocp.CheckpointManager, number: int) -> dict[str, Any]:
-    return manager.restore(number, args=ocp.args.Composite(meta=ocp.args.JsonRestore()))["meta"]
+    with reading(manager.directory):
+        args = ocp.args.Composite(meta=ocp.args.JsonRestore())
+        return check_meta(manager.directory, manager.restore(number, args=args)["meta"])
 
 
 def find_cells(workdir: str | os.PathLike[str]) -> dict[str, tuple[Path, int, dict[str, Any]]]:
@@ -136,7 +139,7 @@ def find_cells(workdir: str | os.PathLike[str]) -> dict[str, tuple[Path, int, di
     root = as_folder(workdir) / FOLDER
     found: dict[str, tuple[Path, int, dict[str, Any]]] = {}
     for folder in sorted(root.iterdir()) if root.is_dir() else []:
-        with ocp.CheckpointManager(folder, options=_READ_ONLY) as manager:
+        with reading(folder), ocp.CheckpointManager(folder, options=_READ_ONLY) as manager:
             number = manager.latest_step()
             if number is None:
                 continue
@@ -160,8 +163,9 @@ def restore_cell(
     """
     cells = find_cells(workdir)
     folder, position, meta = cells[check_choice("cell", cell, cells)]
-    tree = restore_chunk(folder, meta["kind"])
-    return jax.tree.map(lambda leaf: leaf[position], tree), meta
+    with reading(folder):
+        tree = restore_chunk(folder, meta["kind"])
+        return jax.tree.map(lambda leaf: leaf[position], tree), meta
 
 
 def restore_chunk(folder: Path, kind: Kind) -> dict[str, Any]:
@@ -175,6 +179,7 @@ def restore_chunk(folder: Path, kind: Kind) -> dict[str, Any]:
             lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=device),
             described.tree if hasattr(described, "tree") else described,
         )
+        check_arrays(folder, abstract)
         tree = checkpointer.restore(item, abstract)
     return jax.tree.map(np.asarray, tree)
 
@@ -199,7 +204,11 @@ def load_variables(
             "can be inspected (launch/inspect_checkpoint.py) but not used"
         )
     settings = meta["settings"][place]
-    return make_net(settings, classes=len(meta["classes"])), variables, settings
+    with reading(f"cell {cell}: its settings"):
+        check_cell(settings)
+    net = make_net(settings, classes=len(meta["classes"]))
+    check_variables(cell, net, variables, settings["data.size"])
+    return net, variables, settings
 
 
 def load_cell(

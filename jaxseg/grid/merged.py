@@ -4,13 +4,12 @@ Every process merges when it has finished something. Of two that merge at the sa
 that writes last looks again and then holds what both have finished.
 """
 
-import csv
-import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 
 from etils.epath import Path
 
+from jaxseg.escape import csv_text, utf8
 from jaxseg.grid import storage
 from jaxseg.grid import workdir as files
 from jaxseg.grid.cells import Cell
@@ -24,7 +23,7 @@ def merge_cells(
     axes = list(axes)
     found = files.read_finished(workdir, done)
     while True:
-        storage.write_bytes(workdir / "cells.csv", _cells_csv(groups, axes, found).encode())
+        storage.write_bytes(workdir / "cells.csv", utf8(_cells_csv(groups, axes, found)))
         again = files.read_finished(workdir, found)
         if again.keys() == found.keys():
             return found
@@ -53,15 +52,14 @@ def _cells_csv(
     """Every cell of the grid with its status and, when it has ended, its row."""
     columns = ["cell", "status", "arm", "group", *axes, "seed"]
     columns += ["epochs", "wall_s", "train_loss", "message"]
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, columns, restval="", extrasaction="ignore")
-    writer.writeheader()
+    rows = []
     for index, group in enumerate(groups):
         for cell in group:
             row = {axis: cell.settings[axis] for axis in axes}
             row |= {"cell": cell.id, "status": "pending", "arm": cell.arm, "group": index}
-            writer.writerow(row | {"seed": cell.seed} | dict(done.get(cell.id, {})))
-    return buffer.getvalue()
+            row |= {"seed": cell.seed} | dict(done.get(cell.id, {}))
+            rows.append([row.get(column, "") for column in columns])
+    return csv_text(columns, rows)
 
 
 def _merge_metrics(workdir: Path, groups: Sequence[Sequence[Cell]]) -> None:
@@ -73,7 +71,7 @@ def _merge_metrics(workdir: Path, groups: Sequence[Sequence[Cell]]) -> None:
 def _progress_parts(workdir: Path) -> dict[str, Row]:
     """{share, such as "0-of-2": its seconds and memory}."""
     names = storage.names(workdir / "progress", ".json")
-    return {name: storage.read_json(workdir / "progress" / f"{name}.json") for name in names}
+    return {name: files.read_progress(workdir / "progress" / f"{name}.json") for name in names}
 
 
 def total_progress(parts: Mapping[str, Row]) -> Row:

@@ -13,7 +13,7 @@ from etils.epath import Path
 from jaxseg.errors import JaxsegError
 from jaxseg.grid import storage
 from jaxseg.grid import workdir as files
-from jaxseg.grid.cells import Cell
+from jaxseg.grid.cells import FEEDS, Cell
 from jaxseg.grid.chunk import Trained
 from jaxseg.grid.evaluate import (
     Examples,
@@ -76,12 +76,14 @@ def write_config(
 def read_feed(workdir: Path) -> str | None:
     """The feed that a workdir was begun with; None in a new one, JaxsegError for a damaged one."""
     path = workdir / "config.json"
-    try:
-        return json.loads(path.read_text())["data"]["feed"] if path.exists() else None
-    except (ValueError, KeyError, TypeError) as error:
-        raise JaxsegError(
-            f"{path}: does not say data.feed ({error}); give another --workdir or remove this one"
-        ) from error
+    if not path.exists():
+        return None
+    mend = "give another --workdir or remove this one"
+    data = storage.read_json(path, mend).get("data")
+    feed = data.get("feed") if isinstance(data, dict) else None
+    if feed not in FEEDS:
+        raise JaxsegError(f"{path}: data.feed={feed!r}: must be one of {', '.join(FEEDS)}; {mend}")
+    return feed
 
 
 def write_examples(workdir: Path, group: Group) -> Examples:

@@ -12,6 +12,7 @@ from typing import Any
 from jaxseg.errors import UsageError, check_choice
 
 SEED = "seed"
+MOST_VALUES = 10_000  # of one axis: more cells than anyone trains
 _BOOLEANS = {"true": True, "false": False}
 Settings = dict[str, Any]
 
@@ -94,8 +95,11 @@ def _replace_axis(
 
 
 def _parse_values(field: str, text: str, like: Any) -> list[Any]:
-    if type(like) is int and (span := re.fullmatch(r"(\d+):(\d+)", text.strip())):
-        return list(range(int(span[1]), int(span[2])))
+    if type(like) is int and (span := re.fullmatch(r"(\d{1,18}):(\d{1,18})", text.strip())):
+        values = range(int(span[1]), int(span[2]))
+        if not 1 <= len(values) <= MOST_VALUES:
+            raise UsageError(f"--grid {field}={text}: must be 1 to {MOST_VALUES} values")
+        return list(values)
     # bool("False") is true.
     read: Callable[[str], Any] = type(like)
     if isinstance(like, bool):

@@ -27,6 +27,7 @@ from jaxseg.grid.sweeps import flatten
 
 # Where things lie and how they are mapped may change between runs of one workdir; numbers may not.
 _MAY_DIFFER = ("run.", "data.data_dir", "data.manual_dir", "eval.resamples")
+STATUSES = ("done", "diverged")  # of a cell that has ended
 Row = dict[str, Any]
 
 
@@ -44,13 +45,11 @@ def check_config(
 ) -> None:
     """Raises UsageError naming the fields in which config.json differs from these settings."""
     path = workdir / "config.json"
-    try:
-        old = json.loads(path.read_text())
-        old_config, old_grid = flatten(old["config"]), old["grid"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise JaxsegError(
-            f"{path}: cannot be read ({error}); give another --workdir or remove this one"
-        ) from error
+    mend = "give another --workdir or remove this one"
+    old = storage.read_json(path, mend)
+    if not isinstance(old.get("config"), dict) or not isinstance(old.get("grid"), list):
+        raise JaxsegError(f"{path}: must hold `config`, an object, and `grid`, a list; {mend}")
+    old_config, old_grid = flatten(old["config"]), old["grid"]
     new = json.loads(json.dumps(flatten(config)))
     old_config = json.loads(json.dumps(old_config))
     differing = [
@@ -102,17 +101,35 @@ def read_finished(workdir: Path, known: Mapping[str, Row] | None = None) -> dict
     known = {} if known is None else known
     scored = set(storage.names(workdir / "counts", ".npz"))
     rows = {
-        cell: known.get(cell) or storage.read_json(workdir / "status" / f"{cell}.json")
+        cell: known.get(cell) or _read_status(workdir / "status" / f"{cell}.json")
         for cell in storage.names(workdir / "status", ".json")
     }
     return {c: row for c, row in rows.items() if c in scored or row["status"] == "diverged"}
 
 
+def _read_status(path: Path) -> Row:
+    row = storage.read_json(path)
+    if row.get("status") not in STATUSES or not all(map(_is_plain, row.values())):
+        raise JaxsegError(
+            f"{path}: must hold plain values, with `status` one of {', '.join(STATUSES)}; "
+            f"{storage.MEND}"
+        )
+    return row
+
+
+def _is_plain(value: Any) -> bool:
+    return value is None or isinstance(value, str | int | float)
+
+
 def read_metrics(workdir: Path, cell: str) -> list[Row]:
     """Rows of a cell by epoch; none before its first."""
     path = workdir / "metrics" / f"{cell}.jsonl"
-    lines = path.read_text().splitlines() if path.exists() else []
-    return [json.loads(line) for line in lines]
+    lines = storage.read_text(path).splitlines() if path.exists() else []
+    rows = [storage.parse_json(line, f"{path}:{k}") for k, line in enumerate(lines, start=1)]
+    for number, row in enumerate(rows, start=1):
+        if not storage.is_number(row.get("epoch")):
+            raise JaxsegError(f"{path}:{number}: `epoch` must be a number; {storage.MEND}")
+    return rows
 
 
 def _write_metrics(workdir: Path, cell: str, rows: Iterable[Row]) -> None:
@@ -138,7 +155,17 @@ def append_metrics(workdir: Path, rows: Iterable[Row]) -> None:
 def add_progress(workdir: Path, share: Share, seconds: Mapping[str, float]) -> None:
     """Adds a run's seconds to its share's file; the peak memory is the largest of all runs."""
     path = workdir / "progress" / f"{share.index}-of-{share.count}.json"
-    old = storage.read_json(path) if path.exists() else {}
+    old = read_progress(path) if path.exists() else {}
     new = {key: round(old.get(key, 0.0) + value, 4) for key, value in seconds.items()}
     new["peak_memory_mb"] = max(old.get("peak_memory_mb", 0), seconds["peak_memory_mb"])
     storage.write_json(path, new)
+
+
+def read_progress(path: Path) -> dict[str, float]:
+    """Seconds and memory of one share by name; `wall_s` and `peak_memory_mb` are among them."""
+    found = storage.read_json(path)
+    needed = {key: found.get(key) for key in ("wall_s", "peak_memory_mb")}
+    for key, value in (found | needed).items():
+        if not storage.is_number(value, least=0):
+            raise JaxsegError(f"{path}: {key}={value!r}: must be a number from 0; {storage.MEND}")
+    return found

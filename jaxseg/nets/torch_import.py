@@ -28,6 +28,7 @@ from typing import Any
 import numpy as np
 
 from jaxseg.errors import JaxsegError
+from jaxseg.escape import one_line
 from jaxseg.nets.unet import UNet
 
 _BLOCKS = {
@@ -43,6 +44,8 @@ _NORM = {
     "running_mean": ("batch_stats", "mean"),
     "running_var": ("batch_stats", "var"),
 }
+_FIRST, _LAST = "inc.double_conv.0.weight", "outc.conv.weight"
+MAX_DEPTH = 12  # a frame of 4096 pixels becomes one
 Leaf = tuple[str, ...]
 
 
@@ -80,14 +83,35 @@ def read_state_dict(path: str | Path) -> dict[str, np.ndarray]:
             import torch
 
             loaded = torch.load(path, map_location="cpu", weights_only=True)
+            _check_state_dict(path, loaded)
             return {name: tensor.numpy() for name, tensor in loaded.items()}
     except ImportError as error:
         raise JaxsegError(
             f"{path}: reading it needs {error.name}; install it with pip install 'jaxseg[bench]'"
         ) from error
+    except JaxsegError:
+        raise
     except Exception as error:  # the readers raise types of their own for damaged files
-        raise JaxsegError(f"{path}: cannot be read ({str(error).splitlines()[0]})") from error
+        raise JaxsegError(f"{path}: cannot be read ({one_line(error)})") from error
     raise JaxsegError(f"{path}: must end in .pth, .pt or .safetensors")
+
+
+def _check_state_dict(path: Path, loaded: Any) -> None:
+    """Raises JaxsegError unless it maps names to tensors that the file has the bytes for.
+
+    A tensor may declare a shape that repeats few bytes without end.
+    """
+    tensors = loaded.items() if isinstance(loaded, Mapping) else [("", None)]
+    for name, tensor in tensors:
+        if not isinstance(name, str) or not hasattr(tensor, "numpy"):
+            raise JaxsegError(
+                f"{path}: holds {type(loaded).__name__} with {type(tensor).__name__}; must be a "
+                "state dict, as torch.save(net.state_dict(), path) writes it"
+            )
+        if tensor.numel() * tensor.element_size() > path.stat().st_size:
+            raise JaxsegError(
+                f"{path}: tensor {name!r} of shape {tuple(tensor.shape)} is larger than the file"
+            )
 
 
 def import_state_dict(state: Mapping[str, np.ndarray]) -> tuple[UNet, dict[str, Any]]:
@@ -123,19 +147,25 @@ def _our_layout(name: str, tensor: np.ndarray) -> np.ndarray:
     if tensor.ndim != 4:
         return tensor
     if name.startswith("outc"):
-        return tensor[:, :, 0, 0].T
+        return tensor[:, :, 0, 0].T if 0 not in tensor.shape else tensor
     order = (2, 3, 0, 1) if ".up." in name else (2, 3, 1, 0)  # a transposed kernel is [in, out, …]
     return np.ascontiguousarray(tensor.transpose(order))
 
 
 def _network(state: Mapping[str, np.ndarray]) -> UNet:
-    try:
-        width = state["inc.double_conv.0.weight"].shape[0]
-        classes = state["outc.conv.weight"].shape[0]
-    except KeyError as error:
-        raise JaxsegError(f"state dict: tensor {error} is missing") from None
+    for name in (_FIRST, _LAST):
+        if name not in state:
+            raise JaxsegError(f"state dict: tensor {name!r} is missing")
+        if state[name].ndim != 4 or 0 in state[name].shape:
+            raise JaxsegError(
+                f"state dict: {name} has shape {state[name].shape}, must be "
+                "[out, in, height, width]"
+            )
     depth = len({name.partition(".")[0] for name in state if name.startswith("down")})
+    if not 1 <= depth <= MAX_DEPTH:
+        raise JaxsegError(f"state dict: has {depth} levels down, must have 1 to {MAX_DEPTH}")
     upsampling = "transposed" if "up1.up.weight" in state else "align_corners"
+    width, classes = state[_FIRST].shape[0], state[_LAST].shape[0]
     return UNet(classes=classes, width=width, depth=depth, upsampling=upsampling)
 
 
@@ -143,7 +173,7 @@ def _check_complete(net: UNet, state: Mapping[str, np.ndarray], variables: dict)
     import jax
     import jax.numpy as jnp
 
-    channels = state["inc.double_conv.0.weight"].shape[1]
+    channels = state[_FIRST].shape[1]
     side = 2**net.depth
     image = jax.ShapeDtypeStruct((1, side, side, channels), jnp.float32)
     expected = jax.eval_shape(net.init, jax.random.key(0), image)

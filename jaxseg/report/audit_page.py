@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from jaxseg.errors import UsageError
-from jaxseg.grid.storage import write_bytes
+from jaxseg.escape import utf8
+from jaxseg.grid.storage import read_text, write_bytes
 from jaxseg.report import sections
 from jaxseg.report.figures import rendered
 from jaxseg.report.outcome import Outcome, Picture, Table
@@ -40,8 +41,8 @@ def write_outcome(out: str | Path, outcome: Outcome, *, command: str) -> Path:
     write_bytes(out / f"{outcome.name}_left_out.csv", _csv(("left_out",), lines))
     drawn = [_drawn(out / "figures", picture) for picture in outcome.pictures]
     section = section_html(outcome, drawn, command)
-    write_bytes(out / "sections" / f"{outcome.name}.html", section.encode())
-    write_bytes(out / "report.html", page_html(out).encode())
+    write_bytes(out / "sections" / f"{outcome.name}.html", utf8(section))
+    write_bytes(out / "report.html", utf8(page_html(out)))
     return out / "report.html"
 
 
@@ -57,7 +58,7 @@ def page_html(out: Path) -> str:
     """The page of all sections kept below `out`, in fixed order."""
     kept = {path.stem: path for path in sorted((out / "sections").glob("*.html"))}
     names = [n for n in ORDER if n in kept] + [n for n in kept if n not in ORDER]
-    bodies = [kept[name].read_text(encoding="utf-8") for name in names]
+    bodies = [read_text(kept[name], "remove it, and audit again") for name in names]
     titles = {name: TITLE.search(body) for name, body in zip(names, bodies)}
     links = [f'<a href="#{name}">{found[1]}</a>' for name, found in titles.items() if found]
     contents = f"<nav><p>{' · '.join(links)}</p></nav>" if len(links) > 1 else ""
@@ -129,4 +130,4 @@ def _drawn(folder: Path, picture: Picture) -> bytes:
 
 
 def _csv(columns: Sequence[str], rows: Sequence[Any]) -> bytes:
-    return as_csv(rows, columns).encode()
+    return utf8(as_csv(rows, columns))

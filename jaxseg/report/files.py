@@ -1,13 +1,26 @@
-"""Reads the small files of a workdir, one function a file, into plain Python values."""
+"""Reads the small files of a workdir, one function a file, into plain Python values.
+
+Whatever such a file holds, it becomes these values or a JaxsegError: one line that names the file.
+"""
 
 import csv
-import json
+import io
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from jaxseg.errors import JaxsegError
+from jaxseg.escape import one_line, plain, printable
+from jaxseg.grid import storage
+from jaxseg.report.forms import EXAMPLES, read_forms
+
+MEND = "restore it or run the same command again"
+MAX_NAME = 200  # characters of what becomes part of a file's name
+_CELL = re.compile(r"[\w.+-]+")
+_SCORES = ("loss", "val_loss", "val_dice")
 
 
 class Cell(NamedTuple):
@@ -41,64 +54,105 @@ def _check_exists(path: Path) -> None:
         raise JaxsegError(f"{path}: not found; a report needs the workdir of a finished grid")
 
 
-def read_json(path: Path, default: Any = None) -> Any:
+def read_json(path: Path, default: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The object in a JSON file; `default` where there is no file."""
     if default is not None and not path.is_file():
         return default
     _check_exists(path)
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise JaxsegError(f"{path}: not valid JSON ({error}); restore it or run again") from error
+    return storage.read_json(path, MEND)
 
 
-def read_cells(path: Path, axes: list[str]) -> list[Cell]:
+def read_cells(path: Path, axes: Sequence[str]) -> list[Cell]:
+    """The rows of cells.csv, whose columns name `axes` among others."""
     _check_exists(path)
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+    # Not by lines: a quoted message may hold a line break.
+    reader = csv.DictReader(io.StringIO(storage.read_text(path, MEND), newline=""), restval="")
+    try:
+        rows = list(reader)
+    except csv.Error as error:
+        raise JaxsegError(f"{path}: not valid CSV ({one_line(error)}); {MEND}") from error
     needed = ("cell", "status", "arm", "seed", *axes)
-    lacking = [name for name in needed if rows and rows[0].get(name) is None]
-    if lacking:
-        raise JaxsegError(f"{path}: column {lacking[0]!r} is missing; run the same command again")
-    return [
-        Cell(
-            name=row["cell"],
-            arm=row["arm"],
-            seed=int(row["seed"]),
-            status=row["status"],
-            epochs=row.get("epochs", ""),
-            wall_s=row.get("wall_s", ""),
-            message=row.get("message") or "",
-            settings={axis: row[axis] for axis in axes},
-        )
-        for row in rows
-    ]
+    lacking = [name for name in needed if name not in (reader.fieldnames or ())]
+    if rows and lacking:
+        raise JaxsegError(f"{path}: column {lacking[0]!r} is missing; {MEND}")
+    cells = [_cell(path, number, row, axes) for number, row in enumerate(rows, start=2)]
+    for column in ([cell.name for cell in cells], [(cell.arm, cell.seed) for cell in cells]):
+        if len(set(column)) < len(column):
+            twice = next(value for value in column if column.count(value) > 1)
+            raise JaxsegError(f"{path}: {twice!r} stands in it twice; {MEND}")
+    return cells
+
+
+def _cell(path: Path, number: int, row: dict[str, Any], axes: Sequence[str]) -> Cell:
+    told = {key: printable(plain(value)) for key, value in row.items() if isinstance(value, str)}
+    if not _CELL.fullmatch(told["cell"]):
+        # It becomes a file's name: counts/<cell>.npz.
+        raise JaxsegError(f"{path}:{number}: cell {told['cell']!r}: must be of [A-Za-z0-9_.+-]")
+    if not re.fullmatch(r"\d{1,18}", told["seed"], re.ASCII):
+        raise JaxsegError(f"{path}:{number}: seed {told['seed'][:40]!r}: must be a whole number")
+    for key in ("cell", "arm", *axes):
+        check_name(f"{path}:{number}: {key}", told[key])
+    return Cell(
+        name=told["cell"],
+        arm=told["arm"],
+        seed=int(told["seed"]),
+        status=told["status"],
+        epochs=told.get("epochs", ""),
+        wall_s=told.get("wall_s", ""),
+        message=told.get("message", ""),
+        settings={axis: told[axis] for axis in axes},
+    )
+
+
+def check_name(where: str, name: str) -> str:
+    """Raises JaxsegError for a name that is too long to be one."""
+    if len(name) > MAX_NAME:
+        raise JaxsegError(f"{where}: {len(name)} characters, must be at most {MAX_NAME}; {MEND}")
+    return name
 
 
 def read_curves(path: Path) -> dict[str, list[dict[str, Any]]]:
     """Rows of every cell by step; a step written twice (a resumed run) keeps its last row."""
     curves: dict[str, dict[int, dict[str, Any]]] = {}
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    lines = storage.read_text(path, MEND).splitlines() if path.is_file() else []
     for number, line in enumerate(lines, start=1):
+        where = f"{path}:{number}"
         try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
+            row = storage.parse_json(line, where, MEND)
+        except JaxsegError:
             # A run that was killed may leave its last line half written.
             if number == len(lines):
                 break
-            raise JaxsegError(f"{path}:{number}: not valid JSON ({error})") from error
+            raise
+        _check_row(where, row)
         curves.setdefault(row["cell"], {})[row["step"]] = row
     return {cell: [rows[step] for step in sorted(rows)] for cell, rows in curves.items()}
 
 
+def _check_row(where: str, row: dict[str, Any]) -> None:
+    """Raises JaxsegError unless the row has a cell, an epoch, a step and scores or none."""
+    if not isinstance(row.get("cell"), str):
+        raise JaxsegError(f"{where}: cell={row.get('cell')!r}: must be text; {MEND}")
+    for key in ("epoch", "step"):
+        if not storage.is_number(row.get(key), least=0, most=2**53):
+            raise JaxsegError(f"{where}: {key}={row.get(key)!r}: must be a number from 0; {MEND}")
+    for key in _SCORES:
+        value = row.get(key)
+        if not (value is None or isinstance(value, float) or storage.is_number(value)):
+            raise JaxsegError(f"{where}: {key}={value!r}: must be a number or null; {MEND}")
+
+
 def read_examples(path: Path) -> Examples | None:
+    """The examples of a report; None where there are none."""
     if not path.is_file():
         return None
-    with np.load(path, allow_pickle=False) as stored:
-        labels = [str(label) for label in stored["label"]]
-        clean = stored["clean_image"] if "clean_image" in stored.files else None
-        return Examples(stored["image"], stored["truth"], labels, str(stored["rule"]), clean)
+    needed = {name: form for name, form in EXAMPLES.items() if name != "clean_image"}
+    found = read_forms(path, needed, EXAMPLES)
+    labels = [check_name(f"{path}: label", printable(str(label))) for label in found["label"]]
+    rule = printable(str(found["rule"]))
+    return Examples(found["image"], found["truth"], labels, rule, found.get("clean_image"))
 
 
 def text(value: Any) -> str:
-    """The text that csv.writer gives an axis value, so that both files name it alike."""
-    return "" if value is None else str(value)
+    """The text that cells.csv gives an axis value, as `read_cells` reads it."""
+    return "" if value is None else printable(str(value))

@@ -5,6 +5,7 @@ from html import escape
 from pathlib import Path
 from typing import NamedTuple
 
+from jaxseg.escape import utf8
 from jaxseg.grid.storage import write_bytes
 from jaxseg.report import reliance_page, sections
 from jaxseg.report.analysis import Analysis, analyse
@@ -42,12 +43,11 @@ def write_report(workdir: str | Path, analysis: Analysis | None = None) -> Path:
     for picture in drawn:
         write_bytes(workdir / "figures" / f"{picture.name}.png", picture.png)
         write_bytes(workdir / "figures" / f"{picture.name}.svg", picture.svg)
-    write_bytes(workdir / "summary.csv", as_csv(analysis.rows, SummaryRow._fields).encode())
-    write_bytes(
-        workdir / "comparisons.csv", as_csv(analysis.comparisons, Comparison._fields).encode()
-    )
+    write_bytes(workdir / "summary.csv", utf8(as_csv(analysis.rows, SummaryRow._fields)))
+    compared = as_csv(analysis.comparisons, Comparison._fields)
+    write_bytes(workdir / "comparisons.csv", utf8(compared))
     page = workdir / "report.html"
-    write_bytes(page, page_html(analysis, drawn).encode())
+    write_bytes(page, utf8(page_html(analysis, drawn)))
     return page
 
 

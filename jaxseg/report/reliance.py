@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxseg.errors import JaxsegError
+from jaxseg.escape import printable
 from jaxseg.metrics.dice import dice
 from jaxseg.report.reliance_arms import Roles, roles
 from jaxseg.report.results import Results, clusters, counts, planes, stability
@@ -156,7 +157,7 @@ def _to_last(results: Results, arm: str, shape: tuple[int, ...]) -> np.ndarray:
 
 def _class_names(results: Results, by_class: dict[tuple[str, str], np.ndarray]) -> list[str]:
     n = next(iter(by_class.values())).shape[-1]
-    named = [str(name) for name in results.data.get("classes", [])]
+    named = [printable(name) for name in results.data.get("classes") or []]
     return [named[k] if k < len(named) else str(k + 1) for k in range(n)]
 
 

@@ -1,6 +1,5 @@
 """Scores of the saliency maps of a study of annotations: do the maps dwell on the annotations?"""
 
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -8,15 +7,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxseg.errors import JaxsegError
+from jaxseg.escape import printable
 from jaxseg.metrics.statistics import item_mean
+from jaxseg.report.forms import SALIENCY, SALIENCY_TOO, read_forms
 from jaxseg.report.reliance import ALL, defined_mean
 from jaxseg.report.results import Results, setting
 from jaxseg.report.tables import RESAMPLES, Scored, SummaryRow, row_of
 
 RATIO, POINTING = "saliency_ratio", "saliency_pointing"
 RANDOM = "_random"
-_KEYS = ("cells", "layer", "classes", "test_set", "frame", "share", "area", "hit", "random_share")
-_KEYS += ("random_hit", "example_frame", "example_image", "example_annotated", "example_map")
 
 
 class Saliency(NamedTuple):
@@ -38,7 +37,7 @@ class Saliency(NamedTuple):
         """The structure of every example's map; empty text where the file does not tell."""
         images = self.arrays["example_image"]
         places = self.arrays.get("example_class", np.zeros(len(images), int))
-        return [str(self.arrays["classes"][k - 1]) if k else "" for k in places]
+        return [printable(str(self.arrays["classes"][k - 1])) if k else "" for k in places]
 
     def cells(self, arm: str) -> list[int]:
         """Places of the arm's cells, by seed."""
@@ -61,7 +60,8 @@ def read_saliency(results: Results) -> Saliency | None:
         raise JaxsegError(
             f"{path}: holds none of the finished cells of cells.csv; delete it and make it again"
         )
-    return Saliency(str(arrays["layer"]), str(arrays["test_set"]), place, arrays)
+    layer, test_set = (printable(str(arrays[name])) for name in ("layer", "test_set"))
+    return Saliency(layer, test_set, place, arrays)
 
 
 def saliency_rows(results: Results, saliency: Saliency | None) -> list[SummaryRow]:
@@ -79,16 +79,11 @@ def saliency_rows(results: Results, saliency: Saliency | None) -> list[SummaryRo
 
 def _arrays(path: Path) -> dict[str, Any]:
     try:
-        # Opened here: numpy leaves the file open when it turns out to be damaged.
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-            lacking = [key for key in _KEYS if key not in stored.files]
-            found = {key: stored[key] for key in stored.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise JaxsegError(
-            f"{path}: unreadable ({type(error).__name__}); delete it and make it again"
-        ) from error
-    if lacking:
-        raise JaxsegError(f"{path}: holds no {lacking[0]!r}; delete it and make it again")
+        found = read_forms(path, SALIENCY, SALIENCY_TOO)
+    except JaxsegError as error:
+        raise JaxsegError(f"{error}; it is made again where there is none") from error
+    if found.get("example_class", np.zeros(1, int)).max() > len(found["classes"]):
+        raise JaxsegError(f"{path}: example_class names more than {len(found['classes'])} classes")
     return found
 
 

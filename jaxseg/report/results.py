@@ -1,13 +1,14 @@
 """Reads the plain files of a finished workdir; nothing here trains, evaluates or writes."""
 
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from jaxseg.data import arrays
 from jaxseg.errors import JaxsegError, check_choice
+from jaxseg.escape import printable
 from jaxseg.report.files import (
     Cell,
     Examples,
@@ -15,9 +16,11 @@ from jaxseg.report.files import (
     read_curves,
     read_examples,
     read_json,
-    text,
 )
+from jaxseg.report.forms import COUNTS, MEND, check_form, naming
+from jaxseg.report.rules import axes_of, check_about, check_progress
 
+DAMAGED = "unreadable although cells.csv says done"
 LAYOUTS = ("centre", "border")
 TEST_SETS = ("full", "quarter", "random")
 TEST_SETS += ("clean", "annotated", "independent", "restored", "sequence")
@@ -60,7 +63,8 @@ def load(workdir: str | Path) -> Results:
     """
     workdir = Path(workdir)
     about = read_json(workdir / "config.json")
-    axes = {key: [text(v) for v in values] for key, values in about.get("axes", {}).items()}
+    check_about(workdir / "config.json", about)
+    axes = axes_of(workdir / "config.json", about)
     cells = read_cells(workdir / "cells.csv", list(axes))
     done = [cell for cell in cells if cell.status == "done"]
     if not done:
@@ -76,7 +80,9 @@ def load(workdir: str | Path) -> Results:
         axes=axes,
         environment=about.get("environment", {}),
         data=about.get("data", {}),
-        progress=read_json(workdir / "progress.json", {}),
+        progress=check_progress(
+            workdir / "progress.json", read_json(workdir / "progress.json", {})
+        ),
         cells=cells,
         arms=arms,
         seeds={arm: tuple(sorted(c.seed for c in done if c.arm == arm)) for arm in arms},
@@ -111,7 +117,7 @@ def stability(results: Results, arm: str) -> np.ndarray:
 
 def planes(results: Results) -> list[str]:
     """The plane of every test frame by its index; empty where frames have none."""
-    named = [str(plane) for plane in results.data.get("planes", [])]
+    named = [printable(plane) for plane in results.data.get("planes") or []]
     return named if any(named) else []
 
 
@@ -130,7 +136,14 @@ def _stacked(results: Results, arm: str, key: str, seeds: Sequence[int] | None) 
 def clusters(results: Results, test_set: str) -> np.ndarray:
     """Image index of every item, int32 [items]; items of one image are resampled together."""
     arm = results.arms[0]
-    return _stored(results, arm, results.seeds[arm][0], f"{test_set}.image")
+    image = _stored(results, arm, results.seeds[arm][0], f"{test_set}.image")
+    items = _stored(results, arm, results.seeds[arm][0], f"{test_set}.border")
+    if len(items) != len(image):
+        raise JaxsegError(
+            f"{_counts_path(results, arm, results.seeds[arm][0])}: {test_set}.image names "
+            f"{len(image)} items, {test_set}.border holds {len(items)}; {MEND}"
+        )
+    return image
 
 
 def common_seeds(results: Results, arms: Sequence[str]) -> tuple[int, ...]:
@@ -146,8 +159,16 @@ def example_prediction(
 
     `key` is `examples.clean_prediction` for what is predicted on `Examples.clean_image`.
     """
-    with _open(_counts_path(results, arm, seed)) as stored:
-        return stored[key] if key in stored.files else None
+    path = _counts_path(results, arm, seed)
+    if results.examples is None or key not in _names(path):
+        return None
+    found = _stored(results, arm, seed, key)
+    if found.shape != results.examples.truth.shape:
+        raise JaxsegError(
+            f"{path}: {key!r} of shape {found.shape}, but examples.npz holds frames of "
+            f"{results.examples.truth.shape}; {MEND}"
+        )
+    return found
 
 
 def setting(results: Results, field: str, default: Any = None) -> Any:
@@ -167,29 +188,29 @@ def _counts_path(results: Results, arm: str, seed: int) -> Path:
 
 def _stored(results: Results, arm: str, seed: int, key: str) -> np.ndarray:
     path = _counts_path(results, arm, seed)
-    with _open(path) as stored:
-        if key not in stored.files:
-            raise JaxsegError(f"{path}: holds no {key!r}; run the same command again")
-        return stored[key]
+    if key not in _names(path):
+        raise JaxsegError(f"{path}: holds no {key!r}; run the same command again")
+    with naming(path, DAMAGED):
+        found = arrays.read_member(path, key)
+    check_form(path, key, found, next(form for end, form in COUNTS.items() if key.endswith(end)))
+    return found
 
 
-def _open(path: Path) -> np.lib.npyio.NpzFile:
-    try:
-        return np.load(path, allow_pickle=False)
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise JaxsegError(
-            f"{path}: unreadable although cells.csv says done ({type(error).__name__}); "
-            "delete it and run the same command again"
-        ) from error
+def _names(path: Path) -> list[str]:
+    with naming(path, DAMAGED):
+        return arrays.array_names(path)
 
 
 def _stored_test_sets(workdir: Path, cell: Cell) -> list[str]:
     path = workdir / "counts" / f"{cell.name}.npz"
-    with _open(path) as stored:
-        names = {key.rsplit(".", 1)[0] for key in stored.files if key.endswith(".border")}
+    names = {key.removesuffix(".border") for key in _names(path) if key.endswith(".border")}
     if not names:
         raise JaxsegError(f"{path}: holds counts of no test set; run the evaluation again")
-    return [t for t in TEST_SETS if t in names] + sorted(names - set(TEST_SETS))
+    if unknown := sorted(names - set(TEST_SETS)):
+        raise JaxsegError(
+            f"{path}: holds counts of test set {unknown[0]!r}; known are {', '.join(TEST_SETS)}"
+        )
+    return [t for t in TEST_SETS if t in names]
 
 
 def _grid_order(done: list[Cell], axes: dict[str, list[str]]) -> list[str]:

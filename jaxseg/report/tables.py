@@ -1,8 +1,6 @@
 """The rows of summary.csv: every number of every arm with its interval, in tidy form."""
 
-import csv
 import functools
-import io
 import itertools
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -10,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxseg.errors import JaxsegError
+from jaxseg.escape import csv_text, printable
 from jaxseg.metrics import statistics
 from jaxseg.metrics.bands import border_ring_edges, square_ring_edges
 from jaxseg.metrics.dice import dice, iou, recall
@@ -119,11 +118,7 @@ def band_labels(results: Results, layout: str, bands: int) -> list[str]:
 
 def as_csv(rows: Sequence[NamedTuple], columns: Sequence[str]) -> str:
     """The rows as CSV text: numbers to 6 significant digits, NaN as an empty field."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows([[_field(value) for value in row] for row in rows])
-    return buffer.getvalue()
+    return csv_text(columns, [[_field(value) for value in row] for row in rows])
 
 
 def value_of(
@@ -145,7 +140,7 @@ def _arm_rows(results: Results, arm: str, test_set: str) -> Iterator[SummaryRow]
     yield from _per_image_rows(
         scored._replace(parts=regions(items)), image, setting(results, "eval.empty", "nan")
     )
-    yield from class_rows(scored, border, results.data.get("classes", []))
+    yield from class_rows(scored, border, results.data.get("classes") or [])
     yield from _region_rows(scored)
     yield from _band_rows(results, scored, "centre", centre)
     yield from _band_rows(results, scored, "border", border)
@@ -172,7 +167,7 @@ def class_rows(scored: Scored, border: np.ndarray, names: Sequence[str]) -> Iter
     if border.shape[-2] == 1:
         return
     for k in range(border.shape[-2]):
-        name = names[k] if k < len(names) else str(k + 1)
+        name = printable(names[k]) if k < len(names) else str(k + 1)
         one = scored._replace(parts=regions(border[..., k : k + 1, :]))
         yield row_of(one, "all", f"dice:{name}", statistics.pooled(dice))
 
@@ -225,7 +220,7 @@ def row_of(
     )
 
 
-def _field(value: object) -> str:
+def _field(value: object) -> object:
     if isinstance(value, (float, np.floating)):
         return "" if np.isnan(value) else f"{value:.6g}"
-    return str(value)
+    return value

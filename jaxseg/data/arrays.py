@@ -1,0 +1,86 @@
+"""npy and npz files from outside: never unpickled, and their headers asked before memory is taken.
+
+Errors are JaxsegErrors, one line that names the file.
+"""
+
+import math
+import tokenize
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jaxseg.errors import JaxsegError
+from jaxseg.escape import one_line
+
+LIMIT_BYTES = 2**30  # of one array
+Shape = tuple[int, ...]
+Check = Callable[[Path, Shape, np.dtype], None]
+
+_HEADERS = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
+DAMAGE = (OSError, EOFError, ValueError, RuntimeError, TypeError, zipfile.BadZipFile, zlib.error)
+DAMAGE += (OverflowError, MemoryError)
+# The header of an npy file is parsed as Python text, whatever stands there.
+_BAD_HEADER = (*DAMAGE, SyntaxError, KeyError, IndexError, tokenize.TokenError)
+
+
+def check_array(path: Path, shape: Shape, dtype: np.dtype) -> None:
+    """Raises JaxsegError for what is neither numbers nor text, or takes over LIMIT_BYTES."""
+    if dtype.kind not in "buifU":
+        raise JaxsegError(f"{path}: dtype {dtype}; must hold numbers (pickles are never read)")
+    if min(shape, default=1) < 0 or math.prod(shape) * dtype.itemsize > LIMIT_BYTES:
+        raise JaxsegError(
+            f"{path}: declares an array of shape {shape} and dtype {dtype}; must be at most "
+            f"{LIMIT_BYTES} bytes"
+        )
+
+
+def read_array(file: IO[bytes], path: Path, check: Check = check_array) -> NDArray:
+    """The array of an open npy file; `check` sees shape and dtype before it is read."""
+    try:
+        version = np.lib.format.read_magic(file)
+        shape, _, dtype = _HEADERS[version](file)
+    except _BAD_HEADER as error:
+        raise JaxsegError(f"{path}: not a valid npy array ({one_line(error)})") from error
+    check(path, shape, dtype)
+    try:
+        file.seek(0)
+        return np.lib.format.read_array(file, allow_pickle=False)
+    except DAMAGE as error:
+        raise JaxsegError(f"{path}: shorter than its header says ({one_line(error)})") from error
+
+
+def array_names(path: Path) -> list[str]:
+    """Names of the arrays in an npz file."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return [name.removesuffix(".npy") for name in archive.namelist()]
+    except DAMAGE as error:
+        raise _unreadable(path, error) from error
+
+
+def read_member(path: Path, name: str, check: Check = check_array) -> NDArray:
+    """The array called `name` of an npz file that has one."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            full = name if name in archive.namelist() else f"{name}.npy"
+            with archive.open(full) as file:
+                return read_array(file, path, check)
+    except (*DAMAGE, KeyError) as error:
+        raise _unreadable(path, error) from error
+
+
+def read_members(path: Path) -> dict[str, NDArray]:
+    """All arrays of an npz file by name."""
+    return {name: read_member(path, name) for name in array_names(path)}
+
+
+def _unreadable(path: Path, error: BaseException) -> JaxsegError:
+    return JaxsegError(f"{path}: not a readable npz file ({one_line(error)})")

@@ -1,0 +1,57 @@
+"""Text from outside on its way out: to a terminal, a CSV file, a page. The one home of escaping.
+
+HTML's own characters are escaped where a page is put together, by `html.escape`.
+"""
+
+import csv
+import io
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+# A spreadsheet takes a cell that begins so for a formula (OWASP, "CSV injection"); of numbers it
+# may, of text it must not. Leading quotes are those that `_field` has put there before.
+_FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+|inf)(e[+-]?\d+)?", re.IGNORECASE | re.ASCII)
+
+
+def printable(text: str) -> str:
+    r"""The text on one line: what a terminal would obey or cannot show becomes `\n`, `\x1b`, ….
+
+    Among it are halves of surrogate pairs, by which Python names bytes that are no UTF-8.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def one_line(error: BaseException) -> str:
+    """What an error says, on one line of at most 120 characters."""
+    return (" ".join(str(error).split()) or type(error).__name__)[:120]
+
+
+def utf8(text: str) -> bytes:
+    r"""The text as UTF-8; halves of surrogate pairs, which have none, become `\udcff`."""
+    return text.encode("utf-8", "backslashreplace")
+
+
+def csv_text(columns: Sequence[str], rows: Iterable[Iterable[Any]]) -> str:
+    """Rows as CSV; text that a spreadsheet would run as a formula gets a leading `'` (see `plain`).
+
+    Numbers, and text that is one, stay as they are.
+    """
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerows([[_field(value) for value in row] for row in (columns, *rows)])
+    return buffer.getvalue()
+
+
+def plain(field: str) -> str:
+    """A field of `csv_text`, once read, as it was before."""
+    return field[1:] if field.startswith("'") and _FORMULA.match(field) else field
+
+
+def _field(value: Any) -> Any:
+    if not isinstance(value, str) or _NUMBER.fullmatch(value) or not _FORMULA.match(value):
+        return value
+    return f"'{value}"

@@ -1,0 +1,172 @@
+"""Doors for single files: pictures, masks, arrays, volumes, weights of other frameworks."""
+
+import functools
+import gzip
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+from strategies import Evil, archives, arrays, mutated, picture_seeds, pictures
+
+from jaxseg.audit import nifti
+from jaxseg.audit.files import scan
+from jaxseg.audit.reading import read_image, read_mask
+from jaxseg.data import decoding
+from jaxseg.data.host import tensorflow
+from jaxseg.data.masks import class_mask
+from jaxseg.data.outlines import outline_mask
+from jaxseg.data.paired import image_bytes
+from jaxseg.data.pairs import Pair
+from jaxseg.errors import JaxsegError
+from jaxseg.nets.torch_import import import_state_dict, read_state_dict
+
+LIMIT_PX = 1_000_000
+NAME = "case\n\x1b[2J<b>"  # of every file: its name must not break the line that refuses it
+Case = tuple[str, bytes]  # suffix and content
+
+
+def written(folder: Path, case: Case) -> Path:
+    """The case as a file below `folder`."""
+    path = folder / (NAME + case[0])
+    path.write_bytes(case[1])
+    return path
+
+
+def of_formats(*suffixes: str) -> st.SearchStrategy[Case]:
+    """Hostile pictures, whose suffix is sometimes that of another format."""
+    named = [st.tuples(st.just(suffix), pictures(suffix)) for suffix in suffixes]
+    crossed = st.tuples(st.sampled_from(suffixes), pictures(suffixes[0]))
+    return st.one_of(*named, crossed)
+
+
+def audited_picture(case: Case, folder: Path) -> None:
+    """As both commands of the audit read them."""
+    path = written(folder, case)
+    both(lambda: read_image(path, LIMIT_PX), lambda: read_mask(path, LIMIT_PX))
+
+
+def audited_mask(case: Case, folder: Path) -> None:
+    """With outlines filled."""
+    read_mask(written(folder, case), LIMIT_PX, fill=True)
+
+
+def trained_mask(case: Case, folder: Path) -> None:
+    """As the builders of `folders`, `isic2017` and `hc18` read masks."""
+    path = written(folder, case)
+    both(lambda: class_mask(path), lambda: outline_mask(path))
+
+
+def trained_image(case: Case, folder: Path) -> None:
+    """As the builders take images up; TensorFlow decodes what they leave encoded."""
+    path = written(folder, case)
+    encoded = image_bytes(path)
+    if not isinstance(encoded, bytes):
+        return
+    example = {"image": encoded, "mask": _mask_png(), "id": b"case"}
+    try:
+        decoding.decode(example["image"], example["mask"])
+    except tensorflow().errors.InvalidArgumentError as error:
+        pairs = {"train": [Pair("case", path, path)]}
+        raise JaxsegError(decoding._what_is_wrong(example, pairs)) from error
+
+
+@functools.cache
+def _mask_png() -> bytes:
+    return picture_seeds(".png")[0]
+
+
+def both(*reads: Any) -> None:
+    """Every reader sees the file; the first refusal is raised when all have."""
+    refused = []
+    for read in reads:
+        try:
+            read()
+        except Exception as error:
+            refused.append(error)
+    if refused:
+        raise next((e for e in refused if not isinstance(e, JaxsegError)), refused[0])
+
+
+def npys() -> st.SearchStrategy[Case]:
+    return st.tuples(st.just(".npy"), arrays())
+
+
+def npzs() -> st.SearchStrategy[Case]:
+    return st.tuples(st.just(".npz"), archives(("mask", "image", "arr_0")))
+
+
+def volumes() -> st.SearchStrategy[Case]:
+    plain = _volumes()
+    packed = mutated([gzip.compress(volume, mtime=0) for volume in plain])
+    again = mutated(plain).map(lambda volume: gzip.compress(volume, 1, mtime=0))
+    return st.one_of(
+        st.tuples(st.just(".nii"), mutated(plain)), st.tuples(st.just(".nii.gz"), packed | again)
+    )
+
+
+@functools.cache
+def _volumes() -> list[bytes]:
+    import nibabel
+
+    found = []
+    for kind, shape in (("u1", (12, 10, 3)), ("i2", (12, 10)), ("f4", (6, 5, 2))):
+        values = (np.arange(int(np.prod(shape))).reshape(shape) % 2).astype(kind)
+        found.append(nibabel.Nifti1Image(values, np.eye(4)).to_bytes())
+    return found
+
+
+def audited_volume(case: Case, folder: Path) -> None:
+    """Every slice that the folder is said to hold; at most three."""
+    path = written(folder, case)
+    try:
+        for frame in scan(folder).files[:3]:
+            both(lambda f=frame: read_mask(f, LIMIT_PX), lambda f=frame: read_image(f, LIMIT_PX))
+    finally:
+        nifti._volume.cache_clear()
+        path.unlink()
+
+
+def weights() -> st.SearchStrategy[Case]:
+    torch_files, safe = _weights()
+    evil = st.sampled_from(_evil_weights())
+    return st.one_of(
+        st.tuples(st.sampled_from((".pth", ".pt")), mutated(torch_files) | evil),
+        st.tuples(st.just(".safetensors"), mutated(safe)),
+        st.tuples(st.just(".safetensors"), mutated(torch_files)),
+    )
+
+
+@functools.cache
+def _weights() -> tuple[list[bytes], list[bytes]]:
+    import torch
+    from safetensors.numpy import save
+
+    names = ("inc.double_conv.0.weight", "outc.conv.weight", "down1.x", "up1.up.weight")
+    state = {name: np.ones((2, 3, 3, 3), np.float32) for name in names}
+    as_torch = {name: torch.from_numpy(array) for name, array in state.items()}
+    found = []
+    for content in (as_torch, [1, 2], {"a": {"b": as_torch["down1.x"]}}, {"epoch": 3} | as_torch):
+        for zipped in (True, False):
+            buffer = io.BytesIO()
+            torch.save(content, buffer, _use_new_zipfile_serialization=zipped)
+            found.append(buffer.getvalue())
+    return found, [save(state), save({"outc.conv.weight": np.ones(1, np.float16)})]
+
+
+@functools.cache
+def _evil_weights() -> list[bytes]:
+    import torch
+
+    found = []
+    for zipped in (True, False):
+        buffer = io.BytesIO()
+        torch.save({"a": Evil()}, buffer, _use_new_zipfile_serialization=zipped)
+        found.append(buffer.getvalue())
+    return found
+
+
+def imported_weights(case: Case, folder: Path) -> None:
+    """A state dict of the paper's network, read and placed."""
+    import_state_dict(read_state_dict(written(folder, case)))
