@@ -10,8 +10,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 # A spreadsheet takes a cell that begins so for a formula (OWASP, "CSV injection"); of numbers it
-# may, of text it must not. Leading quotes are those that `_field` has put there before.
-_FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
+# may, of text it must not. Text that begins with quotes and then so gets one more, to be undone.
+# OWASP's tab and line breaks are no matter: `printable` leaves none.
+_FORMULA = re.compile(r"'*[=+\-@]")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+|inf)(e[+-]?\d+)?", re.IGNORECASE | re.ASCII)
 
 
@@ -36,9 +37,9 @@ def utf8(text: str) -> bytes:
 
 
 def csv_text(columns: Sequence[str], rows: Iterable[Iterable[Any]]) -> str:
-    """Rows as CSV; text that a spreadsheet would run as a formula gets a leading `'` (see `plain`).
+    """Rows as CSV, a line each, text made `printable`; numbers, and text that is one, stay.
 
-    Numbers, and text that is one, stay as they are.
+    Text that a spreadsheet would run as a formula gets a leading `'`, see `plain`.
     """
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
@@ -47,11 +48,12 @@ def csv_text(columns: Sequence[str], rows: Iterable[Iterable[Any]]) -> str:
 
 
 def plain(field: str) -> str:
-    """A field of `csv_text`, once read, as it was before."""
+    """A field of `csv_text`, once read, without the `'` that it got there."""
     return field[1:] if field.startswith("'") and _FORMULA.match(field) else field
 
 
 def _field(value: Any) -> Any:
-    if not isinstance(value, str) or _NUMBER.fullmatch(value) or not _FORMULA.match(value):
+    if not isinstance(value, str):
         return value
-    return f"'{value}"
+    text = printable(value)
+    return f"'{text}" if _FORMULA.match(text) and not _NUMBER.fullmatch(text) else text

@@ -44,6 +44,7 @@ from jaxseg.audit.reading import (
 )
 from jaxseg.data.progress import track
 from jaxseg.errors import JaxsegError, UsageError, one_line_errors
+from jaxseg.escape import printable
 from jaxseg.metrics.dice import EMPTY
 from jaxseg.report import audit_dataset
 from jaxseg.report import audit_predictions as predictions_report
@@ -202,8 +203,7 @@ def named_folders(arguments: Sequence[str]) -> list[tuple[str, str]]:
     pairs = [_named(argument) for argument in arguments]
     short = [name for name, _ in pairs]
     pairs = [
-        (name if short.count(name) == 1 else "/".join(Path(folder).absolute().parts[-2:]), folder)
-        for name, folder in pairs
+        (name if short.count(name) == 1 else _with_parent(folder), folder) for name, folder in pairs
     ]
     names = [name for name, _ in pairs]
     twice = next((name for name in names if names.count(name) > 1), None)
@@ -212,11 +212,21 @@ def named_folders(arguments: Sequence[str]) -> list[tuple[str, str]]:
     return pairs
 
 
+def _with_parent(folder: str) -> str:
+    return printable("/".join(Path(folder).absolute().parts[-2:]))
+
+
 def _named(argument: str) -> tuple[str, str]:
-    name, equals, folder = argument.partition("=")
-    if equals and not Path(argument).exists():
-        return name, folder
-    return Path(argument).absolute().name, argument
+    if "=" not in argument or Path(argument).exists():
+        return printable(Path(argument).absolute().name), argument
+    parts = argument.split("=")
+    splits = [("=".join(parts[:k]), "=".join(parts[k:])) for k in range(1, len(parts))]
+    # Names and folders may hold the sign too: the first split that leaves a folder.
+    there = [(name, folder) for name, folder in splits if name and Path(folder).is_dir()]
+    name, folder = (there or splits)[0]
+    if not name:
+        raise UsageError(f"MASKS: {argument!r}: must be FOLDER or NAME=FOLDER")
+    return printable(name), folder
 
 
 def main(argv: Sequence[str]) -> None:

@@ -9,8 +9,6 @@
 """
 
 import argparse
-import csv
-import io
 import json
 import sys
 from pathlib import Path
@@ -24,6 +22,7 @@ from etils import epath
 from jaxseg.errors import JaxsegError, UsageError, one_line_errors
 from jaxseg.grid.checkpoints import find_cells, restore_cell
 from jaxseg.grid.storage import as_folder, write_arrays
+from jaxseg.report.files import read_rows
 
 
 def flat_arrays(tree: Any) -> dict[str, np.ndarray]:
@@ -87,7 +86,7 @@ def _cell_rows(workdir: epath.Path) -> dict[str, dict[str, str]]:
     path = workdir / "cells.csv"
     if not path.exists():
         return {}
-    return {row["cell"]: row for row in csv.DictReader(io.StringIO(path.read_text()))}
+    return {row["cell"]: row for row in read_rows(path, ("cell",))}
 
 
 def main(argv: list[str]) -> None:

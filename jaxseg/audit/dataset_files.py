@@ -14,6 +14,7 @@ from jaxseg.audit.reading import (
 )
 from jaxseg.data.progress import Progress, silent
 from jaxseg.errors import JaxsegError
+from jaxseg.escape import printable
 
 
 def audit_folder(
@@ -35,7 +36,7 @@ def audit_folder(
     if images is None:
         found, left_out = scan(masks, pattern=pattern)
         root = Path(masks).expanduser()
-        items = [(path.relative_to(root).as_posix(), (path,)) for path in found]
+        items = [(printable(path.relative_to(root).as_posix()), (path,)) for path in found]
     else:
         items, left_out = match_files(masks, images, pattern=pattern)
 

@@ -10,6 +10,7 @@ from jaxseg.audit import nifti
 from jaxseg.audit.formats import SUFFIXES, stem_of, suffix_of
 from jaxseg.data.pairs import MASK_STEMS
 from jaxseg.errors import JaxsegError, UsageError
+from jaxseg.escape import printable
 
 
 class Found(NamedTuple):
@@ -51,7 +52,7 @@ def scan(root: str | Path, suffixes: Sequence[str] | None = None, *, pattern: st
         first = f"; {left_out[0]}" if left_out else ""
         names = f"{pattern} of " if pattern != "*" else ""
         raise JaxsegError(f"{root}: holds no files to read ({names}{', '.join(wanted)}){first}")
-    return Found(sorted(files), left_out)
+    return Found(sorted(files), list(map(printable, left_out)))
 
 
 def find_files(
@@ -82,9 +83,8 @@ def match_files(*roots: str | Path, pattern: str = "*") -> Matched:
         lacking = [path for name, path in files.items() if name not in common]
         others = " or ".join(str(other) for other in roots if other is not root)
         left_out += [f"{path}: no file of this stem in {others}" for path in lacking]
-    return Matched(
-        [(name, tuple(files[name] for files in named)) for name in sorted(common)], left_out
-    )
+    pairs = [(name, tuple(files[name] for files in named)) for name in sorted(common)]
+    return Matched(pairs, list(map(printable, left_out)))
 
 
 def _walk(root: Path, left_out: list[str]) -> Iterator[Path]:
@@ -133,7 +133,7 @@ def _by_id(root: Path, pattern: str, left_out: list[str]) -> dict[str, Path]:
     files: dict[str, Path] = {}
     for path in found.files:
         stem = MASK_STEMS.sub("", stem_of(path))
-        name = (path.parent.relative_to(root.expanduser()) / stem).as_posix()
+        name = printable((path.parent.relative_to(root.expanduser()) / stem).as_posix())
         if name in files:
             left_out.append(f"{path}: same stem as {files[name].name}; keep one of them")
         else:

@@ -9,12 +9,14 @@ import warnings
 from pathlib import Path
 
 import cv2
+import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
 
 from jaxseg.errors import JaxsegError
 
 MAX_LIMIT_PX = 178_000_000  # Pillow itself refuses larger pictures
+FORMATS = ("PNG", "JPEG", "BMP", "TIFF")  # and no other parser is let at the file
 DAMAGED = "cannot be read as an image (truncated or damaged); replace the file"
 # What Pillow raises for headers that lie, beside its own errors.
 _BAD_HEADER = (OSError, EOFError, ValueError, RuntimeError, SyntaxError, KeyError, TypeError)
@@ -29,8 +31,9 @@ def read_picture(path: Path, limit_px: int = MAX_LIMIT_PX, flag: str = "") -> ND
     """
     check_header(path, limit_px, flag)
     try:
-        pixels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-    except cv2.error:
+        # Not by its name: OpenCV ends the process for one that is no UTF-8.
+        pixels = cv2.imdecode(np.memmap(path, np.uint8, "r"), cv2.IMREAD_UNCHANGED)
+    except (cv2.error, OSError, ValueError):
         pixels = None
     if pixels is None:
         raise JaxsegError(f"{path}: {DAMAGED}")
@@ -42,9 +45,11 @@ def check_header(path: Path, limit_px: int = MAX_LIMIT_PX, flag: str = "") -> No
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with PIL.Image.open(path) as picture:
+            with PIL.Image.open(path, formats=FORMATS) as picture:
                 width, height = picture.size
                 pages = getattr(picture, "n_frames", 1)
+                # OpenCV takes memory for a PNG's chunks as long as they say they are.
+                picture.verify()
     except PIL.Image.DecompressionBombError as error:
         raise JaxsegError(
             f"{path}: declares over {MAX_LIMIT_PX} pixels; must be from 1 to {limit_px} in all"

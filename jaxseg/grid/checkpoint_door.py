@@ -1,4 +1,4 @@
-"""The door for checkpoints that somebody else may have written: what Orbax reads is checked here."""
+"""The door for checkpoints that somebody else may have written: what Orbax reads is checked."""
 
 import contextlib
 import math
@@ -13,9 +13,7 @@ from jaxseg.errors import JaxsegError
 from jaxseg.escape import one_line
 from jaxseg.grid.storage import is_number
 
-LIMIT_BYTES = (
-    2**34
-)  # of one chunk's arrays: two hundred of the paper's networks with Adam's moments
+LIMIT_BYTES = 2**34  # of one chunk: eighty of the paper's networks with Adam's moments
 _MEND = "remove the folder and run the same command again"
 _LISTS = ("cells", "settings", "diverged_at", "stopped_at", "means")
 _Where = os.PathLike[str] | str

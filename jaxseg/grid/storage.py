@@ -87,7 +87,7 @@ def parse_json(text: str, where: object, mend: str = MEND) -> dict[str, Any]:
             raise ValueError(f"nested more than {MAX_NESTED} deep")
     except (ValueError, RecursionError) as error:
         raise JaxsegError(
-            f"{where}: damaged, not valid JSON ({one_line(error)}); {mend}"
+            f"{where}: damaged (not valid JSON: {one_line(error)}); {mend}"
         ) from error
     if not isinstance(found, dict):
         raise JaxsegError(f"{where}: holds {type(found).__name__}, must be a JSON object; {mend}")

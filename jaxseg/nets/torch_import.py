@@ -21,7 +21,7 @@ outc.conv.weight, .bias             params/outc/kernel, bias          [in, class
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +101,7 @@ def _check_state_dict(path: Path, loaded: Any) -> None:
 
     A tensor may declare a shape that repeats few bytes without end.
     """
-    tensors = loaded.items() if isinstance(loaded, Mapping) else [("", None)]
+    tensors: Iterable[Any] = loaded.items() if isinstance(loaded, Mapping) else [("", None)]
     for name, tensor in tensors:
         if not isinstance(name, str) or not hasattr(tensor, "numpy"):
             raise JaxsegError(

@@ -4,6 +4,7 @@ import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
+from jaxseg.escape import printable
 from jaxseg.report.audit_page import MAX_LEFT_OUT, shown
 from jaxseg.report.outcome import Outcome, Table
 from jaxseg.report.terminal import WIDTH, aligned
@@ -21,7 +22,8 @@ def outcome_text(outcome: Outcome, page: Path, next_step: str) -> str:
         _left_out(outcome),
         [f"Report: {page}", f"Next:   {next_step}"],
     ]
-    return "\n\n".join("\n".join(part) for part in parts if part)
+    # Names of files and folders may hold what a terminal would obey.
+    return "\n\n".join("\n".join(map(printable, part)) for part in parts if part)
 
 
 def _table(table: Table) -> list[str]:

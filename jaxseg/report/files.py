@@ -6,6 +6,7 @@ Whatever such a file holds, it becomes these values or a JaxsegError: one line t
 import csv
 import io
 import re
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -65,26 +66,29 @@ def read_json(path: Path, default: dict[str, Any] | None = None) -> dict[str, An
 def read_cells(path: Path, axes: Sequence[str]) -> list[Cell]:
     """The rows of cells.csv, whose columns name `axes` among others."""
     _check_exists(path)
+    rows = read_rows(path, ("cell", "status", "arm", "seed", *axes))
+    cells = [_cell(path, number, row, axes) for number, row in enumerate(rows, start=2)]
+    for held in (Counter(c.name for c in cells), Counter((c.arm, c.seed) for c in cells)):
+        if twice := [value for value, times in held.items() if times > 1]:
+            raise JaxsegError(f"{path}: {twice[0]!r} stands in it twice; {MEND}")
+    return cells
+
+
+def read_rows(path: Any, needed: Sequence[str]) -> list[dict[str, str]]:
+    """Rows of a CSV file that has the columns `needed`, every field on one line."""
     # Not by lines: a quoted message may hold a line break.
     reader = csv.DictReader(io.StringIO(storage.read_text(path, MEND), newline=""), restval="")
     try:
         rows = list(reader)
     except csv.Error as error:
         raise JaxsegError(f"{path}: not valid CSV ({one_line(error)}); {MEND}") from error
-    needed = ("cell", "status", "arm", "seed", *axes)
     lacking = [name for name in needed if name not in (reader.fieldnames or ())]
     if rows and lacking:
         raise JaxsegError(f"{path}: column {lacking[0]!r} is missing; {MEND}")
-    cells = [_cell(path, number, row, axes) for number, row in enumerate(rows, start=2)]
-    for column in ([cell.name for cell in cells], [(cell.arm, cell.seed) for cell in cells]):
-        if len(set(column)) < len(column):
-            twice = next(value for value in column if column.count(value) > 1)
-            raise JaxsegError(f"{path}: {twice!r} stands in it twice; {MEND}")
-    return cells
+    return [{k: printable(plain(v)) for k, v in row.items() if isinstance(v, str)} for row in rows]
 
 
-def _cell(path: Path, number: int, row: dict[str, Any], axes: Sequence[str]) -> Cell:
-    told = {key: printable(plain(value)) for key, value in row.items() if isinstance(value, str)}
+def _cell(path: Path, number: int, told: dict[str, str], axes: Sequence[str]) -> Cell:
     if not _CELL.fullmatch(told["cell"]):
         # It becomes a file's name: counts/<cell>.npz.
         raise JaxsegError(f"{path}:{number}: cell {told['cell']!r}: must be of [A-Za-z0-9_.+-]")

@@ -37,7 +37,8 @@ class Saliency(NamedTuple):
         """The structure of every example's map; empty text where the file does not tell."""
         images = self.arrays["example_image"]
         places = self.arrays.get("example_class", np.zeros(len(images), int))
-        return [printable(str(self.arrays["classes"][k - 1])) if k else "" for k in places]
+        names = [printable(str(name)) for name in self.arrays["classes"]]
+        return [names[k - 1] if 0 < k <= len(names) else "" for k in places]
 
     def cells(self, arm: str) -> list[int]:
         """Places of the arm's cells, by seed."""
@@ -82,8 +83,6 @@ def _arrays(path: Path) -> dict[str, Any]:
         found = read_forms(path, SALIENCY, SALIENCY_TOO)
     except JaxsegError as error:
         raise JaxsegError(f"{error}; it is made again where there is none") from error
-    if found.get("example_class", np.zeros(1, int)).max() > len(found["classes"]):
-        raise JaxsegError(f"{path}: example_class names more than {len(found['classes'])} classes")
     return found
 
 

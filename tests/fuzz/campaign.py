@@ -9,6 +9,7 @@ memory (see `guard`). Inputs are made by Hypothesis from --seed: the same comman
 
 import argparse
 import collections
+import concurrent.futures
 import json
 import os
 import pathlib
@@ -110,6 +111,7 @@ def main() -> None:
     parser.add_argument("--inputs", type=int, default=100_000, help="Of all doors together")
     parser.add_argument("--door", action="append", help="Only this one; may be repeated")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--jobs", type=int, default=1, help="Doors tried at the same time")
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.child:
@@ -120,8 +122,12 @@ def main() -> None:
     chosen = [door for door in DOORS if not args.door or door.name in args.door]
     shares = sum(door.share for door in chosen)
     rows, bad = [], False
-    for door in chosen:
-        found = in_a_child(door.name, -(-args.inputs * door.share // shares), args.seed)
+
+    def whole(door):
+        return in_a_child(door.name, -(-args.inputs * door.share // shares), args.seed)
+
+    pool = concurrent.futures.ThreadPoolExecutor(args.jobs)
+    for door, found in zip(chosen, pool.map(whole, chosen)):
         rows.append(found["row"])
         print(" | ".join(map(str, found["row"])), file=sys.stderr, flush=True)
         for kind, example in found["others"].items():

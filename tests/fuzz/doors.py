@@ -23,22 +23,22 @@ class Door(NamedTuple):
 
 
 DOORS = [
-    Door("audit: png", lambda: one.of_formats(".png", ".jpg"), one.audited_picture, 100),
+    Door("audit: png", lambda: one.of_formats(".png", ".jpg"), one.audited_picture, 130),
     Door("audit: jpg", lambda: one.of_formats(".jpg"), one.audited_picture, 60),
-    Door("audit: bmp, tif", lambda: one.of_formats(".bmp", ".tif"), one.audited_picture, 100),
-    Door("audit: filled masks", lambda: one.of_formats(".png", ".bmp"), one.audited_mask, 50),
-    Door("audit: npy", one.npys, one.audited_picture, 140),
+    Door("audit: bmp, tif", lambda: one.of_formats(".bmp", ".tif"), one.audited_picture, 120),
+    Door("audit: filled masks", lambda: one.of_formats(".png", ".bmp"), one.audited_mask, 60),
+    Door("audit: npy", one.npys, one.audited_picture, 150),
     Door("audit: npz", one.npzs, one.audited_picture, 120),
-    Door("audit: nifti", one.volumes, one.audited_volume, 60),
+    Door("audit: nifti", one.volumes, one.audited_volume, 80),
     Door("grid: masks", lambda: one.of_formats(".png", ".bmp", ".tif"), one.trained_mask, 80),
-    Door("grid: images", lambda: one.of_formats(".png", ".jpg", ".tif"), one.trained_image, 60),
-    Door("grid: arguments", command.arguments, command.commanded, 60),
-    Door("grid: resumed workdir", lambda: workdir.changed("trained"), workdir.resumed, 40),
-    Door("checkpoints", lambda: workdir.changed("trained", "check"), workdir.inspected, 10),
-    Door("report: grid", lambda: workdir.changed("grid"), workdir.analysed, 50),
-    Door("report: study", lambda: workdir.changed("study"), workdir.analysed, 18),
+    Door("grid: images", lambda: one.of_formats(".png", ".jpg", ".tif"), one.trained_image, 50),
+    Door("grid: arguments", command.arguments, command.commanded, 40),
+    Door("grid: resumed workdir", lambda: workdir.changed("trained"), workdir.resumed, 25),
+    Door("checkpoints", lambda: workdir.changed("trained", "c"), workdir.inspected, 5),
+    Door("report: grid", lambda: workdir.changed("grid"), workdir.analysed, 25),
+    Door("report: study", lambda: workdir.changed("study"), workdir.analysed, 6),
     Door("report: page", lambda: workdir.changed("grid"), workdir.reported, 2),
-    Door("weights", one.weights, one.imported_weights, 50),
+    Door("weights", one.weights, one.imported_weights, 47),
 ]
 
 

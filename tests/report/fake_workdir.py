@@ -3,6 +3,7 @@
 import csv
 import itertools
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,7 @@ def fake_workdir(
     for values in itertools.product(*axes.values()):
         arm = "/".join(values) or "single"
         for seed in range(seeds):
-            cell = f"{arm.replace('/', '-')}-s{seed}"
+            cell = re.sub(r"[^\w.+-]", "_", f"{arm.replace('/', '-')}-s{seed}")
             status = "diverged" if cell in diverged else "pending" if cell in pending else "done"
             rows.append(_row(cell, status, arm, dict(zip(axes, values)), seed))
             if status == "pending":
