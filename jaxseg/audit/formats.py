@@ -1,6 +1,7 @@
 """One file of any supported format -> its raw array, after its declared size has been checked."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,7 +85,7 @@ def _frame(pixels: NDArray) -> NDArray:
 def _check_within(limit_px: int) -> Check:
     """The check of an array's header: numbers, the shape of a frame, its pixels, its bytes."""
 
-    def check(path: Path, shape: Shape, dtype: np.dtype) -> None:
+    def check(path: Any, shape: Shape, dtype: np.dtype) -> None:
         if dtype.kind not in "buif":
             raise JaxsegError(f"{path}: dtype {dtype}; must hold numbers (pickles are never read)")
         frame = shape

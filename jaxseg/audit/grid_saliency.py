@@ -28,6 +28,7 @@ from jaxseg.audit.annotated_frames import (
 )
 from jaxseg.audit.mapped_saliency import Scores, score_cells
 from jaxseg.audit.saliency import check_layer, layer_shapes
+from jaxseg.data.arrays import read_member
 from jaxseg.data.prepare import prepare_views
 from jaxseg.errors import JaxsegError, check_choice
 from jaxseg.grid.cells import SEED, Settings, make_net
@@ -117,8 +118,10 @@ def is_current(workdir: str | os.PathLike[str]) -> bool:
     workdir = as_folder(workdir)
     if not (workdir / FILE).exists():
         return False
-    with (workdir / FILE).open("rb") as file, np.load(file, allow_pickle=False) as stored:
-        scored = stored["cells"].tolist()
+    try:
+        scored = np.ravel(read_member(workdir / FILE, "cells")).tolist()
+    except JaxsegError:
+        return False  # damaged: it is made again
     return sorted(scored) == sorted(cell.id for cell in _done_cells(workdir))
 
 

@@ -8,16 +8,18 @@ import tokenize
 import zipfile
 import zlib
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path as LocalPath
 from typing import IO
 
 import numpy as np
+from etils.epath import Path as StorePath
 from numpy.typing import NDArray
 
 from jaxseg.errors import JaxsegError
 from jaxseg.escape import one_line
 
 LIMIT_BYTES = 2**30  # of one array
+Path = LocalPath | StorePath
 Shape = tuple[int, ...]
 Check = Callable[[Path, Shape, np.dtype], None]
 
@@ -60,7 +62,7 @@ def read_array(file: IO[bytes], path: Path, check: Check = check_array) -> NDArr
 def array_names(path: Path) -> list[str]:
     """Names of the arrays in an npz file."""
     try:
-        with zipfile.ZipFile(path) as archive:
+        with path.open("rb") as file, zipfile.ZipFile(file) as archive:
             return [name.removesuffix(".npy") for name in archive.namelist()]
     except DAMAGE as error:
         raise _unreadable(path, error) from error
@@ -69,10 +71,10 @@ def array_names(path: Path) -> list[str]:
 def read_member(path: Path, name: str, check: Check = check_array) -> NDArray:
     """The array called `name` of an npz file that has one."""
     try:
-        with zipfile.ZipFile(path) as archive:
+        with path.open("rb") as file, zipfile.ZipFile(file) as archive:
             full = name if name in archive.namelist() else f"{name}.npy"
-            with archive.open(full) as file:
-                return read_array(file, path, check)
+            with archive.open(full) as member:
+                return read_array(member, path, check)
     except (*DAMAGE, KeyError) as error:
         raise _unreadable(path, error) from error
 

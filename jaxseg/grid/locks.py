@@ -158,14 +158,17 @@ def _read(path: Path) -> bytes:
 
 
 def _owner(path: Path) -> Owner:
-    """What a lock says; nothing when it is gone, or was left torn by a kill."""
-    with contextlib.suppress(ValueError):
-        return json.loads(_read(path))
+    """What a lock says; nothing when it is gone, was left torn by a kill, or is no lock."""
+    with contextlib.suppress(ValueError, RecursionError):
+        owner = json.loads(_read(path))
+        if isinstance(owner, dict) and isinstance(owner.get("cells", []), list):
+            return owner
     return {}
 
 
 def _overlap(path: Path, cells: Sequence[str]) -> list[str]:
-    return sorted(set(_owner(path).get("cells", ())) & set(cells))
+    theirs = _owner(path).get("cells", [])
+    return sorted(cell for cell in set(cells) if cell in theirs)
 
 
 def _is_alive(path: Path, patience_s: float) -> bool:

@@ -31,7 +31,7 @@ DOORS = [
     Door("audit: npz", one.npzs, one.audited_picture, 120),
     Door("audit: nifti", one.volumes, one.audited_volume, 80),
     Door("grid: masks", lambda: one.of_formats(".png", ".bmp", ".tif"), one.trained_mask, 80),
-    Door("grid: images", lambda: one.of_formats(".png", ".jpg", ".tif"), one.trained_image, 50),
+    Door("grid: images", one.decoded_formats, one.trained_image, 50),
     Door("grid: arguments", command.arguments, command.commanded, 40),
     Door("grid: resumed workdir", lambda: workdir.changed("trained"), workdir.resumed, 25),
     Door("checkpoints", lambda: workdir.changed("trained", "c"), workdir.inspected, 5),

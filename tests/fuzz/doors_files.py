@@ -41,6 +41,12 @@ def of_formats(*suffixes: str) -> st.SearchStrategy[Case]:
     return st.one_of(*named, crossed)
 
 
+def decoded_formats() -> st.SearchStrategy[Case]:
+    """Those that TensorFlow may decode; what starting it does is no input's doing."""
+    tensorflow()
+    return of_formats(".png", ".jpg", ".tif")
+
+
 def audited_picture(case: Case, folder: Path) -> None:
     """As both commands of the audit read them."""
     path = written(folder, case)

@@ -5,8 +5,8 @@ from doors import DOORS, tried
 from guard import bounded_memory
 from hypothesis import HealthCheck, Phase, given, settings
 
-FEW = {"checkpoints": 4, "report: page": 2, "report: grid": 10, "report: study": 6}
-FEW |= {"grid: resumed workdir": 15}
+FEW = {"checkpoints": 4, "report: page": 1, "report: grid": 8, "report: study": 4}
+FEW |= {"grid: resumed workdir": 8}
 
 
 @pytest.mark.filterwarnings("ignore")

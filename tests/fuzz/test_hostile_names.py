@@ -111,14 +111,14 @@ def test_names_that_are_no_utf8_are_told_and_crash_nothing(tmp_path, capsys):
 
 
 def test_a_report_shows_arms_classes_and_settings_and_obeys_none(tmp_path):
-    hostile = ["=cmd|'/C calc'!A0", "<script>x</script>", "-0.3", "$\\frac{", "\x1b[2J\n@x"]
+    hostile = ["=cmd|'/C calc'!A0", "<script>$\\frac{\x1b[2J\n@x</script>"]
     classes = ["=a\n<img src=x onerror=y>", "&"]
     made = [
         fake_workdir(
-            tmp_path / name, axes={"net.padding": values, "data.crop": ["-0.3", "=1"]}, seeds=2,
+            tmp_path / name, axes={"net.padding": values, "data.crop": ["-0.3"]}, seeds=2,
             images=4, size=32, test_sets=("full",), classes=named, name=named[0],
         )
-        for name, values, named in (("bad", hostile, classes), ("good", list("vwxyz"), ["c", "d"]))
+        for name, values, named in (("bad", hostile, classes), ("good", list("yz"), ["c", "d"]))
     ]  # fmt: skip
     pages = []
     for root in made:
@@ -129,9 +129,8 @@ def test_a_report_shows_arms_classes_and_settings_and_obeys_none(tmp_path):
         pages.append(Page(write_report(root).read_text(encoding="utf-8")))
     assert pages[0].tags == pages[1].tags and not pages[0].active
     (made[0] / "cells.csv").unlink()  # it is not the report's
-    assert {"-0.3/=1", "=cmd|'/C calc'!A0/-0.3", "dice:=a\\n<img src=x onerror=y>"} <= _tables(
-        made[0]
-    )
+    fields = _tables(made[0])
+    assert {"=cmd|'/C calc'!A0/-0.3", "dice:=a\\n<img src=x onerror=y>"} <= fields
     for picture in (made[0] / "figures").glob("*.svg"):
         xml.etree.ElementTree.parse(picture)
 
