@@ -99,7 +99,9 @@ def comparison_table(analysis: Analysis, plot: str) -> str:
         tables.append(table(heads, [_comparison(results, row) for row in shown], caption))
     intro = (
         "<p>Each value is compared with the first value of its axis, all else equal, and the "
-        "differences are paired by seed. “Higher” and “lower” mean that the interval excludes 0. "
+        "differences are paired by seed. “Higher” and “lower” mean that the "
+        "interval excludes 0 and p is at most 0.05; “not significant”, that the interval alone "
+        "does. "
         'All rows: <a href="comparisons.csv">comparisons.csv</a>.</p>'
     )
     if not tables:
