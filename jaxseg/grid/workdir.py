@@ -22,6 +22,7 @@ from etils.epath import Path
 
 from jaxseg.errors import JaxsegError, UsageError
 from jaxseg.grid import storage
+from jaxseg.grid.cells import expand
 from jaxseg.grid.processes import Share
 from jaxseg.grid.sweeps import flatten
 
@@ -42,12 +43,15 @@ def open_workdir(
 def check_config(
     workdir: Path, config: Mapping[str, Any], grid: Sequence[Mapping[str, Any]]
 ) -> None:
-    """Raises UsageError naming the fields in which config.json differs from these settings."""
+    """Raises UsageError naming the fields in which config.json differs from these settings.
+
+    A grid may hold more cells than the one that made the workdir, such as further seeds.
+    """
     path = workdir / "config.json"
     try:
         old = json.loads(path.read_text())
-        old_config, old_grid = flatten(old["config"]), old["grid"]
-    except (ValueError, KeyError, TypeError) as error:
+        old_config, old_cells = flatten(old["config"]), _cells(old["config"], old["grid"])
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise JaxsegError(
             f"{path}: cannot be read ({error}); give another --workdir or remove this one"
         ) from error
@@ -58,13 +62,30 @@ def check_config(
         for name in sorted(new.keys() | old_config.keys())
         if new.get(name) != old_config.get(name) and not name.startswith(_MAY_DIFFER)
     ]
-    if json.loads(json.dumps(list(grid))) != old_grid:
-        differing.append(f"the grid ({len(old_grid)} cells there, {len(grid)} here)")
+    cells = _cells(config, grid)
+    gone = [name for name, settings in old_cells.items() if cells.get(name) != settings]
+    if gone and not differing:
+        differing.append(
+            f"the grid ({len(old_cells)} cells there, {len(cells)} here; it may grow, but "
+            f"{gone[0]} is missing or other here)"
+        )
     if differing:
         raise UsageError(
             f"--workdir {workdir}: was made by other settings: {'; '.join(differing)}; "
             "give another --workdir or the old settings"
         )
+
+
+def _cells(config: Mapping[str, Any], grid: Sequence[Mapping[str, Any]]) -> dict[str, Row]:
+    """{cell id: what its numbers depend on}, as JSON would give it back."""
+    return {
+        cell.id: {
+            name: json.loads(json.dumps(value))
+            for name, value in cell.settings.items()
+            if not name.startswith(_MAY_DIFFER)
+        }
+        for cell in expand(config, grid)
+    }
 
 
 def environment(devices: Sequence[Any], processes: int) -> Row:
