@@ -9,6 +9,8 @@ from jaxseg.report.tables import SummaryRow
 from jaxseg.report.words import metric_name, p_text, plural
 
 MAX_NAMED = 10
+# A best Dice below it: networks have hardly learnt to segment, by any cue.
+LITTLE_LEARNT = 0.2
 
 
 def cautions(
@@ -19,6 +21,7 @@ def cautions(
         *seed_cautions(comparisons, rows),
         *_hollow_indices(comparisons),
         *_design_cautions(results),
+        *learning_cautions([row for row in rows if (row.metric, row.band) == ("dice", "all")]),
         *left_out_cautions(results),
     ]
 
@@ -107,6 +110,16 @@ def _design_cautions(results: Results) -> Iterator[str]:
         )
     if results.probe == "full":
         yield "Judged on full frames, where few objects reach the border; add the quarter test set."
+
+
+def learning_cautions(rows: Sequence[SummaryRow]) -> Iterator[str]:
+    """Where no network segments; `rows` are the Dice of whole test sets, of all arms."""
+    best = max((row.value for row in rows if math.isfinite(row.value)), default=math.nan)
+    if best < LITTLE_LEARNT:
+        yield (
+            f"No arm reaches a Dice of {LITTLE_LEARNT} on any test set (best: {best:.3f}): the "
+            "networks have hardly learnt to segment, and little can be said of what they use."
+        )
 
 
 def left_out_cautions(results: Results) -> Iterator[str]:

@@ -199,7 +199,7 @@ def _sized(row: Comparison) -> str:
 def _could(row: Comparison) -> str:
     least = row.smallest_detectable
     seeds = plural(row.n_seeds, "seed")
-    return f" ({seeds} could have shown ≥ {number(least)})" if math.isfinite(least) else ""
+    return f" ({seeds} could have shown ≥ {number(least)})" if 0 < least < math.inf else ""
 
 
 def _basis(row: Comparison) -> str:

@@ -70,18 +70,25 @@ def arms(analysis: Analysis) -> str:
     columns += [(f"Border shortcut index, {probe}", probe, "inner-outer", INDEX)]
     head = [*results.axes] or ["arm"]
     body = []
+    rows: dict[str, list[SummaryRow]] = {arm: [] for arm in results.arms}
+    for row in analysis.rows:
+        rows[row.arm].append(row)
     for arm in results.arms:
         settings = results.settings[arm].values() if results.axes else [arm]
         cells = [f"<td>{escape(value)}</td>" for value in settings]
         cells += [f'<td class="n">{len(results.seeds[arm])}</td>']
-        cells += [_number_cell(analysis.rows, arm, *column[1:]) for column in columns]
+        cells += [_number_cell(rows[arm], arm, *column[1:]) for column in columns]
         body.append("".join(cells))
     caption = (
         "Pooled over images and averaged over seeds, with 95 % intervals; below Dice the mean ± SD "
         "over images."
     )
     heads = [(h, False) for h in head] + [(h, True) for h in ("Seeds", *(c[0] for c in columns))]
-    return section("arms", "Arms", table(heads, body, caption))
+    told = table(heads, body[:MAX_ROWS], caption)
+    if rest := body[MAX_ROWS:]:
+        folded = table(heads, rest, caption)
+        told += f"<details><summary>{len(rest)} more arms</summary>{folded}</details>"
+    return section("arms", "Arms", told)
 
 
 def comparison_table(analysis: Analysis, plot: str) -> str:

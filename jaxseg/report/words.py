@@ -86,7 +86,7 @@ def verdict_text(row: Comparison) -> str:
         return row.verdict
     if row.verdict == NOT_SIGNIFICANT:
         return f"{row.verdict} ({p_reason(row)})"
-    if not math.isfinite(row.smallest_detectable):
+    if not 0 < row.smallest_detectable < math.inf:
         return row.verdict
     seeds = plural(row.n_seeds, "seed")
     return f"{row.verdict} (could have shown ≥ {number(row.smallest_detectable)} with {seeds})"
