@@ -80,7 +80,7 @@ def test_metrics_and_any_file_on_a_full_disk_are_named(tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(storage.os, "replace", full)
-    named = r"metrics/a\.jsonl: cannot be written, disk or quota full \(\d+ bytes free\)"
+    named = r"metrics/a\.json: cannot be written, disk or quota full \(\d+ bytes free\)"
     with pytest.raises(JaxsegError, match=named):
         files.append_metrics(epath.Path(tmp_path), [{"cell": "a"}])
 
