@@ -177,14 +177,18 @@ class StoreWriter:
         self.close()
         sums = dict(zip(_PARTS, self._sums, strict=True))
         about = {"ids": self.ids, "classes": list(classes), "checksums": sums}
-        _write_json(self._partial / "store.json", seal(about))
+        try:
+            _write_json(self._partial / "store.json", seal(about))
+        except OSError as error:
+            self._raise_disk_full(error)
         (self._partial / "done.json").unlink()
         self._partial.rename(self.folder)
 
     def close(self) -> None:
         """Closes the files; what has not been saved is written again by the next writer."""
         for file in self._files:
-            file.close()
+            with contextlib.suppress(OSError):  # a full disk does not take what is yet to be saved
+                file.close()
 
     def discard(self) -> None:
         """Removes the partial store."""
