@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import logging
 import sys
+import textwrap
 from collections.abc import Iterator
 from typing import Any
 
@@ -54,7 +55,8 @@ def damage_named(folder: Path) -> Iterator[None]:
     except Exception as error:
         if isinstance(error, jax.errors.JaxRuntimeError) or "PERMISSION_DENIED" in str(error):
             raise
-        said = (str(error).strip() or type(error).__name__).splitlines()[0][:_LONGEST]
+        text = str(error).strip() or type(error).__name__
+        said = textwrap.shorten(text.splitlines()[0], _LONGEST, placeholder=" …")
         raise DamagedError(folder, f"cannot be restored ({said})", mend(folder)) from error
 
 
@@ -64,7 +66,9 @@ def failing_quietly() -> Iterator[None]:
     show, log = sys.unraisablehook, logging.getLogger("asyncio")
 
     def show_others(unraisable: Any) -> None:
-        if str(unraisable.exc_value) != "Event loop is closed":
+        code = getattr(unraisable.object, "cr_code", None)  # of a coroutine that nobody awaits
+        closed = str(unraisable.exc_value) == "Event loop is closed"
+        if not closed and (code is None or "orbax" not in code.co_filename):
             show(unraisable)
 
     sys.unraisablehook = show_others

@@ -3,7 +3,7 @@
 import pathlib
 import re
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 
 from kill_trial import read_counts
@@ -143,20 +143,33 @@ def merged_files(home: Home) -> Row:
     return make_row(fault, said, after, home.equal(workdir), good and after.said == [])
 
 
-def cached(pattern: str, cold: Sequence[str], home: Home) -> list[Row]:
-    """A file of the cache; damaged, then its folder removed as the line says."""
+def data(pattern: str, without: str, share: float, home: Home) -> list[Row]:
+    """A file of the prepared data or its source; damaged, then its folder removed as told."""
     rows = []
     for damage in DAMAGES:
         fault = f"cache: {pattern.rpartition('/')[2]}, {damage}"
-        workdir, cache = home.half(fault.replace("/", "_")), home.folder / f"cache {fault}"
-        shutil.copytree(home.cache, cache, ignore=shutil.ignore_patterns(*cold))
-        path = max(cache.glob(pattern), key=lambda path: path.stat().st_size)
-        DAMAGES[damage](path)
-        first = home.run(workdir, cache=cache)
+        workdir, folder = home.half(fault.replace("/", "_")), home.data(f"of {fault}", without)
+        (path,) = folder.glob(pattern)
+        DAMAGES[damage](path, share)
+        first = home.run(workdir, data=folder)
         shutil.rmtree(path.parent)
-        after = home.run(workdir, cache=cache)
-        mends_itself = pattern.startswith("compiled")
-        good = is_one_line(first, 0 if mends_itself else 1) and after.said == []
+        after = home.run(workdir, data=folder)
+        good = is_one_line(first) and after.said == []
+        rows.append(make_row(fault, told(first), after, home.equal(workdir), good))
+    return rows
+
+
+def programs(home: Home) -> list[Row]:
+    """A compiled program that is damaged: compiled again."""
+    cache, rows = home.folder / "programs", []
+    home.run(home.half("filling programs"), cache=cache)
+    for damage in DAMAGES:
+        workdir = home.half(f"programs {damage}")
+        DAMAGES[damage](min((cache / "compiled").glob("*-cache")))
+        first = home.run(workdir, cache=cache)
+        after = home.run(home.half(f"programs after {damage}"), cache=cache)
+        good = is_one_line(first, 0) and after.said == []
+        fault = f"cache: compiled program, {damage}"
         rows.append(make_row(fault, told(first), after, home.equal(workdir), good))
     return rows
 
@@ -170,8 +183,9 @@ DAMAGE_ROWS: dict[str, Callable[[Home], Row | list[Row]]] = {
     "inspecting a damaged checkpoint": inspected,
     **{f"{name}, damaged": partial(small_file, name) for name in SMALL_FILES},
     "merged files, damaged": merged_files,
-    "cache: images.npy": partial(cached, "prepared/*/train*/full-32/images.npy", ()),
-    "cache: store.json": partial(cached, "prepared/*/train*/full-32/store.json", ()),
-    "cache: records": partial(cached, "tfds/*/*/*/*train.tfrecord*", ("prepared",)),
-    "cache: programs": partial(cached, "compiled/*-cache", ()),
+    "cache: images.npy": partial(data, "prepared/*/train*/full-32/images.npy", "compiled", 0.5),
+    "cache: store.json": partial(data, "prepared/*/train*/full-32/store.json", "compiled", 0.5),
+    # Of 600 records the first 16 are read.
+    "cache: records": partial(data, "tfds/*/*/*/*train.tfrecord*", "prepared", 1e-3),
+    "cache: compiled program": programs,
 }

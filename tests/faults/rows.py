@@ -48,15 +48,15 @@ def is_one_line(ended: Ended, code: int = 1) -> bool:
 
 
 class Stage(NamedTuple):
-    """A place in a run, and the part of the cache that must not be there for it to be reached."""
+    """A place in a run, and what must not be cached for it to be reached: programs or data."""
 
     fault: dict[str, Any]
     cold: str = ""
 
 
 STAGES = {
-    "preparation": Stage({"at": "jaxseg.data.store:StoreWriter.append", "call": 9}, "prepared"),
-    "compile": Stage({"at": "jax.stages:Lowered.compile", "call": 1}, "compiled"),
+    "preparation": Stage({"at": "jaxseg.data.store:StoreWriter.append", "call": 9}, "data"),
+    "compile": Stage({"at": "jax.stages:Lowered.compile", "call": 1}, "cache"),
     "training": Stage(IN_TRAINING),
     "checkpoint write": Stage({"at": "rename:/1.orbax-checkpoint-tmp", "call": 1}),
     "evaluation": Stage({"at": "jaxseg.grid.storage:write_arrays", "call": 3}),
@@ -64,23 +64,21 @@ STAGES = {
 }
 
 
-def _cache(home: Home, stage: Stage, folder: pathlib.Path) -> pathlib.Path:
-    """The filled cache, or a copy of it without what the stage makes."""
-    if not stage.cold:
-        return home.cache
-    return shutil.copytree(
-        home.cache, folder, ignore=shutil.ignore_patterns(stage.cold), dirs_exist_ok=True
-    )
+def _cold(home: Home, stage: Stage, name: str) -> dict[str, pathlib.Path]:
+    """The folder that lacks what the stage makes, as an argument of `Home.run`."""
+    if stage.cold == "data":
+        return {"data": home.data(name, "prepared")}
+    return {"cache": home.folder / name} if stage.cold else {}
 
 
 def killed(name: str, home: Home) -> Row:
     """SIGKILL at a stage."""
     fault, stage = f"SIGKILL during {name}", STAGES[name]
     workdir = home.new(fault)
-    cache = _cache(home, stage, home.folder / f"cache {name}")
+    cold = _cold(home, stage, f"cache {name}")
     kind = "kill_soon" if name == "compile" else "kill"
-    first = home.run(workdir, stage.fault | {"do": kind}, cache)
-    after = home.run(workdir, cache=cache)
+    first = home.run(workdir, stage.fault | {"do": kind}, **cold)
+    after = home.run(workdir, **cold)
     good = first == (-9, []) and after.said == []
     return make_row(fault, told(first), after, home.equal(workdir), good)
 
@@ -93,10 +91,10 @@ def full(name: str, home: Home) -> Row:
     workdir, own = home.new(fault), home.new(f"small cache {name}")
     disk = own if stage.cold else workdir
     with small_disk(disk, 48 if stage.cold else 8):
-        cache = _cache(home, stage, own)
-        first = home.run(workdir, stage.fault | {"do": "fill", "folder": str(disk)}, cache)
+        cold = _cold(home, stage, own.name)
+        first = home.run(workdir, stage.fault | {"do": "fill", "folder": str(disk)}, **cold)
         (disk / "ballast").unlink()
-        after = home.run(workdir, cache=cache)
+        after = home.run(workdir, **cold)
         # A program that cannot be kept is said, and no reason to stop.
         good = is_one_line(first, 0 if name == "compile" else 1) and after.said == []
         return make_row(fault, told(first), after, home.equal(workdir), good)

@@ -74,11 +74,21 @@ class Home(NamedTuple):
 
     def run(
         self, workdir: pathlib.Path, fault: dict[str, Any] | None = None,
-        cache: pathlib.Path | None = None, arguments: list[str] = TWO_CELLS,
+        cache: pathlib.Path | None = None, data: pathlib.Path | None = None,
+        arguments: list[str] = TWO_CELLS,
     ) -> Ended:  # fmt: skip
-        """The grid on a workdir, to its end."""
+        """The grid on a workdir, to its end; with another cache of programs, or of data.
+
+        JAX finds no program again in a cache that has been copied.
+        """
         words = [*arguments, "--workdir", str(workdir)]
+        words += [f"--config.data.data_dir={data or self.cache}"]
         return ended(launch(words, cache or self.cache, fault))
+
+    def data(self, name: str, without: str = "compiled") -> pathlib.Path:
+        """A copy of the prepared data and of what it is made from, or of the latter alone."""
+        leave = shutil.ignore_patterns("compiled", without)
+        return shutil.copytree(self.cache, self.folder / name, ignore=leave, dirs_exist_ok=True)
 
     def equal(self, workdir: pathlib.Path) -> bool:
         """Whether a workdir holds the undisturbed counts, bit by bit."""
@@ -128,15 +138,16 @@ def small_disk(folder: pathlib.Path, megabytes: int = 8) -> Iterator[None]:
         subprocess.run(["umount", str(folder)], check=True)
 
 
-def cut(path: pathlib.Path) -> None:
-    """Keeps the first half of a file."""
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+def cut(path: pathlib.Path, share: float = 0.5) -> None:
+    """Keeps the first part of a file."""
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * share)])
 
 
-def flip(path: pathlib.Path) -> None:
-    """Changes one bit in the middle of a file."""
+def flip(path: pathlib.Path, share: float = 0.5) -> None:
+    """Changes one bit in the middle of a file, or where its first part ends."""
     content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
+    content[int(len(content) * share)] ^= 1
     path.write_bytes(content)
 
 
