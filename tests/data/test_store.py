@@ -120,6 +120,18 @@ def test_disk_that_fills_up_while_writing(tmp_path):
     writer._files[1].close()
 
 
+def test_closing_a_store_on_a_full_disk_says_nothing_more(tmp_path):
+    writer = StoreWriter(tmp_path / "x", N, V, S)
+
+    def full():
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    for i, file in enumerate(writer._files):
+        file.close()
+        writer._files[i] = types.SimpleNamespace(close=full)
+    writer.close()
+
+
 def test_folders_tell_slices_apart(tmp_path):
     splits = ["train", "train[:85%]", "train[85%:]", "train[:85]", "train[-85:]", "train[85:]"]
     source = ("isic2017", "1.0.0", "abc")

@@ -111,22 +111,29 @@ def inspected(home: Home) -> list[Row]:
 
 
 def small_file(name: str, home: Home) -> list[Row]:
-    """A file that a resumed run reads; damaged, then removed as the line says."""
-    rows = []
+    """A file that a resumed run reads; damaged in two ways, then removed as the line says."""
+    begin = home.half if name.startswith(("config", "data", "metrics/")) else home.finished
+    workdir = begin(f"run of {pathlib.Path(name).stem}")
+    path, whole = workdir / name, (workdir / name).read_bytes()
+    refused = {}
     for damage in DAMAGES:
-        fault = f"{name}, {damage}"
-        begin = home.half if name.startswith(("config", "data", "metrics/")) else home.finished
-        workdir = begin(fault.replace("/", "_"))
-        whole = (workdir / name).read_bytes()
-        DAMAGES[damage](workdir / name)
-        first = home.run(workdir)
-        (workdir / name).unlink()
-        if name == "config.json":
-            (workdir / name).write_bytes(whole)
-        after = home.run(workdir)
-        good = is_one_line(first) and after.said == []
-        rows.append(make_row(fault, told(first), after, home.equal(workdir), good))
-    return rows
+        path.write_bytes(whole)
+        DAMAGES[damage](path)
+        refused[damage] = home.run(workdir)
+    path.unlink()
+    if name == "config.json":
+        path.write_bytes(whole)
+    return _mended(name, refused, home.run(workdir), home.equal(workdir))
+
+
+def _mended(name: str, refused: dict[str, Ended], after: Ended, equal: bool) -> list[Row]:
+    """The rows of a file whose damages were refused one after the other, and then mended."""
+    return [
+        make_row(
+            f"{name}, {damage}", told(first), after, equal, is_one_line(first) and not after.said
+        )
+        for damage, first in refused.items()
+    ]
 
 
 def merged_files(home: Home) -> Row:
@@ -145,18 +152,17 @@ def merged_files(home: Home) -> Row:
 
 def data(pattern: str, without: str, share: float, home: Home) -> list[Row]:
     """A file of the prepared data or its source; damaged, then its folder removed as told."""
-    rows = []
+    name = pattern.rpartition("/")[2].strip("*")
+    workdir, folder = home.half(f"run with {name}"), home.data(f"cache of {name}", without)
+    (path,) = folder.glob(pattern)
+    whole, refused = path.read_bytes(), {}
     for damage in DAMAGES:
-        fault = f"cache: {pattern.rpartition('/')[2]}, {damage}"
-        workdir, folder = home.half(fault.replace("/", "_")), home.data(f"of {fault}", without)
-        (path,) = folder.glob(pattern)
+        path.write_bytes(whole)
         DAMAGES[damage](path, share)
-        first = home.run(workdir, data=folder)
-        shutil.rmtree(path.parent)
-        after = home.run(workdir, data=folder)
-        good = is_one_line(first) and after.said == []
-        rows.append(make_row(fault, told(first), after, home.equal(workdir), good))
-    return rows
+        refused[damage] = home.run(workdir, data=folder)
+    shutil.rmtree(path.parent)
+    after = home.run(workdir, data=folder)
+    return _mended(f"cache: {name}", refused, after, home.equal(workdir))
 
 
 def programs(home: Home) -> list[Row]:

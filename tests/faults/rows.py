@@ -88,7 +88,7 @@ def full(name: str, home: Home) -> Row:
     fault, stage = f"disk full at {name}", STAGES[name]
     if not may_mount():
         return Row(fault, NEEDS_ROOT, "", "", True)
-    workdir, own = home.new(fault), home.new(f"small cache {name}")
+    workdir, own = home.new(fault), home.new(f"small disk {name}")
     disk = own if stage.cold else workdir
     with small_disk(disk, 48 if stage.cold else 8):
         cold = _cold(home, stage, own.name)
