@@ -62,9 +62,11 @@ def _volume(path: Path) -> Any:
         raise JaxsegError(f"{path}: NIfTI files need nibabel; pip install nibabel")
     import nibabel
     from nibabel.filebasedimages import ImageFileError
+    from nibabel.spatialimages import HeaderDataError
+    from nibabel.wrapstruct import WrapStructError
 
     try:
         # Open once: the next slice of a compressed file is found by reading on.
         return nibabel.load(path, keep_file_open=True)  # pyright: ignore[reportPrivateImportUsage]
-    except (ImageFileError, *_DAMAGE) as error:
+    except (ImageFileError, HeaderDataError, WrapStructError, *_DAMAGE) as error:
         raise JaxsegError(f"{path}: not a readable NIfTI file ({one_line(error)})") from error

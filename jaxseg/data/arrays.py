@@ -3,11 +3,12 @@
 Errors are JaxsegErrors, one line that names the file.
 """
 
+import contextlib
 import math
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path as LocalPath
 from typing import IO
 
@@ -15,8 +16,9 @@ import numpy as np
 from etils.epath import Path as StorePath
 from numpy.typing import NDArray
 
-from jaxseg.errors import JaxsegError
+from jaxseg.errors import DamagedError, JaxsegError
 from jaxseg.escape import one_line
+from jaxseg.seals import AGAIN
 
 LIMIT_BYTES = 2**30  # of one array
 Path = LocalPath | StorePath
@@ -31,6 +33,16 @@ DAMAGE = (OSError, EOFError, ValueError, RuntimeError, TypeError, zipfile.BadZip
 DAMAGE += (OverflowError, MemoryError)
 # The header of an npy file is parsed as Python text, whatever stands there.
 _BAD_HEADER = (*DAMAGE, SyntaxError, KeyError, IndexError, tokenize.TokenError)
+
+
+@contextlib.contextmanager
+def naming(path: Path, mend: str = AGAIN) -> Iterator[None]:
+    """Turns what reading an array of a workdir raises into DamagedError, which says how to mend."""
+    try:
+        yield
+    except JaxsegError as error:
+        said = str(error).removeprefix(f"{path}: ")
+        raise DamagedError(path, f"cannot be read ({said})", mend) from error
 
 
 def check_array(path: Path, shape: Shape, dtype: np.dtype) -> None:

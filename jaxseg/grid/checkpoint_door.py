@@ -1,36 +1,21 @@
 """The door for checkpoints that somebody else may have written: what Orbax reads is checked."""
 
-import contextlib
 import math
-import os
-from collections.abc import Iterator
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+from etils.epath import Path
 
-from jaxseg.errors import JaxsegError
-from jaxseg.escape import one_line
-from jaxseg.grid.storage import is_number
+from jaxseg.errors import DamagedError, JaxsegError
+from jaxseg.grid.integrity import mend
+from jaxseg.texts import is_number
 
 LIMIT_BYTES = 2**34  # of one chunk: eighty of the paper's networks with Adam's moments
-_MEND = "remove the folder and run the same command again"
 _LISTS = ("cells", "settings", "diverged_at", "stopped_at", "means")
-_Where = os.PathLike[str] | str
 
 
-@contextlib.contextmanager
-def reading(folder: _Where) -> Iterator[None]:
-    """Turns whatever Orbax, TensorStore or JSON raise for damaged files into one line."""
-    try:
-        yield
-    except JaxsegError:
-        raise
-    except Exception as error:
-        raise _damaged(folder, one_line(error)) from error
-
-
-def check_meta(folder: _Where, meta: Any) -> dict[str, Any]:
+def check_meta(folder: Path, meta: Any) -> dict[str, Any]:
     """Returns a checkpoint's meta; JaxsegError where it does not say what `checkpoints` saves."""
     if not isinstance(meta, dict):
         raise _damaged(folder, f"meta holds {type(meta).__name__}")
@@ -47,6 +32,7 @@ def check_meta(folder: _Where, meta: Any) -> dict[str, Any]:
         "wall_s": is_number(meta.get("wall_s"), least=0),
         "losses": isinstance(meta.get("losses"), list),
         "classes": _is_names(meta.get("classes")),
+        "arrays": isinstance(meta.get("arrays"), str),
     }
     rules |= {
         name: all(type(value) is int for value in meta[name])
@@ -58,12 +44,11 @@ def check_meta(folder: _Where, meta: Any) -> dict[str, Any]:
     return meta
 
 
-def check_arrays(folder: _Where, described: Any) -> None:
-    """Raises JaxsegError unless all arrays are of equally many cells and of LIMIT_BYTES at most."""
+def check_arrays(folder: Path, described: Any, cells: int) -> None:
+    """Raises DamagedError unless all arrays have an entry a cell, and LIMIT_BYTES at most."""
     leaves = jax.tree.leaves(described)
-    leading = {leaf.shape[:1] for leaf in leaves}
-    if len(leading) != 1 or () in leading:
-        raise _damaged(folder, "its arrays are not those of one number of cells")
+    if not leaves or any(leaf.shape[:1] != (cells,) for leaf in leaves):
+        raise _damaged(folder, f"its arrays are not those of {cells} cells")
     size = sum(math.prod(leaf.shape) * jnp.dtype(leaf.dtype).itemsize for leaf in leaves)
     if size > LIMIT_BYTES:
         raise _damaged(folder, f"its arrays take {size} bytes, at most {LIMIT_BYTES} are read")
@@ -81,7 +66,7 @@ def check_variables(cell: str, net: Any, variables: Any, size: int) -> None:
         if shapes[0].get(name) != shapes[1].get(name):
             raise JaxsegError(
                 f"cell {cell}: {name} has shape {shapes[1].get(name)}, must be "
-                f"{shapes[0].get(name)} by its settings; {_MEND}"
+                f"{shapes[0].get(name)} by its settings"
             )
 
 
@@ -89,5 +74,5 @@ def _is_names(names: Any) -> bool:
     return isinstance(names, list) and all(isinstance(name, str) for name in names) and bool(names)
 
 
-def _damaged(folder: _Where, what: str) -> JaxsegError:
-    return JaxsegError(f"{os.fspath(folder)}: damaged, cannot be read ({what}); {_MEND}")
+def _damaged(folder: Path, what: str) -> DamagedError:
+    return DamagedError(folder, what, mend(folder))

@@ -12,6 +12,7 @@ import numpy as np
 from jaxseg.data.pipeline import steps_per_epoch
 from jaxseg.data.planes import check_planes, plane_of
 from jaxseg.data.prepare import prepare_views
+from jaxseg.data.store import Prepared, checksums
 from jaxseg.data.streams import Stream
 from jaxseg.errors import JaxsegError
 from jaxseg.grid.cells import Cell, Settings, make_net
@@ -32,7 +33,8 @@ from jaxseg.nets.padding import STANDARD_MODES, padding_code
 class GroupData(NamedTuple):
     """Prepared data of a group: training stores by view, validation items by stream, test by set.
 
-    `planes` are the standard planes of the test frames, empty strings where ids name none.
+    `planes` are the standard planes of the test frames, empty strings where ids name none;
+    `checksums` those of all stores, by data set and store.
     """
 
     train: Mapping[str, Any]
@@ -40,6 +42,7 @@ class GroupData(NamedTuple):
     test: Mapping[str, TestSet]
     classes: tuple[str, ...]
     planes: list[str]
+    checksums: Mapping[str, str]
 
 
 class Group(NamedTuple):
@@ -173,14 +176,8 @@ def compile_step(group: Group) -> tuple[Group, float]:
 def _load_data(cells: Sequence[Cell]) -> GroupData:
     s = cells[0].settings
     sources = list(dict.fromkeys(cell_stream(cell.settings).store for cell in cells))
-    prepare = partial(
-        prepare_views,
-        s["data.name"],
-        size=s["data.size"],
-        manual_dir=s["data.manual_dir"] or None,
-        data_dir=s["data.data_dir"] or None,
-        planes=s.get("data.planes", ""),
-    )
+    known: dict[str, str] = {}
+    prepare = partial(_prepare, s, known)
     train = prepare(s["data.train_split"], views=sources)
     wanted = test_views(s)
     test = prepare(s["data.test_split"], views=list(wanted.values()))
@@ -191,7 +188,25 @@ def _load_data(cells: Sequence[Cell]) -> GroupData:
         {name: flatten_views(test[v].images, test[v].masks) for name, v in wanted.items()},
         first.classes,
         _test_planes(s.get("data.planes", ""), first.ids, any_test.ids),
+        known,
     )
+
+
+def _prepare(
+    s: Settings, known: dict[str, str], split: str, views: Sequence[str]
+) -> dict[str, Prepared]:
+    """Prepared views of a split, whose checksums are added to `known`."""
+    stores = prepare_views(
+        s["data.name"],
+        split,
+        views=views,
+        size=s["data.size"],
+        manual_dir=s["data.manual_dir"] or None,
+        data_dir=s["data.data_dir"] or None,
+        planes=s.get("data.planes", ""),
+    )
+    known |= checksums(s["data.name"], stores.values())
+    return stores
 
 
 def _validation_items(cells: Sequence[Cell], prepare: Any) -> dict[Stream, TestSet]:

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from etils.epath import Path
 
-from jaxseg.errors import JaxsegError
+from jaxseg.errors import DamagedError
 from jaxseg.grid import storage
 from jaxseg.grid import workdir as files
 from jaxseg.grid.cells import FEEDS, Cell
@@ -66,23 +66,21 @@ def write_config(
     path = workdir / "config.json"
     if path.exists():
         files.check_config(workdir, config, grid)
-        old = storage.read_json(path)
+        old = files.read_config(workdir)
         if json.loads(json.dumps(about)) == {key: old.get(key) for key in about}:
             return
     about["environment"] = files.environment(jax.local_devices(), processes)
-    storage.write_json(path, about)
+    storage.write_sealed(path, about)
 
 
 def read_feed(workdir: Path) -> str | None:
-    """The feed that a workdir was begun with; None in a new one, JaxsegError for a damaged one."""
+    """The feed that a workdir was begun with; None in a new one, DamagedError for a damaged one."""
     path = workdir / "config.json"
     if not path.exists():
         return None
-    mend = "give another --workdir or remove this one"
-    data = storage.read_json(path, mend).get("data")
-    feed = data.get("feed") if isinstance(data, dict) else None
+    feed = files.read_config(workdir)["data"].get("feed")
     if feed not in FEEDS:
-        raise JaxsegError(f"{path}: data.feed={feed!r}: must be one of {', '.join(FEEDS)}; {mend}")
+        raise DamagedError(path, f"`data.feed` must be one of {', '.join(FEEDS)}", files.OTHER)
     return feed
 
 

@@ -2,9 +2,7 @@
 
 import io
 import json
-import math
 import os
-import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path as LocalPath
@@ -13,12 +11,8 @@ from typing import Any
 import numpy as np
 from etils.epath import Path
 
-from jaxseg.errors import JaxsegError, disk_errors
-from jaxseg.escape import one_line
-
-LIMIT_BYTES = 2**28  # of a text file: a hundred times what the largest grids write
-MAX_NESTED = 64
-MEND = "delete it and run the same command again"
+from jaxseg.errors import disk_errors
+from jaxseg.seals import seal
 
 
 def as_folder(workdir: str | os.PathLike[str]) -> Path:
@@ -66,53 +60,9 @@ def write_arrays(path: Path | LocalPath, arrays: Mapping[str, np.ndarray]) -> No
     write_bytes(path, buffer.getvalue())
 
 
-def read_text(path: Path | LocalPath, mend: str = MEND) -> str:
-    """The text of a small file; JaxsegError for one that is no UTF-8 or over LIMIT_BYTES."""
-    found = path.stat()  # epath has a form of its own
-    size = found.st_size if isinstance(found, os.stat_result) else found.length
-    if size > LIMIT_BYTES:
-        raise JaxsegError(f"{path}: {size} bytes, must be at most {LIMIT_BYTES}; {mend}")
-    try:
-        return path.read_text(encoding="utf-8")
-    except ValueError as error:
-        raise JaxsegError(f"{path}: damaged ({one_line(error)}); {mend}") from error
-
-
-def parse_json(text: str, where: object, mend: str = MEND) -> dict[str, Any]:
-    """The object that JSON text holds; JaxsegError naming `where` for any other text."""
-    try:
-        found = json.loads(text)
-        # What later walks the tree must not run out of stack.
-        if text.count("[") + text.count("{") > MAX_NESTED and _depth(found) > MAX_NESTED:
-            raise ValueError(f"nested more than {MAX_NESTED} deep")
-    except (ValueError, RecursionError) as error:
-        raise JaxsegError(
-            f"{where}: damaged (not valid JSON: {one_line(error)}); {mend}"
-        ) from error
-    if not isinstance(found, dict):
-        raise JaxsegError(f"{where}: holds {type(found).__name__}, must be a JSON object; {mend}")
-    return found
-
-
-def read_json(path: Path | LocalPath, mend: str = MEND) -> dict[str, Any]:
-    """Reads a JSON object; raises JaxsegError for a damaged file and anything else in it."""
-    return parse_json(read_text(path, mend), path, mend)
-
-
-def is_number(value: Any, least: float = -math.inf, most: float = math.inf) -> bool:
-    """Whether a value of a JSON file is a finite number from `least` to `most`."""
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        return False
-    return least <= value <= most and abs(value) <= sys.float_info.max
-
-
-def _depth(tree: Any) -> int:
-    level, depth = [tree], 0
-    while level:
-        inner = [node.values() if isinstance(node, dict) else node for node in level
-                 if isinstance(node, dict | list)]  # fmt: skip
-        level, depth = [child for node in inner for child in node], depth + 1
-    return depth
+def write_sealed(path: Path | LocalPath, content: Mapping[str, Any]) -> None:
+    """Writes JSON with its digest atomically, for `seals.read_sealed`."""
+    write_json(path, seal(content))
 
 
 def names(folder: Path | LocalPath, suffix: str) -> list[str]:

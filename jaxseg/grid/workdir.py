@@ -1,11 +1,13 @@
 """The plain files of a run: config.json, counts/*.npz, and what each process writes of its own.
 
     status/<cell>.json     the row of a cell whose training has ended
-    metrics/<cell>.jsonl   its losses by epoch
+    metrics/<cell>.json    its losses by epoch
     progress/<share>.json  seconds and memory of one process
+    data/<items>.json      checksum of the prepared images and masks of a split
 
 cells.csv, metrics.jsonl and progress.json are merged from these (see `merged`), so that no two
-processes ever write one file. Files are written whole: a kill leaves the old or the new one.
+processes ever write one file. Files are written whole: a kill leaves the old or the new one. They
+carry a digest of what they say: one that is damaged is refused.
 """
 
 import json
@@ -20,14 +22,19 @@ import jax
 import numpy as np
 from etils.epath import Path
 
-from jaxseg.errors import JaxsegError, UsageError
+from jaxseg.errors import DamagedError, JaxsegError, UsageError
 from jaxseg.grid import storage
+from jaxseg.grid.cells import expand
 from jaxseg.grid.processes import Share
 from jaxseg.grid.sweeps import flatten
+from jaxseg.seals import AGAIN, read_sealed
+from jaxseg.texts import is_number
 
 # Where things lie and how they are mapped may change between runs of one workdir; numbers may not.
 _MAY_DIFFER = ("run.", "data.data_dir", "data.manual_dir", "eval.resamples")
 STATUSES = ("done", "diverged")  # of a cell that has ended
+_LOSSES = f"{AGAIN}: the cell's losses by epoch that it holds are lost, its counts are not"
+OTHER = "give another --workdir or remove this one"
 Row = dict[str, Any]
 
 
@@ -43,13 +50,12 @@ def open_workdir(
 def check_config(
     workdir: Path, config: Mapping[str, Any], grid: Sequence[Mapping[str, Any]]
 ) -> None:
-    """Raises UsageError naming the fields in which config.json differs from these settings."""
-    path = workdir / "config.json"
-    mend = "give another --workdir or remove this one"
-    old = storage.read_json(path, mend)
-    if not isinstance(old.get("config"), dict) or not isinstance(old.get("grid"), list):
-        raise JaxsegError(f"{path}: must hold `config`, an object, and `grid`, a list; {mend}")
-    old_config, old_grid = flatten(old["config"]), old["grid"]
+    """Raises UsageError naming the fields in which config.json differs from these settings.
+
+    A grid may hold more cells than the one that made the workdir, such as further seeds.
+    """
+    old = read_config(workdir)
+    old_config = flatten(old["config"])
     new = json.loads(json.dumps(flatten(config)))
     old_config = json.loads(json.dumps(old_config))
     differing = [
@@ -57,13 +63,58 @@ def check_config(
         for name in sorted(new.keys() | old_config.keys())
         if new.get(name) != old_config.get(name) and not name.startswith(_MAY_DIFFER)
     ]
-    if json.loads(json.dumps(list(grid))) != old_grid:
-        differing.append(f"the grid ({len(old_grid)} cells there, {len(grid)} here)")
+    # The configs agree here in all that `_cells` tells: ours has been checked.
+    cells, old_cells = _cells(config, grid), {} if differing else _cells(config, old["grid"])
+    gone = [name for name, settings in old_cells.items() if cells.get(name) != settings]
+    if gone:
+        differing.append(
+            f"the grid ({len(old_cells)} cells there, {len(cells)} here; it may grow, but "
+            f"{gone[0]} is missing or other here)"
+        )
     if differing:
         raise UsageError(
             f"--workdir {workdir}: was made by other settings: {'; '.join(differing)}; "
             "give another --workdir or the old settings"
         )
+
+
+def _cells(config: Mapping[str, Any], grid: Sequence[Mapping[str, Any]]) -> dict[str, Row]:
+    """{cell id: what its numbers depend on}, as JSON would give it back."""
+    return {
+        cell.id: {
+            name: json.loads(json.dumps(value))
+            for name, value in cell.settings.items()
+            if not name.startswith(_MAY_DIFFER)
+        }
+        for cell in expand(config, grid)
+    }
+
+
+def read_config(workdir: Path) -> Row:
+    """What config.json says; DamagedError where it is not what a run has written."""
+    path = workdir / "config.json"
+    blank: Row = {"config": {}, "grid": [], "data": {}}
+    about = blank | read_sealed(path, OTHER)
+    for name, kind in blank.items():
+        if not isinstance(about[name], type(kind)):
+            raise DamagedError(path, f"`{name}` must be a {type(kind).__name__}", OTHER)
+    if not all(_is_overlay(cell) for cell in about["grid"]):
+        raise DamagedError(path, "`grid` must be a list of fields and plain values", OTHER)
+    return about
+
+
+def check_data(workdir: Path, checksums: Mapping[str, str]) -> None:
+    """Records the checksums of prepared data, by name; JaxsegError where other data was used."""
+    for name, checksum in checksums.items():
+        path = workdir / "data" / f"{name}.json"
+        if not path.exists():
+            storage.write_sealed(path, {"checksum": checksum})
+        elif read_sealed(path).get("checksum") != checksum:
+            raise JaxsegError(
+                f"{workdir}: was begun with other images or masks than data.name and "
+                f"data.manual_dir give now ({name} differs); put the old files back or give "
+                "another --workdir"
+            )
 
 
 def environment(devices: Sequence[Any], processes: int) -> Row:
@@ -90,7 +141,7 @@ def counts_path(workdir: Path, cell: str) -> Path:
 
 def write_status(workdir: Path, cell: str, row: Row) -> None:
     """Marks a cell whose counts are stored as ended; `row` is its part of cells.csv."""
-    storage.write_json(workdir / "status" / f"{cell}.json", row)
+    storage.write_sealed(workdir / "status" / f"{cell}.json", row)
 
 
 def read_finished(workdir: Path, known: Mapping[str, Row] | None = None) -> dict[str, Row]:
@@ -108,13 +159,15 @@ def read_finished(workdir: Path, known: Mapping[str, Row] | None = None) -> dict
 
 
 def _read_status(path: Path) -> Row:
-    row = storage.read_json(path)
+    row = read_sealed(path)
     if row.get("status") not in STATUSES or not all(map(_is_plain, row.values())):
-        raise JaxsegError(
-            f"{path}: must hold plain values, with `status` one of {', '.join(STATUSES)}; "
-            f"{storage.MEND}"
-        )
+        rule = f"must hold plain values, with `status` one of {', '.join(STATUSES)}"
+        raise DamagedError(path, rule, AGAIN)
     return row
+
+
+def _is_overlay(cell: Any) -> bool:
+    return isinstance(cell, dict) and all(map(_is_plain, cell.values()))
 
 
 def _is_plain(value: Any) -> bool:
@@ -123,18 +176,21 @@ def _is_plain(value: Any) -> bool:
 
 def read_metrics(workdir: Path, cell: str) -> list[Row]:
     """Rows of a cell by epoch; none before its first."""
-    path = workdir / "metrics" / f"{cell}.jsonl"
-    lines = storage.read_text(path).splitlines() if path.exists() else []
-    rows = [storage.parse_json(line, f"{path}:{k}") for k, line in enumerate(lines, start=1)]
-    for number, row in enumerate(rows, start=1):
-        if not storage.is_number(row.get("epoch")):
-            raise JaxsegError(f"{path}:{number}: `epoch` must be a number; {storage.MEND}")
+    path = _metrics_path(workdir, cell)
+    rows = read_sealed(path, _LOSSES).get("rows") if path.exists() else []
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise DamagedError(path, "holds no list `rows` of objects", _LOSSES)
+    if not all(isinstance(row.get("cell"), str) and is_number(row.get("epoch")) for row in rows):
+        raise DamagedError(path, "a row has no `cell` or no `epoch`", _LOSSES)
     return rows
 
 
+def _metrics_path(workdir: Path, cell: str) -> Path:
+    return workdir / "metrics" / f"{cell}.json"
+
+
 def _write_metrics(workdir: Path, cell: str, rows: Iterable[Row]) -> None:
-    text = "".join(json.dumps(row) + "\n" for row in rows)
-    storage.write_bytes(workdir / "metrics" / f"{cell}.jsonl", text.encode())
+    storage.write_sealed(_metrics_path(workdir, cell), {"rows": list(rows)})
 
 
 def forget_epochs(workdir: Path, cells: Iterable[str], start_epoch: int) -> None:
@@ -158,14 +214,14 @@ def add_progress(workdir: Path, share: Share, seconds: Mapping[str, float]) -> N
     old = read_progress(path) if path.exists() else {}
     new = {key: round(old.get(key, 0.0) + value, 4) for key, value in seconds.items()}
     new["peak_memory_mb"] = max(old.get("peak_memory_mb", 0), seconds["peak_memory_mb"])
-    storage.write_json(path, new)
+    storage.write_sealed(path, new)
 
 
 def read_progress(path: Path) -> dict[str, float]:
     """Seconds and memory of one share by name; `wall_s` and `peak_memory_mb` are among them."""
-    found = storage.read_json(path)
+    found = read_sealed(path)
     needed = {key: found.get(key) for key in ("wall_s", "peak_memory_mb")}
     for key, value in (found | needed).items():
-        if not storage.is_number(value, least=0):
-            raise JaxsegError(f"{path}: {key}={value!r}: must be a number from 0; {storage.MEND}")
+        if not is_number(value, least=0):
+            raise DamagedError(path, f"{key}={value!r:.60}: must be a number from 0", AGAIN)
     return found

@@ -12,13 +12,14 @@ from typing import Any
 
 from jaxseg.errors import UsageError
 from jaxseg.escape import utf8
-from jaxseg.grid.storage import read_text, write_bytes
+from jaxseg.grid.storage import write_bytes
 from jaxseg.report import sections
 from jaxseg.report.figures import rendered
 from jaxseg.report.outcome import Outcome, Picture, Table
 from jaxseg.report.page import document
 from jaxseg.report.tables import as_csv
 from jaxseg.report.words import number, plural
+from jaxseg.texts import read_text
 
 MAX_ROWS = 40
 MAX_LEFT_OUT = 10

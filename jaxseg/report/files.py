@@ -15,8 +15,9 @@ import numpy as np
 
 from jaxseg.errors import JaxsegError
 from jaxseg.escape import one_line, plain, printable
-from jaxseg.grid import storage
 from jaxseg.report.forms import EXAMPLES, read_forms
+from jaxseg.texts import is_number, parse_json, read_text
+from jaxseg.texts import read_json as read_object
 
 MEND = "restore it or run the same command again"
 MAX_NAME = 200  # characters of what becomes part of a file's name
@@ -60,7 +61,7 @@ def read_json(path: Path, default: dict[str, Any] | None = None) -> dict[str, An
     if default is not None and not path.is_file():
         return default
     _check_exists(path)
-    return storage.read_json(path, MEND)
+    return read_object(path, MEND)
 
 
 def read_cells(path: Path, axes: Sequence[str]) -> list[Cell]:
@@ -77,7 +78,7 @@ def read_cells(path: Path, axes: Sequence[str]) -> list[Cell]:
 def read_rows(path: Any, needed: Sequence[str]) -> list[dict[str, str]]:
     """Rows of a CSV file that has the columns `needed`, every field on one line."""
     # Not by lines: a quoted message may hold a line break.
-    reader = csv.DictReader(io.StringIO(storage.read_text(path, MEND), newline=""), restval="")
+    reader = csv.DictReader(io.StringIO(read_text(path, MEND), newline=""), restval="")
     try:
         rows = list(reader)
     except csv.Error as error:
@@ -118,11 +119,11 @@ def check_name(where: str, name: str) -> str:
 def read_curves(path: Path) -> dict[str, list[dict[str, Any]]]:
     """Rows of every cell by step; a step written twice (a resumed run) keeps its last row."""
     curves: dict[str, dict[int, dict[str, Any]]] = {}
-    lines = storage.read_text(path, MEND).splitlines() if path.is_file() else []
+    lines = read_text(path, MEND).splitlines() if path.is_file() else []
     for number, line in enumerate(lines, start=1):
         where = f"{path}:{number}"
         try:
-            row = storage.parse_json(line, where, MEND)
+            row = parse_json(line, Path(where), MEND)
         except JaxsegError:
             # A run that was killed may leave its last line half written.
             if number == len(lines):
@@ -138,11 +139,11 @@ def _check_row(where: str, row: dict[str, Any]) -> None:
     if not isinstance(row.get("cell"), str):
         raise JaxsegError(f"{where}: cell={row.get('cell')!r}: must be text; {MEND}")
     for key in ("epoch", "step"):
-        if not storage.is_number(row.get(key), least=0, most=2**53):
+        if not is_number(row.get(key), least=0, most=2**53):
             raise JaxsegError(f"{where}: {key}={row.get(key)!r}: must be a number from 0; {MEND}")
     for key in _SCORES:
         value = row.get(key)
-        if not (value is None or isinstance(value, float) or storage.is_number(value)):
+        if not (value is None or isinstance(value, float) or is_number(value)):
             raise JaxsegError(f"{where}: {key}={value!r}: must be a number or null; {MEND}")
 
 
@@ -151,7 +152,7 @@ def read_examples(path: Path) -> Examples | None:
     if not path.is_file():
         return None
     needed = {name: form for name, form in EXAMPLES.items() if name != "clean_image"}
-    found = read_forms(path, needed, EXAMPLES)
+    found = read_forms(path, needed, EXAMPLES, "delete it; the report then shows no examples")
     labels = [check_name(f"{path}: label", printable(str(label))) for label in found["label"]]
     rule = printable(str(found["rule"]))
     return Examples(found["image"], found["truth"], labels, rule, found.get("clean_image"))

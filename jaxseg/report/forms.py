@@ -1,7 +1,6 @@
 """The form of every array that a report reads, checked before anything is computed from it."""
 
-import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,8 +8,7 @@ import numpy as np
 
 from jaxseg.data import arrays
 from jaxseg.errors import JaxsegError
-
-MEND = "delete it and run the same command again"
+from jaxseg.seals import AGAIN
 
 
 class Form(NamedTuple):
@@ -60,25 +58,17 @@ SALIENCY = {
 SALIENCY_TOO = {"example_class": Form("iu", ("e",), 0, _COUNT), "example_rule": Form("U", ())}
 
 
-@contextlib.contextmanager
-def naming(path: Path, what: str = "unreadable") -> Iterator[None]:
-    """Adds to what reading an array raises how to mend it."""
-    try:
-        yield
-    except JaxsegError as error:
-        said = str(error).removeprefix(f"{path}: ")
-        raise JaxsegError(f"{path}: {what} ({said}); {MEND}") from error
-
-
-def read_forms(path: Path, forms: Mapping[str, Form], more: Mapping[str, Form]) -> dict:
+def read_forms(
+    path: Path, forms: Mapping[str, Form], more: Mapping[str, Form], mend: str = AGAIN
+) -> dict:
     """The arrays of `forms`, and those of `more` that are there; JaxsegError for other forms."""
-    with naming(path):
+    with arrays.naming(path, mend):
         names = arrays.array_names(path)
     lacking = [name for name in forms if name not in names]
     if lacking:
-        raise JaxsegError(f"{path}: holds no {lacking[0]!r}; {MEND}")
+        raise JaxsegError(f"{path}: holds no {lacking[0]!r}; {AGAIN}")
     wanted = dict(forms) | {name: form for name, form in more.items() if name in names}
-    with naming(path):
+    with arrays.naming(path, mend):
         found = {name: arrays.read_member(path, name) for name in wanted}
     lengths: dict[str, int] = {}
     for name, form in wanted.items():
@@ -99,10 +89,10 @@ def check_form(
         shape = ", ".join(f"{a}={known[a]}" if a in known else f"{a}" for a in form.axes)
         raise JaxsegError(
             f"{path}: {name!r} is {array.dtype} of shape {array.shape}, must be of kind "
-            f"{form.kinds} and shape [{shape}]; {MEND}"
+            f"{form.kinds} and shape [{shape}]; {AGAIN}"
         )
     if array.dtype.kind in "iuf" and ((array < form.least) | (array > form.most)).any():
         raise JaxsegError(
             f"{path}: {name!r} holds {np.nanmin(array)}..{np.nanmax(array)}, must lie within "
-            f"{form.least:g}..{form.most:g}; {MEND}"
+            f"{form.least:g}..{form.most:g}; {AGAIN}"
         )

@@ -79,10 +79,7 @@ def saliency_rows(results: Results, saliency: Saliency | None) -> list[SummaryRo
 
 
 def _arrays(path: Path) -> dict[str, Any]:
-    try:
-        found = read_forms(path, SALIENCY, SALIENCY_TOO)
-    except JaxsegError as error:
-        raise JaxsegError(f"{error}; it is made again where there is none") from error
+    found = read_forms(path, SALIENCY, SALIENCY_TOO)
     return found
 
 

@@ -17,10 +17,10 @@ from jaxseg.report.files import (
     read_examples,
     read_json,
 )
-from jaxseg.report.forms import COUNTS, MEND, check_form, naming
+from jaxseg.report.forms import COUNTS, check_form
 from jaxseg.report.rules import axes_of, check_about, check_progress
+from jaxseg.seals import AGAIN
 
-DAMAGED = "unreadable although cells.csv says done"
 LAYOUTS = ("centre", "border")
 TEST_SETS = ("full", "quarter", "random")
 TEST_SETS += ("clean", "annotated", "independent", "restored", "sequence")
@@ -141,7 +141,7 @@ def clusters(results: Results, test_set: str) -> np.ndarray:
     if len(items) != len(image):
         raise JaxsegError(
             f"{_counts_path(results, arm, results.seeds[arm][0])}: {test_set}.image names "
-            f"{len(image)} items, {test_set}.border holds {len(items)}; {MEND}"
+            f"{len(image)} items, {test_set}.border holds {len(items)}; {AGAIN}"
         )
     return image
 
@@ -166,7 +166,7 @@ def example_prediction(
     if found.shape != results.examples.truth.shape:
         raise JaxsegError(
             f"{path}: {key!r} of shape {found.shape}, but examples.npz holds frames of "
-            f"{results.examples.truth.shape}; {MEND}"
+            f"{results.examples.truth.shape}; {AGAIN}"
         )
     return found
 
@@ -189,15 +189,15 @@ def _counts_path(results: Results, arm: str, seed: int) -> Path:
 def _stored(results: Results, arm: str, seed: int, key: str) -> np.ndarray:
     path = _counts_path(results, arm, seed)
     if key not in _names(path):
-        raise JaxsegError(f"{path}: holds no {key!r}; run the same command again")
-    with naming(path, DAMAGED):
+        raise JaxsegError(f"{path}: holds no {key!r}; {AGAIN}")
+    with arrays.naming(path):
         found = arrays.read_member(path, key)
     check_form(path, key, found, next(form for end, form in COUNTS.items() if key.endswith(end)))
     return found
 
 
 def _names(path: Path) -> list[str]:
-    with naming(path, DAMAGED):
+    with arrays.naming(path):
         return arrays.array_names(path)
 
 

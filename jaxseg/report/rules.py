@@ -6,8 +6,8 @@ from typing import Any
 from jaxseg.errors import JaxsegError
 from jaxseg.escape import printable
 from jaxseg.grid.cells import EMPTY_RULES
-from jaxseg.grid.storage import is_number
 from jaxseg.report.files import MEND, check_name, text
+from jaxseg.texts import is_number
 
 _PARTS = {"config": dict, "grid": list, "axes": dict, "environment": dict, "data": dict}
 # Least and most: what a report computes with takes memory by them.

@@ -3,7 +3,6 @@
 import functools
 import io
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -19,7 +18,7 @@ from fake_workdir import fake_workdir
 from hypothesis import strategies as st
 from strategies import archives, arrays, changed_csv, changed_json, mutated, zipped
 
-from jaxseg.grid import checkpoints, merged, record
+from jaxseg.grid import checkpoints, merged, record, storage
 from jaxseg.grid import workdir as files
 from jaxseg.grid.cells import Cell, expand, group_cells, make_net
 from jaxseg.report import figures
@@ -74,10 +73,10 @@ def _trained(root: Path) -> None:
         files.append_metrics(epath.Path(root), [{"cell": cell.id, "epoch": 0, "loss": 0.5}])
         (root / "counts").mkdir(exist_ok=True)
         (root / f"counts/{cell.id}.npz").write_bytes(zipped([("a.npy", b"")]))
-    (root / "progress").mkdir()
-    (root / "progress/0-of-1.json").write_text('{"wall_s": 1.5, "peak_memory_mb": 100}')
+    seconds = {"wall_s": 1.5, "peak_memory_mb": 100}
+    files.add_progress(epath.Path(root), record.Share(), seconds)
     about = {"config": settings(), "grid": [{"seed": 0}, {"seed": 1}], "data": {"feed": "host"}}
-    (root / "config.json").write_text(json.dumps(about))
+    storage.write_sealed(root / "config.json", about)
     merged.merge_all(epath.Path(root), group_cells(cells), (), {})
 
 
@@ -160,9 +159,7 @@ def laid(case: Case, folder: Path) -> Path:
     name, file, content = case
     root = folder / "work\ndir"
     shutil.rmtree(root, ignore_errors=True)
-    # Links for speed: a file that is written is replaced, never written into.
-    shutil.copytree(template(name), root, copy_function=os.link)
-    (root / file).unlink()
+    shutil.copytree(template(name), root)
     (root / file).write_bytes(content)
     return root
 

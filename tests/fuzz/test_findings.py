@@ -60,7 +60,7 @@ def test_a_file_that_lies_is_refused(name, tmp_path):
 def test_training_refuses_the_same_pictures(tmp_path):
     for name in ("a chunk longer than its file", "a frame of 16 gigapixels", "no width"):
         path = one.written(tmp_path, PICTURES[name])
-        with pytest.raises(JaxsegError, match="declares|cannot be read as an image"):
+        with pytest.raises(JaxsegError, match=r"declares|cannot be read as an image"):
             read_picture(path)
 
 
@@ -120,7 +120,7 @@ def test_json_that_breaks_its_parser_is_refused(text, tmp_path):
 @pytest.mark.parametrize("dtype, shape", [("|O", (2,)), ("<f8", (2**30,)), ("<U99999999", (99,))])
 def test_arrays_of_a_workdir_are_checked_before_they_are_read(dtype, shape, tmp_path):
     (tmp_path / "a.npz").write_bytes(zipped([("x.npy", npy(dtype, False, shape, b""))]))
-    with pytest.raises(JaxsegError, match="pickles are never read|must be at most"):
+    with pytest.raises(JaxsegError, match=r"pickles are never read|must be at most"):
         read_member(tmp_path / "a.npz", "x")
 
 

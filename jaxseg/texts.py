@@ -1,0 +1,61 @@
+"""Text files of a workdir, which somebody else may have written: read with bounds, or refused."""
+
+import json
+import math
+import os
+import sys
+from pathlib import PurePath
+from typing import Any
+
+from jaxseg.errors import DamagedError
+from jaxseg.escape import one_line
+
+LIMIT_BYTES = 2**28  # a hundred times what the largest grids write
+MAX_NESTED = 64
+
+
+def read_text(path: Any, mend: str) -> str:
+    """The text of a file; DamagedError for one that is no UTF-8 or over LIMIT_BYTES."""
+    found = path.stat()  # that of an object store has a form of its own
+    size = found.st_size if isinstance(found, os.stat_result) else found.length
+    if size > LIMIT_BYTES:
+        raise DamagedError(path, f"{size} bytes, must be at most {LIMIT_BYTES}", mend)
+    try:
+        return path.read_bytes().decode("utf-8")
+    except ValueError as error:
+        raise DamagedError(path, f"is no UTF-8 ({one_line(error)})", mend) from error
+
+
+def parse_json(text: str, where: PurePath, mend: str) -> dict[str, Any]:
+    """The object that JSON text holds; DamagedError naming `where` for any other text."""
+    try:
+        found = json.loads(text)
+        # What later walks the tree must not run out of stack.
+        if text.count("[") + text.count("{") > MAX_NESTED and _depth(found) > MAX_NESTED:
+            raise ValueError(f"nested more than {MAX_NESTED} deep")
+    except (ValueError, RecursionError) as error:
+        raise DamagedError(where, f"is no JSON ({one_line(error)})", mend) from error
+    if not isinstance(found, dict):
+        raise DamagedError(where, f"holds {type(found).__name__}, must be a JSON object", mend)
+    return found
+
+
+def read_json(path: Any, mend: str) -> dict[str, Any]:
+    """The object in a JSON file; DamagedError for a damaged file and anything else in it."""
+    return parse_json(read_text(path, mend), path, mend)
+
+
+def is_number(value: Any, least: float = -math.inf, most: float = math.inf) -> bool:
+    """Whether a value of a JSON file is a finite number from `least` to `most`."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    return least <= value <= most and abs(value) <= sys.float_info.max
+
+
+def _depth(tree: Any) -> int:
+    level, depth = [tree], 0
+    while level:
+        inner = [node.values() if isinstance(node, dict) else node for node in level
+                 if isinstance(node, dict | list)]  # fmt: skip
+        level, depth = [child for node in inner for child in node], depth + 1
+    return depth
