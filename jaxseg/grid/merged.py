@@ -13,7 +13,7 @@ from jaxseg.escape import csv_text, utf8
 from jaxseg.grid import storage
 from jaxseg.grid import workdir as files
 from jaxseg.grid.cells import Cell
-from jaxseg.grid.workdir import Row
+from jaxseg.grid.workdir_door import Row, read_progress
 
 
 def merge_cells(
@@ -71,7 +71,7 @@ def _merge_metrics(workdir: Path, groups: Sequence[Sequence[Cell]]) -> None:
 def _progress_parts(workdir: Path) -> dict[str, Row]:
     """{share, such as "0-of-2": its seconds and memory}."""
     names = storage.names(workdir / "progress", ".json")
-    return {name: files.read_progress(workdir / "progress" / f"{name}.json") for name in names}
+    return {name: read_progress(workdir / "progress" / f"{name}.json") for name in names}
 
 
 def total_progress(parts: Mapping[str, Row]) -> Row:

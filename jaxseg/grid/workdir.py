@@ -22,20 +22,18 @@ import jax
 import numpy as np
 from etils.epath import Path
 
-from jaxseg.errors import DamagedError, JaxsegError, UsageError
+from jaxseg.errors import JaxsegError, UsageError
 from jaxseg.grid import storage
 from jaxseg.grid.cells import expand
 from jaxseg.grid.processes import Share
 from jaxseg.grid.sweeps import flatten
+from jaxseg.grid.workdir_door import Row, read_about, read_progress, read_rows, read_status
 from jaxseg.seals import AGAIN, read_sealed
-from jaxseg.texts import is_number
 
 # Where things lie and how they are mapped may change between runs of one workdir; numbers may not.
 _MAY_DIFFER = ("run.", "data.data_dir", "data.manual_dir", "eval.resamples")
-STATUSES = ("done", "diverged")  # of a cell that has ended
 _LOSSES = f"{AGAIN}: the cell's losses by epoch that it holds are lost, its counts are not"
 OTHER = "give another --workdir or remove this one"
-Row = dict[str, Any]
 
 
 def open_workdir(
@@ -92,15 +90,7 @@ def _cells(config: Mapping[str, Any], grid: Sequence[Mapping[str, Any]]) -> dict
 
 def read_config(workdir: Path) -> Row:
     """What config.json says; DamagedError where it is not what a run has written."""
-    path = workdir / "config.json"
-    blank: Row = {"config": {}, "grid": [], "data": {}}
-    about = blank | read_sealed(path, OTHER)
-    for name, kind in blank.items():
-        if not isinstance(about[name], type(kind)):
-            raise DamagedError(path, f"`{name}` must be a {type(kind).__name__}", OTHER)
-    if not all(_is_overlay(cell) for cell in about["grid"]):
-        raise DamagedError(path, "`grid` must be a list of fields and plain values", OTHER)
-    return about
+    return read_about(workdir / "config.json", OTHER)
 
 
 def check_data(workdir: Path, checksums: Mapping[str, str]) -> None:
@@ -152,37 +142,16 @@ def read_finished(workdir: Path, known: Mapping[str, Row] | None = None) -> dict
     known = {} if known is None else known
     scored = set(storage.names(workdir / "counts", ".npz"))
     rows = {
-        cell: known.get(cell) or _read_status(workdir / "status" / f"{cell}.json")
+        cell: known.get(cell) or read_status(workdir / "status" / f"{cell}.json")
         for cell in storage.names(workdir / "status", ".json")
     }
     return {c: row for c, row in rows.items() if c in scored or row["status"] == "diverged"}
 
 
-def _read_status(path: Path) -> Row:
-    row = read_sealed(path)
-    if row.get("status") not in STATUSES or not all(map(_is_plain, row.values())):
-        rule = f"must hold plain values, with `status` one of {', '.join(STATUSES)}"
-        raise DamagedError(path, rule, AGAIN)
-    return row
-
-
-def _is_overlay(cell: Any) -> bool:
-    return isinstance(cell, dict) and all(map(_is_plain, cell.values()))
-
-
-def _is_plain(value: Any) -> bool:
-    return value is None or isinstance(value, str | int | float)
-
-
 def read_metrics(workdir: Path, cell: str) -> list[Row]:
     """Rows of a cell by epoch; none before its first."""
     path = _metrics_path(workdir, cell)
-    rows = read_sealed(path, _LOSSES).get("rows") if path.exists() else []
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise DamagedError(path, "holds no list `rows` of objects", _LOSSES)
-    if not all(isinstance(row.get("cell"), str) and is_number(row.get("epoch")) for row in rows):
-        raise DamagedError(path, "a row has no `cell` or no `epoch`", _LOSSES)
-    return rows
+    return read_rows(path, _LOSSES) if path.exists() else []
 
 
 def _metrics_path(workdir: Path, cell: str) -> Path:
@@ -215,13 +184,3 @@ def add_progress(workdir: Path, share: Share, seconds: Mapping[str, float]) -> N
     new = {key: round(old.get(key, 0.0) + value, 4) for key, value in seconds.items()}
     new["peak_memory_mb"] = max(old.get("peak_memory_mb", 0), seconds["peak_memory_mb"])
     storage.write_sealed(path, new)
-
-
-def read_progress(path: Path) -> dict[str, float]:
-    """Seconds and memory of one share by name; `wall_s` and `peak_memory_mb` are among them."""
-    found = read_sealed(path)
-    needed = {key: found.get(key) for key in ("wall_s", "peak_memory_mb")}
-    for key, value in (found | needed).items():
-        if not is_number(value, least=0):
-            raise DamagedError(path, f"{key}={value!r:.60}: must be a number from 0", AGAIN)
-    return found

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
-from strategies import Evil, archives, arrays, mutated, picture_seeds, pictures
+from lying_arrays import Evil, archives, arrays
+from strategies import mutated, picture_seeds, pictures
 
 from jaxseg.audit import nifti
 from jaxseg.audit.files import scan

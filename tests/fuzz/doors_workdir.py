@@ -16,7 +16,8 @@ from etils import epath
 from fake_annotation_workdir import default_arms, fake_study
 from fake_workdir import fake_workdir
 from hypothesis import strategies as st
-from strategies import archives, arrays, changed_csv, changed_json, mutated, zipped
+from lying_arrays import archives, arrays, zipped
+from strategies import changed_csv, changed_json, mutated
 
 from jaxseg.grid import checkpoints, merged, record, storage
 from jaxseg.grid import workdir as files

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 from doors import Door, tried
 from guard import bounded_memory, peak_mb
-from strategies import HEADERS, npy, picture_seeds, with_size, zipped
+from lying_arrays import HEADERS, npy, zipped
+from strategies import picture_seeds, with_size
 
 from jaxseg.data.arrays import read_member
 from jaxseg.data.pictures import read_picture
