@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from jaxseg.errors import JaxsegError
 from jaxseg.report.files import text
 from jaxseg.report.results import Results, setting
+from jaxseg.report.rules import check_shares
 from jaxseg.report.words import short
 
 DOSE = "annotate.contamination"
@@ -33,12 +34,8 @@ def arm_value(results: Results, arm: str, field: str) -> str:
 def dose(results: Results, arm: str) -> float:
     """Share of the arm's training frames that carry annotations, in [0, 1]."""
     value = arm_value(results, arm, DOSE)
-    try:
-        return float(value)
-    except ValueError:
-        raise JaxsegError(
-            f"{results.workdir / 'cells.csv'}: {DOSE}={value!r} of arm {arm!r} must be a number"
-        ) from None
+    check_shares(f"{results.workdir / 'cells.csv'}: arm {arm!r}: {DOSE}", [value])
+    return float(value)
 
 
 def removes(results: Results, arm: str) -> bool:

@@ -1,5 +1,6 @@
 """What config.json and progress.json must hold for a report to be made of them."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from jaxseg.grid.cells import EMPTY_RULES
 from jaxseg.report.files import MEND, check_name, text
 from jaxseg.texts import is_number
 
+_DOSE = "annotate.contamination"
 _PARTS = {"config": dict, "grid": list, "axes": dict, "environment": dict, "data": dict}
 # Least and most: what a report computes with takes memory by them.
 _NUMBERS = {
@@ -16,7 +18,7 @@ _NUMBERS = {
     "eval.ring_width": (0, 2**14),
     "eval.border_px": (1, 2**14),
     "eval.resamples": (1, 10**5),
-    "annotate.contamination": (0, 1),
+    _DOSE: (0, 1),
 }
 _WHOLE = ("data.size", "eval.border_px", "eval.resamples")
 
@@ -29,15 +31,15 @@ def check_about(path: Path, about: dict[str, Any]) -> None:
             raise JaxsegError(f"{path}: {name}: must be {what}; {MEND}")
     config, data = about.get("config", {}), about.get("data", {})
     for field, (least, most) in _NUMBERS.items():
-        value = _field(config, field)
+        value = _field(config, field, least)
         whole = field in _WHOLE and value != value // 1 if is_number(value) else False
-        if value is not None and (whole or not is_number(value, least, most)):
+        if whole or not is_number(value, least, most):
             raise JaxsegError(
                 f"{path}: {field}={value!r}: must be a {'whole ' * (field in _WHOLE)}number from "
                 f"{least} to {most}; {MEND}"
             )
-    empty = _field(config, "eval.empty")
-    if empty is not None and empty not in EMPTY_RULES:
+    empty = _field(config, "eval.empty", EMPTY_RULES[0])
+    if empty not in EMPTY_RULES:
         raise JaxsegError(f"{path}: eval.empty={empty!r}: must be one of {', '.join(EMPTY_RULES)}")
     for name in ("classes", "planes"):
         _check_names(f"{path}: data.{name}", data.get(name) or [])
@@ -53,7 +55,20 @@ def axes_of(path: Path, about: dict[str, Any]) -> dict[str, list[str]]:
     found = {printable(name): [text(value) for value in values] for name, values in axes.items()}
     for name, values in found.items():
         _check_names(f"{path}: axes.{name}", values)
+        if name == _DOSE:
+            check_shares(f"{path}: axes.{name}", values)
     return found
+
+
+def check_shares(where: str, values: Sequence[str]) -> None:
+    """Raises JaxsegError unless every text is a number from 0 to 1."""
+    for value in values:
+        try:
+            holds = 0 <= float(value) <= 1
+        except ValueError:
+            holds = False
+        if not holds:
+            raise JaxsegError(f"{where}={value!r}: must be a number from 0 to 1; {MEND}")
 
 
 def check_progress(path: Path, progress: dict[str, Any]) -> dict[str, Any]:
@@ -71,7 +86,9 @@ def _check_names(where: str, names: Any) -> None:
         check_name(where, name)
 
 
-def _field(config: Any, field: str) -> Any:
+def _field(config: Any, field: str, default: Any) -> Any:
     for part in field.split("."):
-        config = config.get(part) if isinstance(config, dict) else None
+        if not isinstance(config, dict) or part not in config:
+            return default
+        config = config[part]
     return config

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import doors_command as command
 import doors_files as one
+import doors_weights as weights
 import doors_workdir as workdir
 from guard import Broken, guarded
 from hypothesis import strategies as st
@@ -38,7 +39,7 @@ DOORS = [
     Door("report: grid", lambda: workdir.changed("grid"), workdir.analysed, 25),
     Door("report: study", lambda: workdir.changed("study"), workdir.analysed, 6),
     Door("report: page", lambda: workdir.changed("grid"), workdir.reported, 2),
-    Door("weights", one.weights, one.imported_weights, 47),
+    Door("weights", weights.weights, weights.imported_weights, 47),
 ]
 
 

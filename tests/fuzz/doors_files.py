@@ -1,14 +1,13 @@
-"""Doors for single files: pictures, masks, arrays, volumes, weights of other frameworks."""
+"""Doors for single files: pictures, masks, arrays, volumes."""
 
 import functools
 import gzip
-import io
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
-from lying_arrays import Evil, archives, arrays
+from lying_arrays import archives, arrays
 from strategies import mutated, picture_seeds, pictures
 
 from jaxseg.audit import nifti
@@ -21,7 +20,6 @@ from jaxseg.data.outlines import outline_mask
 from jaxseg.data.paired import image_bytes
 from jaxseg.data.pairs import Pair
 from jaxseg.errors import JaxsegError
-from jaxseg.nets.torch_import import import_state_dict, read_state_dict
 
 LIMIT_PX = 1_000_000
 NAME = "case\n\x1b[2J<b>"  # of every file: its name must not break the line that refuses it
@@ -133,47 +131,3 @@ def audited_volume(case: Case, folder: Path) -> None:
     finally:
         nifti._volume.cache_clear()
         path.unlink()
-
-
-def weights() -> st.SearchStrategy[Case]:
-    torch_files, safe = _weights()
-    evil = st.sampled_from(_evil_weights())
-    return st.one_of(
-        st.tuples(st.sampled_from((".pth", ".pt")), mutated(torch_files) | evil),
-        st.tuples(st.just(".safetensors"), mutated(safe)),
-        st.tuples(st.just(".safetensors"), mutated(torch_files)),
-    )
-
-
-@functools.cache
-def _weights() -> tuple[list[bytes], list[bytes]]:
-    import torch
-    from safetensors.numpy import save
-
-    names = ("inc.double_conv.0.weight", "outc.conv.weight", "down1.x", "up1.up.weight")
-    state = {name: np.ones((2, 3, 3, 3), np.float32) for name in names}
-    as_torch = {name: torch.from_numpy(array) for name, array in state.items()}
-    found = []
-    for content in (as_torch, [1, 2], {"a": {"b": as_torch["down1.x"]}}, {"epoch": 3} | as_torch):
-        for zipped in (True, False):
-            buffer = io.BytesIO()
-            torch.save(content, buffer, _use_new_zipfile_serialization=zipped)
-            found.append(buffer.getvalue())
-    return found, [save(state), save({"outc.conv.weight": np.ones(1, np.float16)})]
-
-
-@functools.cache
-def _evil_weights() -> list[bytes]:
-    import torch
-
-    found = []
-    for zipped in (True, False):
-        buffer = io.BytesIO()
-        torch.save({"a": Evil()}, buffer, _use_new_zipfile_serialization=zipped)
-        found.append(buffer.getvalue())
-    return found
-
-
-def imported_weights(case: Case, folder: Path) -> None:
-    """A state dict of the paper's network, read and placed."""
-    import_state_dict(read_state_dict(written(folder, case)))

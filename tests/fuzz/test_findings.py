@@ -99,12 +99,14 @@ WORKDIR = {
     "metrics.jsonl": (rb'"step": 20', b'"step": {}', "step=.* must be a number"),
     "progress.json": (rb"412.0", b'"x"', "wall_s='x': must be a number"),
     "config.json": (rb'"resamples": \d+', b'"resamples": 1000000000', "from 1 to 100000"),
+    "config.json ": (rb'"resamples": \d+', b'"resamples": null', "resamples=None: must be"),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("file", WORKDIR)
 def test_a_report_refuses_what_it_cannot_compute_with(file, tmp_path):
     pattern, new, said = WORKDIR[file]
+    file = file.strip()
     content = (workdir.template("grid") / file).read_bytes()
     changed = re.sub(pattern, new, content, count=1, flags=re.MULTILINE)
     assert changed != content
