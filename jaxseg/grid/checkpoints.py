@@ -146,10 +146,19 @@ def _meta(manager: ocp.CheckpointManager, folder: Path) -> dict[str, Any]:
 def find_cells(workdir: str | os.PathLike[str]) -> dict[str, tuple[Path, int, dict[str, Any]]]:
     """Every cell that has a checkpoint: {cell id: (folder, position in it, meta)}.
 
-    Raises JaxsegError when the workdir holds no checkpoints.
+    Raises JaxsegError when the workdir holds no checkpoints, DamagedError when one is damaged.
     """
+    found, damaged = _scan(workdir)
+    if damaged:
+        raise damaged[0]
+    return found
+
+
+def _scan(workdir: str | os.PathLike[str]) -> tuple[dict[str, Any], list[DamagedError]]:
+    """(what `find_cells` gives, the errors of checkpoints whose cells cannot be known)."""
     root = as_folder(workdir) / FOLDER
     found: dict[str, tuple[Path, int, dict[str, Any]]] = {}
+    damaged: list[DamagedError] = []
     for folder in sorted(root.iterdir()) if root.is_dir() else []:
         with (
             damage_named(folder / "0"),
@@ -158,14 +167,18 @@ def find_cells(workdir: str | os.PathLike[str]) -> dict[str, tuple[Path, int, di
             number = manager.latest_step()
             if number is None:
                 continue
-            meta = _meta(manager, folder / str(number))
+            try:
+                meta = _meta(manager, folder / str(number))
+            except DamagedError as error:
+                damaged.append(error)
+                continue
         for position, cell in enumerate(meta["cells"]):
             # Another number of processes makes other chunks: what they left unfinished stays.
             if cell not in found or meta["kind"] == "variables":
                 found[cell] = (folder, position, meta)
-    if not found:
+    if not found and not damaged:
         raise JaxsegError(f"{root}: holds no checkpoints; give the workdir of a grid that has run")
-    return found
+    return found, damaged
 
 
 def restore_cell(
@@ -174,9 +187,12 @@ def restore_cell(
     """(tree of numpy arrays without a cell axis, meta) of a cell's newest checkpoint.
 
     The tree is {"params", "batch_stats"} of a finished cell and a whole training state of an
-    unfinished one, whose meta["kind"] says so. Raises UsageError for an unknown cell.
+    unfinished one, whose meta["kind"] says so. Raises UsageError for an unknown cell and
+    DamagedError for a checkpoint that is not what was saved.
     """
-    cells = find_cells(workdir)
+    cells, damaged = _scan(workdir)
+    if cell not in cells and damaged:
+        raise damaged[0]  # it may have held the cell
     folder, position, meta = cells[check_choice("cell", cell, cells)]
     tree = restore_chunk(folder, meta)
     return jax.tree.map(lambda leaf: leaf[position], tree), meta

@@ -113,7 +113,7 @@ def inspected(home: Home) -> list[Row]:
 def small_file(name: str, home: Home) -> list[Row]:
     """A file that a resumed run reads; damaged in two ways, then removed as the line says."""
     begin = home.half if name.startswith(("config", "data", "metrics/")) else home.finished
-    workdir = begin(f"run of {pathlib.Path(name).stem}")
+    workdir = begin(f"run of {name.replace('/', '_')}")
     path, whole = workdir / name, (workdir / name).read_bytes()
     refused = {}
     for damage in DAMAGES:
@@ -189,9 +189,13 @@ DAMAGE_ROWS: dict[str, Callable[[Home], Row | list[Row]]] = {
     "inspecting a damaged checkpoint": inspected,
     **{f"{name}, damaged": partial(small_file, name) for name in SMALL_FILES},
     "merged files, damaged": merged_files,
-    "cache: images.npy": partial(data, "prepared/*/train*/full-32/images.npy", "compiled", 0.5),
-    "cache: store.json": partial(data, "prepared/*/train*/full-32/store.json", "compiled", 0.5),
+    "cache: images.npy": partial(
+        data, "prepared/lesion*/train*/full-32/images.npy", "compiled", 0.5
+    ),
+    "cache: store.json": partial(
+        data, "prepared/lesion*/train*/full-32/store.json", "compiled", 0.5
+    ),
     # Of 600 records the first 16 are read.
-    "cache: records": partial(data, "tfds/*/*/*/*train.tfrecord*", "prepared", 1e-3),
+    "cache: records": partial(data, "tfds/*/lesion*/*/*train.tfrecord*", "prepared", 1e-3),
     "cache: compiled program": programs,
 }

@@ -142,20 +142,20 @@ def _draw_images(root: pathlib.Path) -> None:
 
 def changed_data(home: Home) -> Row:
     """An image that is another one when a run is resumed, and then the old one again."""
-    root, workdir = home.new("images"), home.folder / "changed data"
+    root, workdir, own = home.new("images"), home.folder / "changed data", home.new("prepared")
     _draw_images(root)
     words = [*TWO_CELLS, "--config.data.name=folders", f"--config.data.manual_dir={root}"]
     words += [f"--config.data.{k}_split={v}" for k, v in
               (("train", "train"), ("val", ""), ("test", "test"))]  # fmt: skip
-    alone = home.run(home.folder / "undisturbed images", arguments=words)
-    home.run(workdir, IN_TRAINING | {"do": "kill"}, arguments=words)
+    alone = home.run(home.folder / "undisturbed images", data=own, arguments=words)
+    home.run(workdir, IN_TRAINING | {"do": "kill"}, data=own, arguments=words)
     image = root / "train" / "images" / "3.png"
     before = image.read_bytes()
     pixels = cv2.imread(str(image))
     cv2.imwrite(str(image), 255 - pixels)
-    first = home.run(workdir, arguments=words)
+    first = home.run(workdir, data=own, arguments=words)
     image.write_bytes(before)
-    after = home.run(workdir, arguments=words)
+    after = home.run(workdir, data=own, arguments=words)
     equal = same(read_counts(workdir), read_counts(home.folder / "undisturbed images"))
     good = alone.code == 0 and is_one_line(first) and "other images" in first.said[0]
     return make_row("an image changed before a resumed run", told(first), after, equal, good)

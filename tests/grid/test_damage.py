@@ -61,6 +61,17 @@ def test_a_damaged_checkpoint_is_refused_or_its_arrays_are_whole(copied, damage)
     assert len(refused) >= 5
 
 
+def test_a_damaged_checkpoint_does_not_hide_the_cells_of_others(undisturbed, copied):
+    other = pathlib.Path(copied) / "checkpoints" / "other"
+    shutil.copytree(pathlib.Path(undisturbed) / "checkpoints" / CELLS[0], other)
+    (meta,) = other.glob("*/meta/metadata")
+    _cut(meta)
+    checkpoints.load_cell(copied, CELLS[0])
+    for ask in (checkpoints.find_cells, lambda w: checkpoints.load_cell(w, "unknown")):
+        with pytest.raises(DamagedError, match=r"checkpoints/other/\d+: damaged"):
+            ask(copied)
+
+
 def test_arrays_that_are_whole_but_others_are_refused(copied):
     _, meta = checkpoints.restore_cell(copied, CELLS[0])
     (folder,) = (copied / "checkpoints").iterdir()
