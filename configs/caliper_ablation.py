@@ -31,6 +31,13 @@ _DATA = {
     },
     "paper": {"name": "ultrasound_phantoms", "val_split": "validation", "size": 256},
 }
+_ANNOTATE = {  # of training frames; test sets are the same for all
+    "contamination": 1.0,  # share of frames with annotations
+    "placement": "tied",  # to the structure's axes, jittered or independent of it
+    "removal": "none",  # or telea, navier_stokes, black_box, noise, bilinear
+    "drawn": True,  # False: placebo, the marks' places are removed from clean frames
+    "colour": "yellow",  # or white, green
+}
 _NET = {
     "default": {},
     "quick": {"width": 4, "depth": 2},
@@ -74,13 +81,7 @@ def get_config(variant: str | None = None) -> ConfigDict:
                 "planes": "^([a-z]+)_",  # the standard plane in a frame's id; empty: one plane
             }
             | _DATA[kind],
-            "annotate": {  # of training frames; test sets are the same for all
-                "contamination": 1.0,  # share of frames with annotations
-                "placement": "tied",  # to the structure's axes, jittered or independent of it
-                "removal": "none",  # or telea, navier_stokes, black_box, noise, bilinear
-                "drawn": True,  # False: placebo, the marks' places are removed from clean frames
-                "colour": "yellow",  # or white, green
-            },
+            "annotate": _ANNOTATE,
             "net": {
                 "name": "unet",  # or dtunet
                 "width": 8,
@@ -126,9 +127,7 @@ def get_grid(variant: str | None = None) -> list[dict]:
     ]
     if variant == "quick":
         arms = [arms[0], arms[1], *arms[-2:]]
-    whole = {
-        "annotate.contamination": 1.0, "annotate.placement": "tied",
-        "annotate.removal": "none", "annotate.drawn": True,
-    }  # fmt: skip
+    axes = ("contamination", "placement", "removal", "drawn")
+    whole = {f"annotate.{axis}": _ANNOTATE[axis] for axis in axes}
     seeds = {"quick": 2, "paper": 5}.get(variant or "default", 4)
     return [whole | arm | seed for arm in arms for seed in product(seed=range(seeds))]

@@ -186,23 +186,31 @@ def contrast(
     _check(arms, weights, clusters, resamples, level)
     per_seed, resampled = _bootstrap(arms, weights, statistic, clusters, resamples, seed)
     kept = ~np.isnan(per_seed)
-    differences, n_seeds = per_seed[kept], int(kept.sum())
+    differences = per_seed[kept]
     low, high = two_level_interval(differences, resampled[:, kept], level, seed)
-    value, sd, alpha = _mean(differences), _sd(differences), 1 - level
     return Contrast(
-        value=value,
+        value=_mean(differences),
         ci_low=low,
         ci_high=high,
-        p=sign_flip_p(differences),
-        p_floor=sign_flip_floor(n_seeds),
-        n_seeds=n_seeds,
+        n_seeds=len(differences),
         n_images=len(np.unique(clusters)),
-        sd=sd,
-        smallest_detectable=smallest_detectable(sd, n_seeds, alpha),
-        seeds_needed=float(np.maximum(seeds_needed(value, sd, alpha), seeds_for_level(alpha))),
         per_seed=per_seed,
-        n_left_out=len(per_seed) - n_seeds,
+        n_left_out=len(per_seed) - len(differences),
+        **_over_seeds(differences, 1 - level),
     )
+
+
+def _over_seeds(differences: np.ndarray, alpha: float) -> dict[str, float]:
+    """What so many seeds show of a difference and could have shown: fields of a `Contrast`."""
+    n_seeds, sd = len(differences), _sd(differences)
+    needed = seeds_needed(_mean(differences), sd, alpha)
+    return {
+        "p": sign_flip_p(differences),
+        "p_floor": sign_flip_floor(n_seeds),
+        "sd": sd,
+        "smallest_detectable": smallest_detectable(sd, n_seeds, alpha),
+        "seeds_needed": float(np.maximum(needed, seeds_for_level(alpha))),
+    }
 
 
 def _chosen(counts: np.ndarray, bands: Bands, cls: int) -> np.ndarray:

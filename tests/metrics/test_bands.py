@@ -136,13 +136,17 @@ def test_jit_and_vmap_give_the_same_counts():
         ({"target": np.zeros((2, 8, 8, 1), bool)}, "last axes of pred"),
         ({"target": np.zeros((8, 8, 2), bool)}, "last axes of pred"),
         ({"n_bands": 2}, r"0\.\.2 must lie in 0\.\.1"),
-        ({"rings": jnp.zeros((8, 8), jnp.int32)}, "n_bands=None"),
     ],
 )
 def test_misfits_are_refused_at_the_door(change, words):
     arguments = {"pred": masks(8, 8, 1), "target": masks(8, 8, 1), "rings": border_rings(8, 1.5)}
     with pytest.raises(UsageError, match=words):
         band_counts(**(arguments | change))
+
+
+def test_bands_of_a_traced_map_cannot_be_counted():
+    with pytest.raises(UsageError, match="n_bands=None"):
+        band_counts(masks(8, 8, 1), masks(8, 8, 1), jnp.zeros((8, 8), jnp.int32))
 
 
 @pytest.mark.parametrize("make", [square_rings, border_rings])
