@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jaxseg.data.views import TEST_SETS
 from jaxseg.errors import JaxsegError, check_choice
 from jaxseg.report.files import (
     Cell,
@@ -19,8 +20,6 @@ from jaxseg.report.files import (
 )
 
 LAYOUTS = ("centre", "border")
-TEST_SETS = ("full", "quarter", "random")
-TEST_SETS += ("clean", "annotated", "independent", "restored", "sequence")
 
 
 class Results(NamedTuple):
