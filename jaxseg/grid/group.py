@@ -3,7 +3,6 @@
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -11,7 +10,6 @@ import numpy as np
 
 from jaxseg.data.pipeline import steps_per_epoch
 from jaxseg.data.planes import check_planes, plane_of
-from jaxseg.data.prepare import prepare_views
 from jaxseg.data.streams import Stream
 from jaxseg.errors import JaxsegError
 from jaxseg.grid.cells import Cell, Settings, make_net
@@ -24,6 +22,7 @@ from jaxseg.grid.marking import (
     validation_stream,
 )
 from jaxseg.grid.optimiser import Optimiser
+from jaxseg.grid.prepared import prepared_views
 from jaxseg.grid.processes import own_devices
 from jaxseg.grid.train import Hyper, Program, make_program
 from jaxseg.nets.padding import STANDARD_MODES, padding_code
@@ -173,33 +172,26 @@ def compile_step(group: Group) -> tuple[Group, float]:
 def _load_data(cells: Sequence[Cell]) -> GroupData:
     s = cells[0].settings
     sources = list(dict.fromkeys(cell_stream(cell.settings).store for cell in cells))
-    prepare = partial(
-        prepare_views,
-        s["data.name"],
-        size=s["data.size"],
-        manual_dir=s["data.manual_dir"] or None,
-        data_dir=s["data.data_dir"] or None,
-        planes=s.get("data.planes", ""),
-    )
-    train = prepare(s["data.train_split"], views=sources)
+    train = prepared_views(s, s["data.train_split"], sources)
     wanted = test_views(s)
-    test = prepare(s["data.test_split"], views=list(wanted.values()))
+    test = prepared_views(s, s["data.test_split"], wanted.values())
     first, any_test = (next(iter(part.values())) for part in (train, test))
     return GroupData(
         train,
-        _validation_items(cells, prepare),
+        _validation_items(cells),
         {name: flatten_views(test[v].images, test[v].masks) for name, v in wanted.items()},
         first.classes,
         _test_planes(s.get("data.planes", ""), first.ids, any_test.ids),
     )
 
 
-def _validation_items(cells: Sequence[Cell], prepare: Any) -> dict[Stream, TestSet]:
-    split = cells[0].settings["data.val_split"]
+def _validation_items(cells: Sequence[Cell]) -> dict[Stream, TestSet]:
+    s = cells[0].settings
+    split = s["data.val_split"]
     if not split:
         return {}
     streams = dict.fromkeys(validation_stream(cell.settings) for cell in cells)
-    stores = prepare(split, views=list(dict.fromkeys(stream.store for stream in streams)))
+    stores = prepared_views(s, split, dict.fromkeys(stream.store for stream in streams))
     return {
         stream: validation_items(stream, stores[stream.store].images, stores[stream.store].masks)
         for stream in streams

@@ -12,15 +12,14 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxseg.errors import UsageError
-from jaxseg.metrics.bootstrap import resampled_items, single_items, two_level_interval
-from jaxseg.metrics.paired import (
-    holm,
-    seeds_for_level,
-    seeds_needed,
-    sign_flip_floor,
-    sign_flip_p,
-    smallest_detectable,
+from jaxseg.metrics.bootstrap import (
+    LEVEL,
+    RESAMPLES,
+    resampled_items,
+    single_items,
+    two_level_interval,
 )
+from jaxseg.metrics.paired import holm, seed_figures
 
 __all__ = ["Contrast", "Estimate", "Statistic", "contrast", "difference", "estimate", "holm"]
 __all__ += ["item_mean", "per_image", "pooled"]
@@ -112,8 +111,8 @@ def estimate(
     statistic: Statistic,
     *,
     clusters: np.ndarray,
-    resamples: int = 2000,
-    level: float = 0.95,
+    resamples: int = RESAMPLES,
+    level: float = LEVEL,
     seed: int = 0,
 ) -> Estimate:
     """Mean over seeds of the statistic on all items, with the two-level interval of `contrast`.
@@ -154,8 +153,8 @@ def contrast(
     statistic: Statistic,
     *,
     clusters: np.ndarray,
-    resamples: int = 2000,
-    level: float = 0.95,
+    resamples: int = RESAMPLES,
+    level: float = LEVEL,
     seed: int = 0,
 ) -> Contrast:
     """sum_k weights[k] * statistic(arms[k]), paired by seed and image.
@@ -196,21 +195,8 @@ def contrast(
         n_images=len(np.unique(clusters)),
         per_seed=per_seed,
         n_left_out=len(per_seed) - len(differences),
-        **_over_seeds(differences, 1 - level),
+        **seed_figures(differences, 1 - level),
     )
-
-
-def _over_seeds(differences: np.ndarray, alpha: float) -> dict[str, float]:
-    """What so many seeds show of a difference and could have shown: fields of a `Contrast`."""
-    n_seeds, sd = len(differences), _sd(differences)
-    needed = seeds_needed(_mean(differences), sd, alpha)
-    return {
-        "p": sign_flip_p(differences),
-        "p_floor": sign_flip_floor(n_seeds),
-        "sd": sd,
-        "smallest_detectable": smallest_detectable(sd, n_seeds, alpha),
-        "seeds_needed": float(np.maximum(needed, seeds_for_level(alpha))),
-    }
 
 
 def _chosen(counts: np.ndarray, bands: Bands, cls: int) -> np.ndarray:

@@ -7,13 +7,12 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxseg.metrics import statistics
+from jaxseg.metrics.bootstrap import LEVEL, RESAMPLES
 from jaxseg.metrics.dice import dice, recall
 from jaxseg.report.results import Results, clusters, common_seeds, counts, setting
 from jaxseg.report.tables import (
     INNER,
-    LEVEL,
     OUTER,
-    RESAMPLES,
     SEED,
     by_image,
     index_statistic,
