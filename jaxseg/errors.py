@@ -26,6 +26,14 @@ class UsageError(JaxsegError, ValueError):
     exit_code = 2
 
 
+class DamagedError(JaxsegError):
+    """A file that does not hold what was written: cut short, or with other bytes."""
+
+    def __init__(self, path: PurePath, reason: str, mend: str):
+        super().__init__(f"{path}: damaged: {reason}; {mend}")
+        self.path, self.reason = path, reason
+
+
 class Interrupted(KeyboardInterrupt):
     """A signal has ended the run in good order. Exit code 128 + signal, as shells count."""
 
@@ -49,24 +57,43 @@ _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 def is_disk_full(error: BaseException) -> bool:
     """Whether an error, or one it came from, says so: libraries in C++ tell it in words alone."""
-    chain: BaseException | None = error
-    while chain is not None:
-        if isinstance(chain, OSError) and chain.errno in _DISK_FULL:
-            return True
-        if any(os.strerror(code) in str(chain) for code in _DISK_FULL):
-            return True
-        chain = chain.__cause__ or chain.__context__
-    return False
+    return any(
+        getattr(link, "errno", None) in _DISK_FULL
+        or any(os.strerror(code) in str(link) for code in _DISK_FULL)
+        for link in _chain(error)
+    )
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _refused_path(error: BaseException, path: PurePath) -> str | None:
+    """What may not be written, if that is the error: `path` or a file in it."""
+    for link in _chain(error):
+        named = str(getattr(link, "filename", None) or path)
+        if os.strerror(errno.EROFS) in str(link):
+            return named
+        if isinstance(link, PermissionError) and named.startswith(str(path)):
+            return named
+    return None
 
 
 @contextlib.contextmanager
 def disk_errors(path: PurePath) -> Iterator[None]:
-    """Turns a full disk met while writing `path`, whoever reports it, into one line naming it."""
+    """Turns a full or read-only disk met while writing `path` into one line naming it."""
     try:
         yield
     except JaxsegError:
         raise
     except Exception as error:
+        if refused := _refused_path(error, path):
+            raise JaxsegError(
+                f"{refused}: cannot be written, the folder is read-only; make it writable or give "
+                "another one"
+            ) from error
         if not is_disk_full(error):
             raise
         raise JaxsegError(

@@ -28,26 +28,31 @@ from jaxseg.audit.annotated_frames import (
 )
 from jaxseg.audit.mapped_saliency import Scores, score_cells
 from jaxseg.audit.saliency import check_layer, layer_shapes
+from jaxseg.data.store import checksums
 from jaxseg.errors import JaxsegError, check_choice
 from jaxseg.grid.cells import SEED, Settings, make_net
 from jaxseg.grid.checkpoints import find_cells, restore_chunk
 from jaxseg.grid.evaluate import TestSet, flatten_views
 from jaxseg.grid.marking import test_views
 from jaxseg.grid.prepared import prepared_views
-from jaxseg.grid.storage import as_folder, read_json, write_arrays
-from jaxseg.grid.workdir import read_finished
+from jaxseg.grid.storage import as_folder, open_arrays, write_arrays
+from jaxseg.grid.workdir import check_data, read_config, read_finished
 from jaxseg.nets.padding import STANDARD_MODES, padding_code
 
 FILE = "saliency.npz"
 
 
 class _Done(NamedTuple):
-    """A cell that is done, and where its variables lie."""
+    """A cell that is done, and where its variables lie: at `position` in a folder of `meta`."""
 
     id: str
-    settings: Settings
     folder: Path
     position: int
+    meta: Mapping[str, Any]
+
+    @property
+    def settings(self) -> Settings:
+        return self.meta["settings"][self.position]
 
 
 def write_saliency(
@@ -75,13 +80,14 @@ def write_saliency(
 
     Raises:
         UsageError: an unknown layer, frames below 1, a tolerance below 0.
-        JaxsegError: no cell is done, or no frame of `test_set` is annotated.
+        JaxsegError: no cell is done, no frame of `test_set` is annotated, the data is not the
+            grid's, or a checkpoint is damaged.
     """
     workdir = as_folder(workdir)
     cells = _done_cells(workdir)
-    data = read_json(workdir / "config.json")["data"]
+    data = read_config(workdir)["data"]
     layer = layer or cells[0].settings.get("eval.saliency_layer") or None
-    test = _prepared_sets(cells[0].settings, test_set) if test is None else test
+    test = _prepared_sets(workdir, cells[0].settings, test_set) if test is None else test
     shown = annotated_frames(test, test_set, data.get("planes"), frames)
     examples = choose_examples(shown)
     classes = data["classes"]
@@ -103,7 +109,7 @@ def _done_cells(workdir: Path) -> list[_Done]:
     """The cells that are done, in the order of their checkpoints: those of one lie together."""
     status = {cell: row["status"] for cell, row in read_finished(workdir).items()}
     done = [
-        _Done(cell, meta["settings"][position], folder, position)
+        _Done(cell, folder, position, meta)
         for cell, (folder, position, meta) in find_cells(workdir).items()
         if status.get(cell) == "done" and meta["kind"] == "variables"
     ]
@@ -117,7 +123,7 @@ def is_current(workdir: str | os.PathLike[str]) -> bool:
     workdir = as_folder(workdir)
     if not (workdir / FILE).exists():
         return False
-    with (workdir / FILE).open("rb") as file, np.load(file, allow_pickle=False) as stored:
+    with open_arrays(workdir / FILE) as stored:
         scored = stored["cells"].tolist()
     return sorted(scored) == sorted(cell.id for cell in _done_cells(workdir))
 
@@ -130,9 +136,10 @@ def check_saliency_layer(settings: Settings) -> None:
         check_choice("eval.saliency_layer", layer, layer_shapes(net, (size, size)))
 
 
-def _prepared_sets(settings: Settings, test_set: str) -> dict[str, TestSet]:
+def _prepared_sets(workdir: Path, settings: Settings, test_set: str) -> dict[str, TestSet]:
     names = {name: view for name, view in test_views(settings).items() if name in (CLEAN, test_set)}
     prepared = prepared_views(settings, settings["data.test_split"], names.values())
+    check_data(workdir, checksums(settings["data.name"], prepared.values()))
     return {
         name: flatten_views(prepared[view].images, prepared[view].masks)
         for name, view in names.items()
@@ -192,7 +199,7 @@ def _variables(group: Sequence[_Done]) -> Iterator[dict[str, Any]]:
     folder, tree = None, {}
     for cell in group:
         if cell.folder != folder:
-            folder, tree = cell.folder, restore_chunk(cell.folder, "variables")
+            folder, tree = cell.folder, restore_chunk(cell.folder, cell.meta)
         yield jax.tree.map(itemgetter(cell.position), tree)
 
 

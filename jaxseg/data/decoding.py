@@ -1,5 +1,6 @@
 """The one decoding pass: encoded examples -> every view that is still missing, in fixed order."""
 
+import contextlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ from jaxseg.data.progress import Progress
 from jaxseg.data.sources import find_source
 from jaxseg.data.store import StoreWriter, check_space, store_bytes
 from jaxseg.data.views import View
-from jaxseg.errors import JaxsegError, UsageError
+from jaxseg.errors import DamagedError, JaxsegError, UsageError
+from jaxseg.seals import AGAIN
 
 
 def fill_stores(
@@ -40,13 +42,24 @@ def fill_stores(
         start = min(len(writer.ids) for writer in writers.values())
         examples = _examples(_encoded(builder, split), start, n_images, size, views, pairs)
         label = f"preparing {builder.name} {split} at {size}"
-        for index, name, pieces in progress(examples, n_images - start, label):
-            for view, (images, masks) in pieces.items():
-                writers[view].append(int(index), images, masks, name.decode())
+        with _damage_named(builder):
+            for index, name, pieces in progress(examples, n_images - start, label):
+                for view, (images, masks) in pieces.items():
+                    writers[view].append(int(index), images, masks, name.decode())
         _finish(builder, split, list(writers.values()))
     finally:
         for writer in writers.values():
             writer.close()
+
+
+@contextlib.contextmanager
+def _damage_named(builder: Any) -> Iterator[None]:
+    """Turns a record whose checksum is wrong into DamagedError."""
+    try:
+        yield
+    except tensorflow().errors.DataLossError as error:
+        folder = Path(str(builder.data_path))
+        raise DamagedError(folder, "a record is not what was written", AGAIN) from error
 
 
 def _count(builder: Any, split: str) -> int:

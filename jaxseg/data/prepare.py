@@ -24,6 +24,7 @@ from jaxseg.data.store import (
     disk_full,
     load_store,
     store_folder,
+    verify_store,
 )
 from jaxseg.data.views import edition, find_view
 from jaxseg.errors import JaxsegError, UsageError, is_disk_full
@@ -77,6 +78,7 @@ def _loaded(folder: Path) -> Prepared:
     store = load_store(folder)
     if store is None:
         raise JaxsegError(f"{folder}: was removed while it was being prepared; run again")
+    verify_store(folder)
     return store
 
 

@@ -1,39 +1,47 @@
 """Prepared arrays on disk: two .npy files that are mapped, not read; written so as to be resumed.
 
-A store is a folder with images.npy, masks.npy and store.json. While it is being written its name
-ends in .partial and done.json counts what has safely reached the disk; the rename comes last.
+A store is a folder with images.npy, masks.npy and store.json, which holds checksums of both. While
+it is being written its name ends in .partial and done.json counts what has safely reached the disk;
+the rename comes last.
 """
 
+import contextlib
 import errno
 import io
 import json
 import os
 import re
 import shutil
-from collections.abc import Sequence
+import zlib
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from jaxseg.errors import JaxsegError
+from jaxseg.errors import DamagedError, JaxsegError
+from jaxseg.seals import read_sealed, seal
 
 SAVE_EVERY = 64  # images between two safe points
 _PARTS = ("images", "masks")
+_MEND = "delete the folder to redo it"
 
 
 class Prepared(NamedTuple):
     """A prepared view of a split, memory-mapped and read-only.
 
     `images` uint8 [n, v, s, s, 3] in 0..255, `masks` uint8 [n, v, s, s] class indices with 0 the
-    background, `ids` the n names, `classes` the names of the foreground classes 1, 2, …
+    background, `ids` the n names, `classes` the names of the foreground classes 1, 2, …;
+    `name` is the store's below its source's folder; `checksum` is that of images and masks.
     """
 
     images: NDArray[np.uint8]
     masks: NDArray[np.uint8]
     ids: tuple[str, ...]
     classes: tuple[str, ...]
+    name: str = ""
+    checksum: str = ""
 
 
 def default_data_dir() -> Path:
@@ -51,17 +59,44 @@ def store_folder(
 
 
 def load_store(folder: Path) -> Prepared | None:
-    """Maps a finished store; None when there is none; JaxsegError when its files are damaged."""
+    """Maps a finished store; None when there is none; DamagedError when it cannot be mapped."""
     if not (folder / "store.json").is_file():
         return None
+    described = read_sealed(folder / "store.json", _MEND)
     try:
-        described = json.loads((folder / "store.json").read_text())
         images, masks = (np.load(folder / f"{part}.npy", mmap_mode="r") for part in _PARTS)
         if not len(images) == len(masks) == len(described["ids"]):
             raise ValueError("lengths differ")
-    except (OSError, ValueError, KeyError) as error:
-        raise JaxsegError(f"{folder}: damaged ({error}); delete the folder to redo it") from error
-    return Prepared(images, masks, tuple(described["ids"]), tuple(described["classes"]))
+    except (OSError, ValueError) as error:
+        raise DamagedError(folder, str(error), _MEND) from error
+    ids, classes = tuple(described["ids"]), tuple(described["classes"])
+    checksum = "-".join(f"{described['checksums'][part]:08x}" for part in _PARTS)
+    return Prepared(images, masks, ids, classes, f"{folder.parent.name}/{folder.name}", checksum)
+
+
+def checksums(name: str, stores: Iterable[Prepared]) -> dict[str, str]:
+    """{data set `name`/store: checksum}, by which a later run knows the same data."""
+    return {f"{name}/{store.name}": store.checksum for store in stores}
+
+
+def verify_store(folder: Path) -> None:
+    """Raises DamagedError unless the arrays of a finished store are those that were written.
+
+    Reads them once, at some 2 GB/s: training reads them all the same.
+    """
+    checksums = read_sealed(folder / "store.json", _MEND)["checksums"]
+    for part in _PARTS:
+        path = folder / f"{part}.npy"
+        if _checksum(path) != checksums[part]:
+            raise DamagedError(path, "is not what was prepared", "delete its folder to redo it")
+
+
+def _checksum(path: Path) -> int:
+    found = 0
+    with path.open("rb") as file:
+        while piece := file.read(1 << 20):
+            found = zlib.crc32(piece, found)
+    return found
 
 
 def store_bytes(n_images: int, views: int, side: int) -> int:
@@ -97,7 +132,7 @@ class StoreWriter:
         shapes = [(n_images, views, side, side, 3), (n_images, views, side, side)]
         headers = [_npy_header(shape) for shape in shapes]
         records = [int(np.prod(shape[1:])) for shape in shapes]
-        self.ids = self._safe_ids(headers)
+        self.ids, self._sums = self._safe_point(headers)
         self._files = [
             _open_at(self._partial / f"{part}.npy", header, record * len(self.ids))
             for part, header, record in zip(_PARTS, headers, records, strict=True)
@@ -110,8 +145,10 @@ class StoreWriter:
         if index < len(self.ids):
             return
         try:
-            for file, array in zip(self._files, (images, masks), strict=True):
-                file.write(np.ascontiguousarray(array).data)
+            for i, array in enumerate((images, masks)):
+                content = np.ascontiguousarray(array).data
+                self._files[i].write(content)
+                self._sums[i] = zlib.crc32(content, self._sums[i])
         except OSError as error:
             self._raise_disk_full(error)
         self.ids.append(name)
@@ -124,7 +161,8 @@ class StoreWriter:
             for file in self._files:
                 file.flush()
                 os.fsync(file.fileno())
-            _write_json(self._partial / "done.json", {"ids": self.ids})
+            done = {"ids": self.ids, "sums": self._sums}
+            _write_json(self._partial / "done.json", seal(done))
         except OSError as error:
             self._raise_disk_full(error)
 
@@ -137,24 +175,34 @@ class StoreWriter:
         """Turns the partial store into a finished one, in one rename."""
         self.save()
         self.close()
-        _write_json(self._partial / "store.json", {"ids": self.ids, "classes": list(classes)})
+        sums = dict(zip(_PARTS, self._sums, strict=True))
+        about = {"ids": self.ids, "classes": list(classes), "checksums": sums}
+        try:
+            _write_json(self._partial / "store.json", seal(about))
+        except OSError as error:
+            self._raise_disk_full(error)
         (self._partial / "done.json").unlink()
         self._partial.rename(self.folder)
 
     def close(self) -> None:
         """Closes the files; what has not been saved is written again by the next writer."""
         for file in self._files:
-            file.close()
+            with contextlib.suppress(OSError):  # a full disk does not take what is yet to be saved
+                file.close()
 
     def discard(self) -> None:
         """Removes the partial store."""
         self.close()
         shutil.rmtree(self._partial)
 
-    def _safe_ids(self, headers: list[bytes]) -> list[str]:
-        done = self._partial / "done.json"
+    def _safe_point(self, headers: list[bytes]) -> tuple[list[str], list[int]]:
+        """Ids and checksums of what an earlier writer has left, or those of the headers alone."""
         same = all(_starts_with(self._partial / f"{p}.npy", h) for p, h in zip(_PARTS, headers))
-        return json.loads(done.read_text())["ids"] if same and done.is_file() else []
+        with contextlib.suppress(DamagedError, FileNotFoundError):
+            done = read_sealed(self._partial / "done.json")
+            if same:
+                return done["ids"], done["sums"]
+        return [], [zlib.crc32(header) for header in headers]
 
     def _raise_disk_full(self, error: OSError) -> None:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):

@@ -5,13 +5,13 @@
     checkpoints/<first cell>/<number>/meta       JSON: cells, settings, classes and a Position
 
 Arrays have a leading cell axis in the order of meta's cells. Numbers count the saves: a new one
-never takes the place of the last, which is removed when the new one is whole.
+never takes the place of the last, which is removed when the new one is whole. Meta carries a digest
+of the arrays and one of itself, which every reader checks.
 """
 
-import contextlib
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -19,12 +19,20 @@ import numpy as np
 import orbax.checkpoint as ocp
 from etils.epath import Path
 
-from jaxseg.errors import JaxsegError, check_choice, disk_errors
+from jaxseg.errors import DamagedError, JaxsegError, check_choice, disk_errors
 from jaxseg.grid.cells import Cell, Settings, make_net
+from jaxseg.grid.integrity import (
+    check_tree,
+    damage_named,
+    failing_quietly,
+    mend,
+    tree_digest,
+)
 from jaxseg.grid.storage import as_folder
 from jaxseg.grid.train import TrainState, class_indices, normalise
 from jaxseg.nets.dtunet import DTUNet
 from jaxseg.nets.unet import UNet
+from jaxseg.seals import seal, unseal
 
 FOLDER = "checkpoints"
 Kind = Literal["state", "variables"]
@@ -80,28 +88,15 @@ def save(
         "settings": [cell.settings for cell in chunk],
         "classes": list(classes),
         "kind": kind,
+        "arrays": tree_digest(tree),
         **position._asdict(),
     }
-    items = {kind: ocp.args.StandardSave(tree), "meta": ocp.args.JsonSave(meta)}
+    items = {kind: ocp.args.StandardSave(tree), "meta": ocp.args.JsonSave(seal(meta))}
     latest = manager.latest_step()
     number = 0 if latest is None else latest + 1
-    with disk_errors(Path(manager.directory)), _failing_quietly():
+    with disk_errors(Path(manager.directory)), failing_quietly():
         manager.save(number, args=ocp.args.Composite(**items), force=True)
         manager.wait_until_finished()
-
-
-@contextlib.contextmanager
-def _failing_quietly() -> Iterator[None]:
-    """Mutes what the writes that Orbax leaves behind when one fails say of its closed loop."""
-    show = sys.unraisablehook
-
-    def show_others(unraisable: Any) -> None:
-        if str(unraisable.exc_value) != "Event loop is closed":
-            show(unraisable)
-
-    sys.unraisablehook = show_others
-    yield
-    sys.unraisablehook = show  # not after a failure: they come later
 
 
 def restore(
@@ -110,22 +105,41 @@ def restore(
     """The newest checkpoint of a chunk, or None when it must start from the beginning.
 
     `abstract` gives shapes and shardings; None too where another chunk of cells lies in the folder.
+    A damaged checkpoint is named on stderr and taken for none; the next one replaces it.
     """
     number = manager.latest_step()
     if number is None:
         return None
-    meta = _meta(manager, number)
+    try:
+        return _restore(manager, number, abstract, chunk)
+    except DamagedError as error:
+        print(f"{error.path}: damaged: {error.reason}; training {chunk[0].id} and those beside it "
+              "from the beginning", file=sys.stderr, flush=True)  # fmt: skip
+        return None
+
+
+def _restore(
+    manager: ocp.CheckpointManager, number: int, abstract: TrainState, chunk: Sequence[Cell]
+) -> Restored | None:
+    folder = Path(manager.directory) / str(number)
+    meta = _meta(manager, folder)
     if meta["cells"] != [cell.id for cell in chunk]:
         return None
     kind = meta["kind"]
     like = abstract if kind == "state" else abstract.variables
     items = {kind: ocp.args.StandardRestore(like)}
-    tree = manager.restore(number, args=ocp.args.Composite(**items))[kind]
+    with damage_named(folder):
+        tree = manager.restore(number, args=ocp.args.Composite(**items))[kind]
+    check_tree(tree, meta["arrays"], folder)
     return Restored(kind, Position(**{name: meta[name] for name in Position._fields}), tree)
 
 
-def _meta(manager: ocp.CheckpointManager, number: int) -> dict[str, Any]:
-    return manager.restore(number, args=ocp.args.Composite(meta=ocp.args.JsonRestore()))["meta"]
+def _meta(manager: ocp.CheckpointManager, folder: Path) -> dict[str, Any]:
+    """The meta of the checkpoint in `folder`; DamagedError where it is not what was saved."""
+    item = ocp.args.Composite(meta=ocp.args.JsonRestore())
+    with damage_named(folder):
+        sealed = manager.restore(int(folder.name), args=item)["meta"]
+    return unseal(sealed, folder / "meta", mend(folder))
 
 
 def find_cells(workdir: str | os.PathLike[str]) -> dict[str, tuple[Path, int, dict[str, Any]]]:
@@ -140,7 +154,7 @@ def find_cells(workdir: str | os.PathLike[str]) -> dict[str, tuple[Path, int, di
             number = manager.latest_step()
             if number is None:
                 continue
-            meta = _meta(manager, number)
+            meta = _meta(manager, folder / str(number))
         for position, cell in enumerate(meta["cells"]):
             # Another number of processes makes other chunks: what they left unfinished stays.
             if cell not in found or meta["kind"] == "variables":
@@ -160,14 +174,24 @@ def restore_cell(
     """
     cells = find_cells(workdir)
     folder, position, meta = cells[check_choice("cell", cell, cells)]
-    tree = restore_chunk(folder, meta["kind"])
+    tree = restore_chunk(folder, meta)
     return jax.tree.map(lambda leaf: leaf[position], tree), meta
 
 
-def restore_chunk(folder: Path, kind: Kind) -> dict[str, Any]:
-    """The tree of a folder's newest checkpoint: numpy arrays, cells along the leading axis."""
+def restore_chunk(folder: Path, meta: Mapping[str, Any]) -> dict[str, Any]:
+    """The tree of a folder's newest checkpoint: numpy arrays, cells along the leading axis.
+
+    Raises DamagedError where it is not what was saved with `meta`.
+    """
     with ocp.CheckpointManager(folder, options=_READ_ONLY) as manager:
-        item = folder / str(manager.latest_step()) / kind
+        number = folder / str(manager.latest_step())
+    with damage_named(number):
+        tree = _read_tree(number / meta["kind"])
+    check_tree(tree, meta["arrays"], number)
+    return tree
+
+
+def _read_tree(item: Path) -> dict[str, Any]:
     with ocp.StandardCheckpointer() as checkpointer:
         described = checkpointer.metadata(item).item_metadata
         device = jax.sharding.SingleDeviceSharding(jax.devices()[0])

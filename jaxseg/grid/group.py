@@ -2,7 +2,8 @@
 
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -10,6 +11,7 @@ import numpy as np
 
 from jaxseg.data.pipeline import steps_per_epoch
 from jaxseg.data.planes import check_planes, plane_of
+from jaxseg.data.store import Prepared, checksums
 from jaxseg.data.streams import Stream
 from jaxseg.errors import JaxsegError
 from jaxseg.grid.cells import Cell, Settings, make_net
@@ -31,7 +33,8 @@ from jaxseg.nets.padding import STANDARD_MODES, padding_code
 class GroupData(NamedTuple):
     """Prepared data of a group: training stores by view, validation items by stream, test by set.
 
-    `planes` are the standard planes of the test frames, empty strings where ids name none.
+    `planes` are the standard planes of the test frames, empty strings where ids name none;
+    `checksums` those of all stores, by data set and store.
     """
 
     train: Mapping[str, Any]
@@ -39,6 +42,7 @@ class GroupData(NamedTuple):
     test: Mapping[str, TestSet]
     classes: tuple[str, ...]
     planes: list[str]
+    checksums: Mapping[str, str]
 
 
 class Group(NamedTuple):
@@ -172,26 +176,37 @@ def compile_step(group: Group) -> tuple[Group, float]:
 def _load_data(cells: Sequence[Cell]) -> GroupData:
     s = cells[0].settings
     sources = list(dict.fromkeys(cell_stream(cell.settings).store for cell in cells))
-    train = prepared_views(s, s["data.train_split"], sources)
+    known: dict[str, str] = {}
+    prepare = partial(_prepare, s, known)
+    train = prepare(s["data.train_split"], sources)
     wanted = test_views(s)
-    test = prepared_views(s, s["data.test_split"], wanted.values())
+    test = prepare(s["data.test_split"], wanted.values())
     first, any_test = (next(iter(part.values())) for part in (train, test))
     return GroupData(
         train,
-        _validation_items(cells),
+        _validation_items(cells, prepare),
         {name: flatten_views(test[v].images, test[v].masks) for name, v in wanted.items()},
         first.classes,
         _test_planes(s.get("data.planes", ""), first.ids, any_test.ids),
+        known,
     )
 
 
-def _validation_items(cells: Sequence[Cell]) -> dict[Stream, TestSet]:
-    s = cells[0].settings
-    split = s["data.val_split"]
+def _prepare(
+    settings: Settings, known: dict[str, str], split: str, views: Iterable[str]
+) -> dict[str, Prepared]:
+    """Prepared views of a split, whose checksums are added to `known`."""
+    stores = prepared_views(settings, split, views)
+    known |= checksums(settings["data.name"], stores.values())
+    return stores
+
+
+def _validation_items(cells: Sequence[Cell], prepare: Any) -> dict[Stream, TestSet]:
+    split = cells[0].settings["data.val_split"]
     if not split:
         return {}
     streams = dict.fromkeys(validation_stream(cell.settings) for cell in cells)
-    stores = prepared_views(s, split, dict.fromkeys(stream.store for stream in streams))
+    stores = prepare(split, dict.fromkeys(stream.store for stream in streams))
     return {
         stream: validation_items(stream, stores[stream.store].images, stores[stream.store].masks)
         for stream in streams

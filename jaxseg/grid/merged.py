@@ -15,6 +15,7 @@ from jaxseg.grid import storage
 from jaxseg.grid import workdir as files
 from jaxseg.grid.cells import Cell
 from jaxseg.grid.workdir import Row
+from jaxseg.seals import read_sealed
 
 
 def merge_cells(
@@ -73,7 +74,7 @@ def _merge_metrics(workdir: Path, groups: Sequence[Sequence[Cell]]) -> None:
 def _progress_parts(workdir: Path) -> dict[str, Row]:
     """{share, such as "0-of-2": its seconds and memory}."""
     names = storage.names(workdir / "progress", ".json")
-    return {name: storage.read_json(workdir / "progress" / f"{name}.json") for name in names}
+    return {name: read_sealed(workdir / "progress" / f"{name}.json") for name in names}
 
 
 def total_progress(parts: Mapping[str, Row]) -> Row:

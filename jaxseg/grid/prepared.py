@@ -16,7 +16,7 @@ def prepared_views(
     size: int | None = None,
     progress: Progress = track,
 ) -> dict[str, Prepared]:
-    """`prepare_views` of one split at `size` pixels, by default `data.size`. Raises what it does."""
+    """`prepare_views` of one split at `size` pixels (`data.size` by default), with its errors."""
     return prepare_views(
         settings["data.name"],
         split,

@@ -10,7 +10,6 @@ import jax
 import numpy as np
 from etils.epath import Path
 
-from jaxseg.errors import JaxsegError
 from jaxseg.grid import storage
 from jaxseg.grid import workdir as files
 from jaxseg.grid.cells import Cell
@@ -66,22 +65,17 @@ def write_config(
     path = workdir / "config.json"
     if path.exists():
         files.check_config(workdir, config, grid)
-        old = storage.read_json(path)
+        old = files.read_config(workdir)
         if json.loads(json.dumps(about)) == {key: old.get(key) for key in about}:
             return
     about["environment"] = files.environment(jax.local_devices(), processes)
-    storage.write_json(path, about)
+    storage.write_sealed(path, about)
 
 
 def read_feed(workdir: Path) -> str | None:
-    """The feed that a workdir was begun with; None in a new one, JaxsegError for a damaged one."""
-    path = workdir / "config.json"
-    try:
-        return json.loads(path.read_text())["data"]["feed"] if path.exists() else None
-    except (ValueError, KeyError, TypeError) as error:
-        raise JaxsegError(
-            f"{path}: does not say data.feed ({error}); give another --workdir or remove this one"
-        ) from error
+    """The feed that a workdir was begun with; None in a new one, DamagedError for a damaged one."""
+    begun = (workdir / "config.json").exists()
+    return files.read_config(workdir)["data"]["feed"] if begun else None
 
 
 def write_examples(workdir: Path, group: Group) -> Examples:

@@ -108,6 +108,7 @@ def _finish_group(
     clock = time.monotonic()
     feed = record.read_feed(run.workdir)
     group = tune(make_group(run.groups[index], run.parts[index], feed))
+    files.check_data(run.workdir, group.data.checksums)
     record.write_config(run.workdir, config, grid, run.axes, group, run.share.count)
     examples = record.write_examples(run.workdir, group)
     run.merge_cells()

@@ -1,17 +1,25 @@
 """Files of a workdir, local or in an object store (gs://…), written whole or not at all."""
 
+import contextlib
 import io
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
 from pathlib import Path as LocalPath
 from typing import Any
 
 import numpy as np
 from etils.epath import Path
 
-from jaxseg.errors import JaxsegError, disk_errors
+from jaxseg.errors import DamagedError, JaxsegError, disk_errors
+from jaxseg.seals import AGAIN, seal
+
+# What zipfile, zlib and numpy raise for a file that is cut short or has other bytes.
+_UNREADABLE = (OSError, ValueError, EOFError, KeyError, RuntimeError)
+_UNREADABLE += (zipfile.BadZipFile, zlib.error)
 
 
 def as_folder(workdir: str | os.PathLike[str]) -> Path:
@@ -59,14 +67,22 @@ def write_arrays(path: Path | LocalPath, arrays: Mapping[str, np.ndarray]) -> No
     write_bytes(path, buffer.getvalue())
 
 
-def read_json(path: Path | LocalPath) -> Any:
-    """Reads JSON; raises JaxsegError for a damaged file."""
+def write_sealed(path: Path | LocalPath, content: Mapping[str, Any]) -> None:
+    """Writes JSON with its digest atomically, for `seals.read_sealed`."""
+    write_json(path, seal(content))
+
+
+@contextlib.contextmanager
+def open_arrays(path: Path | LocalPath, mend: str = AGAIN) -> Iterator[Any]:
+    """A .npz to read in; DamagedError naming it and `mend` when an array cannot be read from it."""
     try:
-        return json.loads(path.read_text())
-    except ValueError as error:
-        raise JaxsegError(
-            f"{path}: damaged ({error}); delete it and run the same command again"
-        ) from error
+        # Opened here: numpy leaves the file open when it turns out to be damaged.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+            yield stored
+    except (JaxsegError, FileNotFoundError):
+        raise
+    except _UNREADABLE as error:
+        raise DamagedError(path, f"cannot be read ({type(error).__name__})", mend) from error
 
 
 def names(folder: Path | LocalPath, suffix: str) -> list[str]:

@@ -1,11 +1,13 @@
 """The plain files of a run: config.json, counts/*.npz, and what each process writes of its own.
 
     status/<cell>.json     the row of a cell whose training has ended
-    metrics/<cell>.jsonl   its losses by epoch
+    metrics/<cell>.json    its losses by epoch
     progress/<share>.json  seconds and memory of one process
+    data/<items>.json      checksum of the prepared images and masks of a split
 
 cells.csv, metrics.jsonl and progress.json are merged from these (see `merged`), so that no two
-processes ever write one file. Files are written whole: a kill leaves the old or the new one.
+processes ever write one file. Files are written whole: a kill leaves the old or the new one. They
+carry a digest of what they say: one that is damaged is refused.
 """
 
 import json
@@ -22,11 +24,14 @@ from etils.epath import Path
 
 from jaxseg.errors import JaxsegError, UsageError
 from jaxseg.grid import storage
+from jaxseg.grid.cells import expand
 from jaxseg.grid.processes import Share
 from jaxseg.grid.sweeps import flatten
+from jaxseg.seals import AGAIN, read_sealed
 
 # Where things lie and how they are mapped may change between runs of one workdir; numbers may not.
 _MAY_DIFFER = ("run.", "data.data_dir", "data.manual_dir", "eval.resamples")
+_LOSSES = f"{AGAIN}: the cell's losses by epoch that it holds are lost, its counts are not"
 Row = dict[str, Any]
 
 
@@ -42,15 +47,12 @@ def open_workdir(
 def check_config(
     workdir: Path, config: Mapping[str, Any], grid: Sequence[Mapping[str, Any]]
 ) -> None:
-    """Raises UsageError naming the fields in which config.json differs from these settings."""
-    path = workdir / "config.json"
-    try:
-        old = json.loads(path.read_text())
-        old_config, old_grid = flatten(old["config"]), old["grid"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise JaxsegError(
-            f"{path}: cannot be read ({error}); give another --workdir or remove this one"
-        ) from error
+    """Raises UsageError naming the fields in which config.json differs from these settings.
+
+    A grid may hold more cells than the one that made the workdir, such as further seeds.
+    """
+    old = read_config(workdir)
+    old_config, old_cells = flatten(old["config"]), _cells(old["config"], old["grid"])
     new = json.loads(json.dumps(flatten(config)))
     old_config = json.loads(json.dumps(old_config))
     differing = [
@@ -58,13 +60,49 @@ def check_config(
         for name in sorted(new.keys() | old_config.keys())
         if new.get(name) != old_config.get(name) and not name.startswith(_MAY_DIFFER)
     ]
-    if json.loads(json.dumps(list(grid))) != old_grid:
-        differing.append(f"the grid ({len(old_grid)} cells there, {len(grid)} here)")
+    cells = _cells(config, grid)
+    gone = [name for name, settings in old_cells.items() if cells.get(name) != settings]
+    if gone and not differing:
+        differing.append(
+            f"the grid ({len(old_cells)} cells there, {len(cells)} here; it may grow, but "
+            f"{gone[0]} is missing or other here)"
+        )
     if differing:
         raise UsageError(
             f"--workdir {workdir}: was made by other settings: {'; '.join(differing)}; "
             "give another --workdir or the old settings"
         )
+
+
+def _cells(config: Mapping[str, Any], grid: Sequence[Mapping[str, Any]]) -> dict[str, Row]:
+    """{cell id: what its numbers depend on}, as JSON would give it back."""
+    return {
+        cell.id: {
+            name: json.loads(json.dumps(value))
+            for name, value in cell.settings.items()
+            if not name.startswith(_MAY_DIFFER)
+        }
+        for cell in expand(config, grid)
+    }
+
+
+def read_config(workdir: Path) -> Row:
+    """What config.json says; DamagedError where it is not what a run has written."""
+    return read_sealed(workdir / "config.json", "give another --workdir or remove this one")
+
+
+def check_data(workdir: Path, checksums: Mapping[str, str]) -> None:
+    """Records the checksums of prepared data, by name; JaxsegError where other data was used."""
+    for name, checksum in checksums.items():
+        path = workdir / "data" / f"{name}.json"
+        if not path.exists():
+            storage.write_sealed(path, {"checksum": checksum})
+        elif read_sealed(path)["checksum"] != checksum:
+            raise JaxsegError(
+                f"{workdir}: was begun with other images or masks than data.name and "
+                f"data.manual_dir give now ({name} differs); put the old files back or give "
+                "another --workdir"
+            )
 
 
 def environment(devices: Sequence[Any], processes: int) -> Row:
@@ -91,7 +129,7 @@ def counts_path(workdir: Path, cell: str) -> Path:
 
 def write_status(workdir: Path, cell: str, row: Row) -> None:
     """Marks a cell whose counts are stored as ended; `row` is its part of cells.csv."""
-    storage.write_json(workdir / "status" / f"{cell}.json", row)
+    storage.write_sealed(workdir / "status" / f"{cell}.json", row)
 
 
 def read_finished(workdir: Path, known: Mapping[str, Row] | None = None) -> dict[str, Row]:
@@ -102,7 +140,7 @@ def read_finished(workdir: Path, known: Mapping[str, Row] | None = None) -> dict
     known = {} if known is None else known
     scored = set(storage.names(workdir / "counts", ".npz"))
     rows = {
-        cell: known.get(cell) or storage.read_json(workdir / "status" / f"{cell}.json")
+        cell: known.get(cell) or read_sealed(workdir / "status" / f"{cell}.json")
         for cell in storage.names(workdir / "status", ".json")
     }
     return {c: row for c, row in rows.items() if c in scored or row["status"] == "diverged"}
@@ -110,14 +148,16 @@ def read_finished(workdir: Path, known: Mapping[str, Row] | None = None) -> dict
 
 def read_metrics(workdir: Path, cell: str) -> list[Row]:
     """Rows of a cell by epoch; none before its first."""
-    path = workdir / "metrics" / f"{cell}.jsonl"
-    lines = path.read_text().splitlines() if path.exists() else []
-    return [json.loads(line) for line in lines]
+    path = _metrics_path(workdir, cell)
+    return read_sealed(path, _LOSSES)["rows"] if path.exists() else []
+
+
+def _metrics_path(workdir: Path, cell: str) -> Path:
+    return workdir / "metrics" / f"{cell}.json"
 
 
 def _write_metrics(workdir: Path, cell: str, rows: Iterable[Row]) -> None:
-    text = "".join(json.dumps(row) + "\n" for row in rows)
-    storage.write_bytes(workdir / "metrics" / f"{cell}.jsonl", text.encode())
+    storage.write_sealed(_metrics_path(workdir, cell), {"rows": list(rows)})
 
 
 def forget_epochs(workdir: Path, cells: Iterable[str], start_epoch: int) -> None:
@@ -138,7 +178,7 @@ def append_metrics(workdir: Path, rows: Iterable[Row]) -> None:
 def add_progress(workdir: Path, share: Share, seconds: Mapping[str, float]) -> None:
     """Adds a run's seconds to its share's file; the peak memory is the largest of all runs."""
     path = workdir / "progress" / f"{share.index}-of-{share.count}.json"
-    old = storage.read_json(path) if path.exists() else {}
+    old = read_sealed(path) if path.exists() else {}
     new = {key: round(old.get(key, 0.0) + value, 4) for key, value in seconds.items()}
     new["peak_memory_mb"] = max(old.get("peak_memory_mb", 0), seconds["peak_memory_mb"])
-    storage.write_json(path, new)
+    storage.write_sealed(path, new)

@@ -3,13 +3,14 @@
 import math
 from collections.abc import Iterator, Sequence
 
-from jaxseg.report.comparisons import INDEX, Comparison, families
+from jaxseg.report.comparisons import ALPHA, HIGHER, INDEX, LOWER, Comparison, families
 from jaxseg.report.results import Results, setting
 from jaxseg.report.tables import SummaryRow
 from jaxseg.report.words import metric_name, p_text, plural
 
-ALPHA = 0.05
 MAX_NAMED = 10
+# A best Dice below it: networks have hardly learnt to segment, by any cue.
+LITTLE_LEARNT = 0.2
 
 
 def cautions(
@@ -20,6 +21,7 @@ def cautions(
         *seed_cautions(comparisons, rows),
         *_hollow_indices(comparisons),
         *_design_cautions(results),
+        *learning_cautions([row for row in rows if (row.metric, row.band) == ("dice", "all")]),
         *left_out_cautions(results),
     ]
 
@@ -45,8 +47,9 @@ def seed_cautions(comparisons: Sequence[Comparison], rows: Sequence[SummaryRow])
     elif floor > ALPHA:
         yield (
             f"With {fewest} paired seeds{' (the fewest of any comparison)' * (most > fewest)} the "
-            f"sign-flip p cannot be below {p_text(floor)}, whatever the networks do; 6 are the "
-            "fewest that can reach 0.05."
+            f"sign-flip p cannot be below {p_text(floor)}, whatever the networks do, so "
+            "nothing here is called significant; 6 seeds are the fewest that can reach 0.05 (the "
+            "same command with more seeds trains only those that are missing)."
         )
     family = max(len(family) for family in families(comparisons))
     floor = min(row.p_floor for row in defined if row.n_seeds == most)
@@ -55,7 +58,7 @@ def seed_cautions(comparisons: Sequence[Comparison], rows: Sequence[SummaryRow])
         yield (
             f"Corrected (Holm) over the {family} comparisons of one metric, p cannot be below "
             f"{p_text(min(1.0, floor * family))} here; {needed} seeds would allow 0.05. The "
-            "verdicts rest on the intervals, which are not corrected."
+            "verdicts rest on the interval and p of each comparison, which are not corrected."
         )
 
 
@@ -74,12 +77,12 @@ def _hollow_indices(comparisons: Sequence[Comparison]) -> Iterator[str]:
     higher = {
         (row.arms, row.test_set)
         for row in comparisons
-        if (row.metric, row.band, row.verdict) == ("recall", "outer", "higher")
+        if (row.metric, row.band, row.verdict) == ("recall", "outer", HIGHER)
     }
     hollow = [
         f"{row.arm_a} against {row.arm_b}"
         for row in comparisons
-        if (row.kind, row.metric, row.verdict) == ("pair", INDEX, "lower")
+        if (row.kind, row.metric, row.verdict) == ("pair", INDEX, LOWER)
         and (row.arms, row.test_set) not in higher
     ]
     if hollow:
@@ -107,6 +110,16 @@ def _design_cautions(results: Results) -> Iterator[str]:
         )
     if results.probe == "full":
         yield "Judged on full frames, where few objects reach the border; add the quarter test set."
+
+
+def learning_cautions(rows: Sequence[SummaryRow]) -> Iterator[str]:
+    """Where no network segments; `rows` are the Dice of whole test sets, of all arms."""
+    best = max((row.value for row in rows if math.isfinite(row.value)), default=math.nan)
+    if best < LITTLE_LEARNT:
+        yield (
+            f"No arm reaches a Dice of {LITTLE_LEARNT} on any test set (best: {best:.3f}): the "
+            "networks have hardly learnt to segment, and little can be said of what they use."
+        )
 
 
 def left_out_cautions(results: Results) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """The rows of comparisons.csv: which arms differ, in what, by how much, and how sure that is."""
 
 import itertools
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -27,7 +28,8 @@ class Comparison(NamedTuple):
     `interaction` is (arm_a − arm_b) − (arm_c − arm_d) for `axis` = "X x Y": the effect of Y under
     another value of X, minus its effect under the first value of X. `p` is the exact sign-flip p
     of the seeds, which cannot be below `p_floor`; `p_holm` is corrected over all rows of one metric
-    and test set. `smallest_detectable` is what `n_seeds` would show with 80 % power.
+    and test set. `smallest_detectable` is what `n_seeds` would show with 80 % power. `verdict` is
+    one of four, see the function.
     """
 
     kind: str
@@ -56,6 +58,10 @@ class Comparison(NamedTuple):
     def arms(self) -> tuple[str, ...]:
         return tuple(arm for arm in (self.arm_a, self.arm_b, self.arm_c, self.arm_d) if arm)
 
+    @property
+    def is_shown(self) -> bool:
+        return self.verdict in (HIGHER, LOWER)
+
 
 class Design(NamedTuple):
     """What is compared: two arms (pair) or four (interaction), without any numbers."""
@@ -65,7 +71,10 @@ class Design(NamedTuple):
     arms: tuple[str, ...]
 
 
+HIGHER, LOWER = "higher", "lower"
+NOT_SIGNIFICANT = "not significant"
 NO_DIFFERENCE = "no difference shown"
+ALPHA = 0.05
 INDEX = "border_shortcut_index"
 SIGNS = (1.0, -1.0, -1.0, 1.0)
 
@@ -202,7 +211,7 @@ def compare(
         sd=found.sd,
         smallest_detectable=found.smallest_detectable,
         seeds_needed=found.seeds_needed,
-        verdict=verdict(found.ci_low, found.ci_high, found.n_seeds),
+        verdict=verdict(found.ci_low, found.ci_high, found.p),
     )
 
 
@@ -214,14 +223,19 @@ def statistic_of(band: str, metric: str) -> statistics.Statistic:
     return statistics.pooled({"dice": dice, "recall": recall}[metric], bands=bands)
 
 
-def verdict(low: float, high: float, n_seeds: int) -> str:
-    """`lower`, `higher` or NO_DIFFERENCE, by whether the interval excludes 0.
+def verdict(low: float, high: float, p: float) -> str:
+    """What an interval and the exact p of the same seeds show together.
 
-    One seed never shows a difference between arms: two runs of one arm differ as well.
+    HIGHER or LOWER when the interval excludes 0 and p is at most ALPHA. NOT_SIGNIFICANT when the
+    interval alone excludes 0, which is all that fewer than 6 seeds can give: their p cannot get
+    there, and the interval trusts that seeds are spread normally. Else NO_DIFFERENCE, as for one
+    seed (p is NaN) whatever its interval: two runs of one arm differ as well.
     """
-    if n_seeds < 2 or not (low > 0 or high < 0):
+    if math.isnan(p) or not (low > 0 or high < 0):
         return NO_DIFFERENCE
-    return "higher" if low > 0 else "lower"
+    if p > ALPHA:
+        return NOT_SIGNIFICANT
+    return HIGHER if low > 0 else LOWER
 
 
 def families(rows: Sequence[Comparison]) -> list[list[Comparison]]:

@@ -13,6 +13,7 @@ from matplotlib.patches import Patch
 from jaxseg.metrics.dice import dice
 from jaxseg.report.figures import LOOK
 from jaxseg.report.results import Results, common_seeds, example_prediction
+from jaxseg.report.styles import settings_apart
 
 MISSED = "#D55E00"
 ADDED = "#0072B2"
@@ -24,11 +25,7 @@ def shown_arms(results: Results) -> list[str]:
     if len(results.arms) <= MAX_ARMS:
         return results.arms
     first = results.settings[results.arms[0]]
-    apart = {
-        arm: sum(first[key] != value for key, value in results.settings[arm].items())
-        for arm in results.arms
-    }
-    return [arm for arm in results.arms if apart[arm] <= 1][:MAX_ARMS]
+    return settings_apart(results, first, at_most=1)[:MAX_ARMS]
 
 
 def shown_seed(results: Results, arm: str) -> int:

@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from jaxseg.report.comparisons import NO_DIFFERENCE, Comparison, families
+from jaxseg.report.comparisons import NO_DIFFERENCE, NOT_SIGNIFICANT, Comparison, families
 from jaxseg.report.figures import LOOK
 from jaxseg.report.results import Results
 from jaxseg.report.words import label, metric_name, prominent
@@ -24,8 +24,9 @@ def forest(
 ) -> Figure | None:
     """Rows are pairs and interactions, columns the compared metrics. None without comparisons.
 
-    Filled: the interval excludes 0. The grey bar spans the differences that so many seeds would
-    miss more often than one time in five, whether or not they found this one. More than MAX_ROWS
+    Filled: the interval excludes 0 and p is at most 0.05; open: the interval alone does. The grey
+    bar spans the differences that so many seeds would miss more often than one time in five,
+    whether or not they found this one. More than MAX_ROWS
     comparisons: those that touch the first arm. `interactions`: whether the legend names them.
     """
     if not rows:
@@ -56,14 +57,13 @@ def forest(
 
 
 def _draw(ax: Axes, row: Comparison, y: int) -> None:
-    shown = row.verdict != NO_DIFFERENCE
-    colour = SHOWN if shown else NOT_SHOWN
+    colour = NOT_SHOWN if row.verdict == NO_DIFFERENCE else SHOWN
     if np.isfinite(row.smallest_detectable):
         reach = row.smallest_detectable
         ax.barh(y, 2 * reach, left=-reach, height=0.8, color=DETECTABLE, zorder=0)
     ax.plot([row.ci_low, row.ci_high], [y, y], color=colour, linewidth=1.6)
     marker = "o" if row.kind == "pair" else "D"
-    ax.plot(row.difference, y, marker, color=colour, mfc=colour if shown else "white", ms=5)
+    ax.plot(row.difference, y, marker, color=colour, mfc=colour if row.is_shown else "white", ms=5)
 
 
 def _limits(family: Sequence[Comparison]) -> tuple[float, float]:
@@ -79,9 +79,10 @@ def _legend(figure: Figure, interactions: bool) -> None:
         return Line2D([], [], color=colour, marker=marker, mfc=fill, label=text)
 
     handles = [
-        dot("o", SHOWN, SHOWN, "interval excludes 0"),
+        dot("o", SHOWN, SHOWN, "interval excludes 0, p ≤ 0.05"),
+        dot("o", SHOWN, "white", f"interval excludes 0, {NOT_SIGNIFICANT}"),
         dot("o", NOT_SHOWN, "white", NO_DIFFERENCE),
         *[dot("D", "black", "black", "interaction")] * interactions,
         Patch(color=DETECTABLE, label="so many seeds would often miss it (power below 80 %)"),
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=4)
+    figure.legend(handles=handles, loc="outside lower center", ncols=3)

@@ -18,6 +18,8 @@ GLOSSARY = {
     "paired": "The same seed sees the same training images in the same order in every arm, so arms "
     "are compared seed by seed.",
     "p": "Exact sign-flip test over the seeds. With n seeds it cannot be below 2 / 2ⁿ.",
+    "shown, not significant": "Shown: the interval excludes 0 and p is at most 0.05. Not "
+    "significant: the interval excludes 0 and p is above; with fewer than 6 seeds it always is.",
     "p (Holm)": "p corrected for all comparisons of one metric on one test set.",
     "interaction": "Difference of differences: how much the effect of one setting depends on "
     "another.",
@@ -59,7 +61,17 @@ STUDY = {
     "trend": "Slope of reliance over contamination: a straight line through each seed's doses, "
     "then over seeds as any difference.",
 }
-SHARED = ("arm", "cell", "interval", "paired", "p", "p (Holm)", "could have shown", "seeds needed")
+SHARED = (
+    "arm",
+    "cell",
+    "interval",
+    "paired",
+    "p",
+    "shown, not significant",
+    "p (Holm)",
+    "could have shown",
+    "seeds needed",
+)
 
 
 def study_terms(results: Results) -> dict[str, str]:

@@ -14,7 +14,7 @@ from jaxseg.report.figures import CURVES_TEXT, Planned, band_dice, learning_curv
 from jaxseg.report.forest import forest
 from jaxseg.report.glossary import study_terms, terms
 from jaxseg.report.results import setting
-from jaxseg.report.styles import facets
+from jaxseg.report.styles import facets, panels_told
 from jaxseg.report.tables import SummaryRow, as_csv
 
 STYLE = Path(__file__).with_name("page.css")
@@ -107,6 +107,7 @@ def _grid_figures(analysis: Analysis) -> list[Planned]:
     border = setting(results, "eval.border_px", 8)
     rule = results.examples.rule if results.examples else ""
     only = f" Only the {results.probe} test set." * (len(facets(results)) > 1)
+    only += panels_told(results)
     some = f" {len(arms)} of {len(results.arms)} arms." if len(arms) < len(results.arms) else ""
     return [
         (
@@ -129,5 +130,10 @@ def _grid_figures(analysis: Analysis) -> list[Planned]:
             "Example images with the true outline and each arm's errors",
             f"Rule: {rule}. Seed {seed}.{some}",
         ),
-        ("learning_curves", learning_curves(results), *CURVES_TEXT),
+        (
+            "learning_curves",
+            learning_curves(results),
+            CURVES_TEXT[0],
+            CURVES_TEXT[1] + panels_told(results),
+        ),
     ]

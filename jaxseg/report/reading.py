@@ -5,7 +5,14 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from jaxseg.report.cautions import cautions
-from jaxseg.report.comparisons import INDEX, NO_DIFFERENCE, Comparison, families, headline
+from jaxseg.report.comparisons import (
+    INDEX,
+    NO_DIFFERENCE,
+    NOT_SIGNIFICANT,
+    Comparison,
+    families,
+    headline,
+)
 from jaxseg.report.results import Results
 from jaxseg.report.tables import SummaryRow, value_of
 from jaxseg.report.words import (
@@ -64,12 +71,15 @@ def _headline_sentence(results: Results, lead: Comparison) -> str:
             f"{verdict_text(lead).capitalize()}: networks trained with {short(lead.axis)} {old} "
             f"and with {new} differ by {apart} in the border shortcut index ({basis})."
         )
-    more = "more" if lead.verdict == "lower" else "less"
+    more = "more" if lead.difference < 0 else "less"
     size = f"{number(abs(lead.difference))} {abs_interval(lead)}"
-    return (
-        f"Networks trained with {short(lead.axis)} {old} lose {size} {more} recall at the border, "
+    told = (
+        f"networks trained with {short(lead.axis)} {old} lose {size} {more} recall at the border, "
         f"relative to the interior, than networks trained with {short(lead.axis)} {new} ({basis})."
     )
+    if lead.verdict == NOT_SIGNIFICANT:
+        return f"{verdict_text(lead).capitalize()}: {told}"
+    return told[0].upper() + told[1:]
 
 
 def _single_arm(results: Results, rows: Sequence[SummaryRow]) -> tuple[float, float, float, str]:
@@ -93,9 +103,9 @@ def _pair_findings(results: Results, rows: Sequence[Comparison]) -> Iterator[str
         yield _pair_sentence(results, row, [r for r in pairs if r.arms == row.arms])
     for family in families(pairs):
         if len(family) > len(lead):
-            shown = sum(row.verdict != NO_DIFFERENCE for row in family)
+            shown = sum(row.is_shown for row in family)
             yield (
-                f"Over the whole grid, the interval of {metric_name(family[0])} excludes 0 in "
+                f"Over the whole grid, a difference in {metric_name(family[0])} is shown in "
                 f"{shown} of {plural(len(family), 'pair')}."
             )
 
@@ -110,17 +120,21 @@ def _pair_sentence(results: Results, row: Comparison, alike: Sequence[Comparison
     shown = [
         f"{metric_name(r)} {r.verdict} by {number(abs(r.difference))} {abs_interval(r)}"
         for r in alike
-        if r.verdict != NO_DIFFERENCE
+        if r.is_shown
     ]
     missed = [f"{metric_name(r)} ({_not_shown(r)})" for r in alike if r.verdict == NO_DIFFERENCE]
+    unsure = [r for r in alike if r.verdict == NOT_SIGNIFICANT]
     parts = [", ".join(shown)] * bool(shown)
+    parts += [", ".join(f"{metric_name(r)} {amount(r)}, {verdict_text(r)}" for r in unsure)] * bool(
+        unsure
+    )
     parts += [f"{NO_DIFFERENCE} in {', '.join(missed)}"] * bool(missed)
     return f"{start}: {'; '.join(parts)}."
 
 
 def _not_shown(row: Comparison) -> str:
     least = row.smallest_detectable
-    could = f", could have shown ≥ {number(least)}" if math.isfinite(least) else ""
+    could = f", could have shown ≥ {number(least)}" if 0 < least < math.inf else ""
     return amount(row) + could
 
 
@@ -134,10 +148,10 @@ def _interaction_findings(results: Results, rows: Sequence[Comparison]) -> Itera
         if under_new and under_old:
             yield _interaction_sentence(results, row, under_new, under_old)
     if len(found) > len(lead):
-        shown = sum(row.verdict != NO_DIFFERENCE for row in found)
+        shown = sum(row.is_shown for row in found)
         yield (
             f"Over the whole grid, {shown} of {len(found)} interactions of the border shortcut "
-            "index have an interval that excludes 0."
+            "index are shown."
         )
 
 
@@ -153,12 +167,12 @@ def _interaction_sentence(
         f"{effect} changes the border shortcut index by {amount(under_old)} under {old} and by "
         f"{amount(under_new)} under {new}; the difference is {amount(row)}"
     )
-    if row.verdict == NO_DIFFERENCE:
+    if not row.is_shown:
         return (
             f"{told}: {verdict_text(row)}. These runs do not say that {short(x)} plays a part in "
             f"what {short(y)} does, nor that it plays none."
         )
-    if under_old.verdict == NO_DIFFERENCE:
+    if not under_old.is_shown:
         return f"{told}: what {short(y)} does depends on {short(x)}."
     return f"{told}: {_share(row, under_new, under_old, new, old, short(x), short(y))}"
 
@@ -178,7 +192,7 @@ def _share(
     if share > 1:
         return f"the effect of {y} under {old} is gone or reversed under {new}."
     gone = f"about {100 * share:.0f} % of the effect of {y} goes away when {old} becomes {new}"
-    if under_new.verdict == NO_DIFFERENCE:
+    if not under_new.is_shown:
         return f"{gone}; under {new} no effect of {y} is shown."
     return f"{gone}. The rest is there under {new} too: {x} does not explain it."
 

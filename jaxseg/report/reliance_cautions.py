@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from jaxseg.report.cautions import left_out_cautions, seed_cautions
+from jaxseg.report.cautions import learning_cautions, left_out_cautions, seed_cautions
 from jaxseg.report.comparisons import Comparison
 from jaxseg.report.reliance import ALL, CLEAN, SEQUENCE, Study, bands, image_dice
 from jaxseg.report.reliance_arms import TREND_DOSES, is_planned, lines
@@ -18,8 +18,6 @@ from jaxseg.report.words import plural
 FEW_FRAMES = 10
 # With so little left to gain, annotations cannot help much, whatever a network makes of them.
 LITTLE_ROOM = 0.95
-# Below it, networks have hardly learnt to segment, by any cue.
-LITTLE_LEARNT = 0.2
 
 
 def study_cautions(
@@ -58,12 +56,7 @@ def _level(study: Study, rows: Sequence[SummaryRow]) -> Iterator[str]:
             "is little room for annotations to help, so a small reliance says little about harder "
             "images."
         )
-    best = max(r.value for r in rows if (r.metric, r.band) == (DICE, ALL))
-    if best < LITTLE_LEARNT:
-        yield (
-            f"No arm reaches a Dice of {LITTLE_LEARNT} on any test set (best: {best:.3f}): the "
-            "networks have hardly learnt to segment, and little can be said of what they use."
-        )
+    yield from learning_cautions([row for row in rows if (row.metric, row.band) == (DICE, ALL)])
 
 
 def _planes(study: Study) -> Iterator[str]:

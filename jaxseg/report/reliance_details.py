@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from jaxseg.report.comparisons import NO_DIFFERENCE, Comparison
+from jaxseg.report.comparisons import Comparison
 from jaxseg.report.reading import amount
 from jaxseg.report.reliance import ALL, ANNOTATED, SEQUENCE, Study
 from jaxseg.report.reliance_arms import told_arms
@@ -41,8 +41,8 @@ def with_interval(row: SummaryRow, digits: int = 3, signed: bool = False) -> str
     return f"{number(row.value, digits, signed)} {ends}".strip()
 
 
-def is_shown(row: SummaryRow) -> bool:
-    """Whether a reliance above 0 is shown, by the rule of `comparisons.verdict`."""
+def is_above(row: SummaryRow) -> bool:
+    """Whether the interval over seeds of a reliance lies above 0; such rows carry no test."""
     return row.n_seeds > 1 and row.ci_low > 0
 
 
@@ -57,7 +57,7 @@ def _other_arms(results: Results, study: Study, comparisons: Sequence[Comparison
     names = arm_names(results)
     ranked = sorted((row for row in others if row), key=lambda row: -row.difference)
     told = [
-        f"{names[row.arm_a]}: {amount(row)}" + f", {NO_DIFFERENCE}" * (row.verdict == NO_DIFFERENCE)
+        f"{names[row.arm_a]}: {amount(row)}" + f", {row.verdict}" * (not row.is_shown)
         for row in ranked
     ]
     if told:
@@ -86,11 +86,7 @@ def _planes(study: Study, rows: Sequence[SummaryRow]) -> Iterator[str]:
         if (row.arm, row.test_set, row.metric) == (study.roles.baseline, name, RELIANCE)
         and row.band.startswith("plane:")
     ]
-    told = [
-        f"{row.band.removeprefix('plane:')} {with_interval(row, signed=True)}"
-        + f" ({NO_DIFFERENCE})" * (not is_shown(row) and not row.ci_high < 0)
-        for row in found
-    ]
+    told = [f"{row.band.removeprefix('plane:')} {with_interval(row, signed=True)}" for row in found]
     if told:
         yield f"The baseline's reliance by plane: {', '.join(told)}."
 
@@ -101,16 +97,16 @@ def _classes(study: Study, rows: Sequence[SummaryRow]) -> Iterator[str]:
         for name in study.classes
         if (row := class_reliance(study, rows, study.roles.baseline, name)) is not None
     ]
-    shown = sorted((row for row in found if is_shown(row)), key=lambda row: -row.value)
+    shown = sorted((row for row in found if is_above(row)), key=lambda row: -row.value)
     if shown:
         told = [
             f"{row.metric.partition(':')[2]} {with_interval(row, signed=True)}"
             for row in shown[:MOST_CLASSES]
         ]
-        most = "It is largest for" if len(shown) > MOST_CLASSES else "It is shown for"
+        most = "Largest are" if len(shown) > MOST_CLASSES else "These are"
         yield (
-            f"By structure, the baseline's reliance is shown for {len(shown)} of {len(found)}. "
-            f"{most} {', '.join(told)}."
+            f"By structure, the interval of the baseline's reliance lies above 0 for {len(shown)} "
+            f"of {len(found)}. {most} {', '.join(told)}."
         )
 
 

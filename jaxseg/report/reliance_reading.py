@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 
-from jaxseg.report.comparisons import NO_DIFFERENCE, Comparison
+from jaxseg.report.comparisons import HIGHER, LOWER, NO_DIFFERENCE, NOT_SIGNIFICANT, Comparison
 from jaxseg.report.reading import Reading, abs_interval, amount
 from jaxseg.report.reliance import ALL, ANNOTATED, CLEAN, Study
 from jaxseg.report.reliance_arms import TREND_DOSES, lines
@@ -67,10 +67,12 @@ def _headline(results: Results, rows: Sequence[SummaryRow], lead: Comparison) ->
             f"them by {amount(lead)} ({basis})."
         )
     size = f"{number(abs(lead.difference))} {abs_interval(lead)}"
-    if lead.verdict == "higher":
-        start, what = "The shortcut is shown", f"score {size} higher on {frames}"
+    what = f"score {size} {'higher' if lead.difference > 0 else 'lower'} on {frames}"
+    if lead.verdict == NOT_SIGNIFICANT:
+        start = verdict_text(lead).capitalize()
     else:
-        start, what = "No shortcut is shown, but the reverse", f"score {size} lower on {frames}"
+        more = lead.difference > 0
+        start = "The shortcut is shown" if more else "No shortcut is shown, but the reverse"
     return f"{start}: {who} {what} than on the same frames without them ({basis})."
 
 
@@ -85,8 +87,10 @@ def _removal_sentence(
     )
     if row.verdict == NO_DIFFERENCE:
         yield f"{how} is not shown to change this: by {amount(_reversed(row))}{_could(row)}."
+    elif row.verdict == NOT_SIGNIFICANT:
+        yield f"{how} changes this by {amount(_reversed(row))}, {NOT_SIGNIFICANT} either."
     else:
-        word = "lowers" if row.verdict == "higher" else "raises"
+        word = "lowers" if row.difference > 0 else "raises"
         yield f"{how} {word} this by {number(abs(row.difference))} {abs_interval(row)}."
 
 
@@ -97,10 +101,12 @@ def _mitigated(results: Results, study: Study, comparisons: Sequence[Comparison]
         return
     row = reliance_of(comparisons, arm)
     start = f"The mitigated arm ({arm_names(results)[arm]})"
-    if row.verdict == "higher":
+    if row.verdict == HIGHER:
         yield f"{start} still relies on annotations: reliance {amount(row)}, {_basis(row)}."
-    elif row.verdict == "lower":
+    elif row.verdict == LOWER:
         yield f"{start} scores lower with annotations than without: {amount(row)}, {_basis(row)}."
+    elif row.verdict == NOT_SIGNIFICANT:
+        yield f"{start}: reliance {amount(row)}, {verdict_text(row)}."
     else:
         room = f"; its interval leaves room for at most {number(row.ci_high)}"
         room = room if row.n_seeds > 1 and row.ci_high > 0 else ""
@@ -117,7 +123,7 @@ def _mitigated(results: Results, study: Study, comparisons: Sequence[Comparison]
 def _share_removed(comparisons: Sequence[Comparison], study: Study) -> str:
     whole = reliance_of(comparisons, study.roles.baseline)
     row = _contrast(comparisons, RELIANCE, study.roles.baseline, study.roles.mitigated)
-    if row is None or not whole.verdict == row.verdict == "higher":
+    if row is None or not whole.verdict == row.verdict == HIGHER:
         return ""
     share = 100 * row.difference / whole.difference
     most = "all" if share > 99.5 else f"about {share:.0f} %"
@@ -129,7 +135,7 @@ def _control(study: Study, comparisons: Sequence[Comparison]) -> Iterator[str]:
     if arm is None:
         return
     row = reliance_of(comparisons, arm)
-    met = "; annotations help even where none was ever seen" * (row.verdict == "higher")
+    met = "; annotations help even where none was ever seen" * (row.verdict == HIGHER)
     gained = _contrast(comparisons, RELIANCE, study.roles.baseline, arm)
     more = f". Training with annotations adds {_sized(gained)}" if gained else ""
     yield f"Networks that never saw an annotation: reliance {_sized(row)}{met}{more}."
@@ -164,9 +170,11 @@ def _trends(results: Results, comparisons: Sequence[Comparison]) -> Iterator[str
             yield f"No trend is tested ({line.name}): no seed finished at every dose."
             continue
         size = f"{amount(row)} of Dice from 0 to 100 % annotated training frames, {_basis(row)}"
-        word = {"higher": "rises", "lower": "falls"}.get(row.verdict)
+        word = {HIGHER: "rises", LOWER: "falls"}.get(row.verdict)
         if word:
             yield f"Reliance {word} with the dose ({line.name}): {size}."
+        elif row.verdict == NOT_SIGNIFICANT:
+            yield f"Slope of reliance over the dose ({line.name}), {verdict_text(row)}: {size}."
         else:
             yield f"No trend of reliance with the dose is shown ({line.name}): {size}{_could(row)}."
 
@@ -183,7 +191,7 @@ def _reversed(row: Comparison) -> Comparison:
 
 def _sized(row: Comparison) -> str:
     """The difference and what it shows."""
-    if row.verdict == NO_DIFFERENCE:
+    if not row.is_shown:
         return f"{amount(row)}, {verdict_text(row)}"
     return f"{amount(row)} (p = {p_text(row.p)})"
 
@@ -191,7 +199,7 @@ def _sized(row: Comparison) -> str:
 def _could(row: Comparison) -> str:
     least = row.smallest_detectable
     seeds = plural(row.n_seeds, "seed")
-    return f" ({seeds} could have shown ≥ {number(least)})" if math.isfinite(least) else ""
+    return f" ({seeds} could have shown ≥ {number(least)})" if 0 < least < math.inf else ""
 
 
 def _basis(row: Comparison) -> str:

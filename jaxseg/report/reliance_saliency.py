@@ -1,6 +1,5 @@
 """Scores of the saliency maps of a study of annotations: do the maps dwell on the annotations?"""
 
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -8,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxseg.errors import JaxsegError
+from jaxseg.grid.storage import open_arrays
 from jaxseg.metrics.bootstrap import RESAMPLES
 from jaxseg.metrics.statistics import item_mean
 from jaxseg.report.reliance import ALL, defined_mean
@@ -79,15 +79,9 @@ def saliency_rows(results: Results, saliency: Saliency | None) -> list[SummaryRo
 
 
 def _arrays(path: Path) -> dict[str, Any]:
-    try:
-        # Opened here: numpy leaves the file open when it turns out to be damaged.
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-            lacking = [key for key in _KEYS if key not in stored.files]
-            found = {key: stored[key] for key in stored.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise JaxsegError(
-            f"{path}: unreadable ({type(error).__name__}); delete it and make it again"
-        ) from error
+    with open_arrays(path) as stored:
+        lacking = [key for key in _KEYS if key not in stored.files]
+        found = {key: stored[key] for key in stored.files}
     if lacking:
         raise JaxsegError(f"{path}: holds no {lacking[0]!r}; delete it and make it again")
     return found

@@ -1,6 +1,5 @@
 """Reads the plain files of a finished workdir; nothing here trains, evaluates or writes."""
 
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,6 +8,7 @@ import numpy as np
 
 from jaxseg.data.views import TEST_SETS
 from jaxseg.errors import JaxsegError, check_choice
+from jaxseg.grid.storage import open_arrays
 from jaxseg.report.files import (
     Cell,
     Examples,
@@ -18,6 +18,7 @@ from jaxseg.report.files import (
     read_json,
     text,
 )
+from jaxseg.seals import AGAIN
 
 LAYOUTS = ("centre", "border")
 
@@ -145,7 +146,7 @@ def example_prediction(
 
     `key` is `examples.clean_prediction` for what is predicted on `Examples.clean_image`.
     """
-    with _open(_counts_path(results, arm, seed)) as stored:
+    with open_arrays(_counts_path(results, arm, seed)) as stored:
         return stored[key] if key in stored.files else None
 
 
@@ -166,25 +167,15 @@ def _counts_path(results: Results, arm: str, seed: int) -> Path:
 
 def _stored(results: Results, arm: str, seed: int, key: str) -> np.ndarray:
     path = _counts_path(results, arm, seed)
-    with _open(path) as stored:
+    with open_arrays(path) as stored:
         if key not in stored.files:
-            raise JaxsegError(f"{path}: holds no {key!r}; run the same command again")
+            raise JaxsegError(f"{path}: holds no {key!r}; {AGAIN}")
         return stored[key]
-
-
-def _open(path: Path) -> np.lib.npyio.NpzFile:
-    try:
-        return np.load(path, allow_pickle=False)
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise JaxsegError(
-            f"{path}: unreadable although cells.csv says done ({type(error).__name__}); "
-            "delete it and run the same command again"
-        ) from error
 
 
 def _stored_test_sets(workdir: Path, cell: Cell) -> list[str]:
     path = workdir / "counts" / f"{cell.name}.npz"
-    with _open(path) as stored:
+    with open_arrays(path) as stored:
         names = {key.rsplit(".", 1)[0] for key in stored.files if key.endswith(".border")}
     if not names:
         raise JaxsegError(f"{path}: holds counts of no test set; run the evaluation again")

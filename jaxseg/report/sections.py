@@ -70,18 +70,25 @@ def arms(analysis: Analysis) -> str:
     columns += [(f"Border shortcut index, {probe}", probe, "inner-outer", INDEX)]
     head = [*results.axes] or ["arm"]
     body = []
+    rows: dict[str, list[SummaryRow]] = {arm: [] for arm in results.arms}
+    for row in analysis.rows:
+        rows[row.arm].append(row)
     for arm in results.arms:
         settings = results.settings[arm].values() if results.axes else [arm]
         cells = [f"<td>{escape(value)}</td>" for value in settings]
         cells += [f'<td class="n">{len(results.seeds[arm])}</td>']
-        cells += [_number_cell(analysis.rows, arm, *column[1:]) for column in columns]
+        cells += [_number_cell(rows[arm], arm, *column[1:]) for column in columns]
         body.append("".join(cells))
     caption = (
         "Pooled over images and averaged over seeds, with 95 % intervals; below Dice the mean ± SD "
         "over images."
     )
     heads = [(h, False) for h in head] + [(h, True) for h in ("Seeds", *(c[0] for c in columns))]
-    return section("arms", "Arms", table(heads, body, caption))
+    told = table(heads, body[:MAX_ROWS], caption)
+    if rest := body[MAX_ROWS:]:
+        folded = table(heads, rest, caption)
+        told += f"<details><summary>{len(rest)} more arms</summary>{folded}</details>"
+    return section("arms", "Arms", told)
 
 
 def comparison_table(analysis: Analysis, plot: str) -> str:
@@ -99,7 +106,9 @@ def comparison_table(analysis: Analysis, plot: str) -> str:
         tables.append(table(heads, [_comparison(results, row) for row in shown], caption))
     intro = (
         "<p>Each value is compared with the first value of its axis, all else equal, and the "
-        "differences are paired by seed. “Higher” and “lower” mean that the interval excludes 0. "
+        "differences are paired by seed. “Higher” and “lower” mean that the "
+        "interval excludes 0 and p is at most 0.05; “not significant”, that the interval alone "
+        "does. "
         'All rows: <a href="comparisons.csv">comparisons.csv</a>.</p>'
     )
     if not tables:

@@ -1,6 +1,6 @@
 """One look per arm for all figures: colour by one axis, line style by the others."""
 
-import itertools
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from jaxseg.report.results import Results
@@ -22,6 +22,8 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 
 # More lines than this in one panel cannot be told apart: the arms are then spread over panels.
 ARMS_PER_PANEL = 8
+# More panels than this are no picture any more: those nearest to the first arm are kept.
+MAX_PANELS = 12
 
 
 class Style(NamedTuple):
@@ -92,23 +94,40 @@ def rest_of(results: Results, arm: str) -> str:
 
 
 def facets(results: Results) -> list[tuple[str, list[str]]]:
-    """(title, arms) of the panels that keep lines apart: one panel while all arms fit in it."""
+    """(title, arms) of the panels that keep lines apart: one panel while all arms fit in it.
+
+    More than MAX_PANELS: the first, and those that are one setting away from it.
+    """
     if len(results.arms) <= ARMS_PER_PANEL:
         return [("", results.arms)]
-    panels = [
-        (title, list(arms))
-        for title, arms in itertools.groupby(
-            sorted(results.arms, key=lambda arm: _order(results, arm)),
-            key=lambda arm: rest_of(results, arm),
-        )
-    ]
+    panels: dict[str, list[str]] = {}
+    for arm in results.arms:
+        panels.setdefault(rest_of(results, arm), []).append(arm)
     # One axis only: nothing to spread by, so equal runs of arms share a panel.
     if len(panels) == 1:
-        step = ARMS_PER_PANEL
-        return [("", results.arms[i : i + step]) for i in range(0, len(results.arms), step)]
-    return panels
+        starts = range(0, len(results.arms), ARMS_PER_PANEL)[:MAX_PANELS]
+        return [("", results.arms[i : i + ARMS_PER_PANEL]) for i in starts]
+    if len(panels) > MAX_PANELS:
+        hue, first = colour_axis(results), results.settings[results.arms[0]]
+        near = set(settings_apart(results, first, at_most=1, ignore=hue))
+        panels = {title: arms for title, arms in panels.items() if near & set(arms)}
+    return list(panels.items())[:MAX_PANELS]
 
 
-def _order(results: Results, arm: str) -> int:
-    rests = list(dict.fromkeys(rest_of(results, a) for a in results.arms))
-    return rests.index(rest_of(results, arm))
+def settings_apart(
+    results: Results, first: Mapping[str, str], at_most: int, ignore: str | None = None
+) -> list[str]:
+    """The arms that differ from the settings `first` in at most so many axes but `ignore`."""
+    return [
+        arm
+        for arm in results.arms
+        if sum(results.settings[arm][k] != v for k, v in first.items() if k != ignore) <= at_most
+    ]
+
+
+def panels_told(results: Results) -> str:
+    """A sentence for the caption where panels leave arms out; else empty."""
+    kept = sum(len(arms) for _, arms in facets(results))
+    if kept == len(results.arms):
+        return ""
+    return f" {kept} of {len(results.arms)} arms: the first and what is near to it."

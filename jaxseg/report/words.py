@@ -2,7 +2,8 @@
 
 import math
 
-from jaxseg.report.comparisons import INDEX, Comparison
+from jaxseg.metrics.paired import seeds_for_level
+from jaxseg.report.comparisons import ALPHA, INDEX, NOT_SIGNIFICANT, Comparison
 from jaxseg.report.results import Results
 from jaxseg.report.tables import SummaryRow
 
@@ -80,13 +81,24 @@ def label(results: Results, row: Comparison) -> str:
 
 
 def verdict_text(row: Comparison) -> str:
-    """The verdict, with the smallest detectable difference where nothing was shown."""
-    if row.verdict in ("lower", "higher"):
+    """The verdict, with why where nothing was shown: p, or the smallest detectable difference."""
+    if row.is_shown:
         return row.verdict
-    if not math.isfinite(row.smallest_detectable):
+    if row.verdict == NOT_SIGNIFICANT:
+        return f"{row.verdict} ({p_reason(row)})"
+    if not 0 < row.smallest_detectable < math.inf:
         return row.verdict
     seeds = plural(row.n_seeds, "seed")
     return f"{row.verdict} (could have shown ≥ {number(row.smallest_detectable)} with {seeds})"
+
+
+def p_reason(row: Comparison) -> str:
+    """`4 seeds cannot give p below 0.125, 6 can reach 0.05`, or `p = 0.062`."""
+    if row.p_floor <= ALPHA:
+        return f"p = {p_text(row.p)}"
+    seeds = plural(row.n_seeds, "seed")
+    least = seeds_for_level(ALPHA)
+    return f"{seeds} cannot give p below {p_text(row.p_floor)}, {least} can reach {ALPHA}"
 
 
 def prominent(results: Results, rows: list[Comparison], limit: int) -> list[Comparison]:

@@ -1,5 +1,3 @@
-import json
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -52,7 +50,7 @@ def workdir(tmp_path_factory):
     """A workdir as a grid of six cells leaves it: one diverged, one not yet scored."""
     root = tmp_path_factory.mktemp("run")
     data = {"classes": list(CLASSES), "planes": PLANES}
-    storage.write_json(root / "config.json", {"config": {}, "grid": [], "data": data})
+    storage.write_sealed(root / "config.json", {"config": {}, "grid": [], "data": data})
     for chunk in CHUNKS:
         trees = [_variables(cell) for cell in chunk]
         tree = jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
@@ -173,7 +171,10 @@ def test_test_sets_are_prepared_as_the_grid_did(workdir, test_sets, monkeypatch,
 def test_the_config_names_the_layer(workdir, test_sets, monkeypatch):
     settings = CHUNKS[0][0].settings | {"eval.saliency_layer": "inc"}
     check_saliency_layer(settings)
-    done = [cell._replace(settings=settings) for cell in grid_saliency._done_cells(workdir)]
+    done = [
+        cell._replace(meta={**cell.meta, "settings": [settings] * 2})
+        for cell in grid_saliency._done_cells(workdir)
+    ]
     monkeypatch.setattr(grid_saliency, "_done_cells", lambda _: done)
     with np.load(write_saliency(workdir, test_sets, frames=1)) as stored:
         assert str(stored["layer"]) == "inc"
@@ -189,6 +190,6 @@ def test_errors_are_one_line_and_leave_the_file(workdir, test_sets, written, tmp
         write_saliency(workdir, test_sets, tolerance=-1)
     assert (workdir / "saliency.npz").read_bytes() == before
     (tmp_path / "checkpoints").symlink_to(workdir / "checkpoints")
-    (tmp_path / "config.json").write_text(json.dumps({"data": {"classes": CLASSES}}))
+    storage.write_sealed(tmp_path / "config.json", {"data": {"classes": CLASSES}})
     with pytest.raises(JaxsegError, match="no cell is done; run the grid's command again"):
         write_saliency(tmp_path, test_sets)

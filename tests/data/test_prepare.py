@@ -1,6 +1,7 @@
 """Preparing data: one pass, the paper's order, resumed after a kill, clear about damage."""
 
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -14,7 +15,7 @@ from jaxseg.data import prepare as prepare_module
 from jaxseg.data.crops import fixed_boxes, pixel_box
 from jaxseg.data.prepare import prepare_views
 from jaxseg.data.progress import silent
-from jaxseg.errors import JaxsegError, UsageError
+from jaxseg.errors import DamagedError, JaxsegError, UsageError
 
 SIZE = 24
 VIEWS = ["full", "quarter", "random", "frame2x"]
@@ -264,3 +265,16 @@ def test_isic_quarters_of_real_images(real_data, tmp_path):
         prepare_views(
             "isic2017", "test", size=64, views=["full"], manual_dir=root, data_dir=tmp_path
         )
+
+
+@pytest.mark.parametrize("damage", [lambda b: b[:200], lambda b: b[:200] + b"x" + b[201:]])
+def test_damaged_records_are_named(make_folder, damage):
+    root = make_folder(n=3)
+    run(root, views=["full"])
+    (records,) = (root.parent / "cache" / "tfds").rglob("*.tfrecord*")
+    records.write_bytes(damage(records.read_bytes()))
+    match = rf"{records.parent}: damaged: a record .*; delete it and run the same command"
+    with pytest.raises(DamagedError, match=match):
+        run(root, views=["quarter"])
+    shutil.rmtree(records.parent)
+    assert len(run(root, views=["quarter"])["quarter"].ids) == 3

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from jaxseg.data import store
-from jaxseg.data.store import StoreWriter, check_space, load_store, store_folder
-from jaxseg.errors import JaxsegError
+from jaxseg.data.store import StoreWriter, check_space, load_store, store_folder, verify_store
+from jaxseg.errors import DamagedError, JaxsegError
 
 N, V, S = 7, 2, 4
 RNG = np.random.default_rng(0)
@@ -66,8 +66,39 @@ def test_damaged_stores_are_named(tmp_path):
     writer.finish(["lesion"])
     images = tmp_path / "x" / "images.npy"
     images.write_bytes(images.read_bytes()[:-5])
-    with pytest.raises(JaxsegError, match=r"x: damaged .*delete the folder"):
+    with pytest.raises(JaxsegError, match=r"x: damaged: .*delete the folder"):
         load_store(tmp_path / "x")
+
+
+@pytest.mark.parametrize("name", ["images.npy", "masks.npy"])
+def test_another_byte_in_the_arrays_is_noticed(tmp_path, name):
+    folder = tmp_path / "x"
+    for first in (0, 3):
+        writer = StoreWriter(folder, N, V, S)  # the second goes on where the first one ended
+        append(writer, first, first + 4)
+        writer.save()
+        writer.close()
+    StoreWriter(folder, N, V, S).finish(["lesion"])
+    verify_store(folder)
+    with (folder / name).open("r+b") as file:
+        file.seek(-9, 2)
+        byte = file.read(1)
+        file.seek(-9, 2)
+        file.write(bytes([byte[0] ^ 1]))
+    with pytest.raises(DamagedError, match=rf"x/{name}: damaged: .*delete its folder"):
+        verify_store(folder)
+
+
+def test_a_damaged_safe_point_is_no_safe_point(tmp_path):
+    writer = StoreWriter(tmp_path / "x", N, V, S)
+    append(writer, 0, 3)
+    writer.save()
+    writer.close()
+    done = tmp_path / "x.partial" / "done.json"
+    done.write_text(done.read_text().replace("id1", "id7"))
+    again = StoreWriter(tmp_path / "x", N, V, S)
+    assert again.ids == []
+    again.close()
 
 
 def test_full_disk_is_seen_before_writing(tmp_path, monkeypatch):
@@ -87,6 +118,18 @@ def test_disk_that_fills_up_while_writing(tmp_path):
     with pytest.raises(JaxsegError, match=r"x\.partial: disk full, 896 bytes needed"):
         append(writer, 0, 1)
     writer._files[1].close()
+
+
+def test_closing_a_store_on_a_full_disk_says_nothing_more(tmp_path):
+    writer = StoreWriter(tmp_path / "x", N, V, S)
+
+    def full():
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    for i, file in enumerate(writer._files):
+        file.close()
+        writer._files[i] = types.SimpleNamespace(close=full)
+    writer.close()
 
 
 def test_folders_tell_slices_apart(tmp_path):

@@ -17,9 +17,9 @@ print(float(own(jnp.float32(1.0))))
 """
 
 
-def _run(folder):
+def _run(folder, program=PROGRAM):
     result = subprocess.run(
-        [sys.executable, "-c", PROGRAM, str(folder)], capture_output=True, text=True, timeout=300
+        [sys.executable, "-c", program, str(folder)], capture_output=True, text=True, timeout=300
     )
     assert result.returncode == 0, result.stderr
     assert abs(float(result.stdout) - 1.68294) < 1e-4
@@ -35,3 +35,10 @@ def test_a_damaged_entry_is_one_line_and_is_replaced(damage, tmp_path):
     assert len(said.splitlines()) == 1 and f"{tmp_path}: reading failed" in said
     assert pathlib.Path(entry).stat().st_size > 200
     assert _run(tmp_path) == ""
+
+
+def test_programs_that_cannot_be_kept_are_said_once(tmp_path):
+    (tmp_path / "file").touch()
+    two = PROGRAM + "jax.jit(lambda x: x + 1)(jnp.arange(7))\n"
+    said = _run(tmp_path / "file" / "below", two)
+    assert len(said.splitlines()) == 1 and "below: programs cannot be kept" in said

@@ -10,6 +10,7 @@ import types
 import jax
 import numpy as np
 import pytest
+from etils import epath
 
 from jaxseg.errors import JaxsegError, UsageError
 from jaxseg.grid import frames as frames_module
@@ -19,7 +20,9 @@ from jaxseg.grid.frames import choose_feed
 from jaxseg.grid.group import make_group
 from jaxseg.grid.mapping import fill, make_layout, put_slots
 from jaxseg.grid.run import run_grid
+from jaxseg.grid.storage import write_sealed
 from jaxseg.grid.sweeps import product
+from jaxseg.grid.workdir import read_config
 
 GRID = product(padding=("zeros", "reflect"), crop=("center", "quarter", "random"), seed=(0, 1))
 
@@ -147,10 +150,10 @@ def test_auto_stays_with_the_feed_of_the_workdir(tiny_config, finished):
     workdir = finished / "auto"
     run_grid(tiny_config, GRID[:1], workdir)
     path = workdir / "config.json"
-    about = json.loads(path.read_text())
+    about = read_config(epath.Path(workdir))
     assert about["data"]["feed"] == "device"
     about["data"]["feed"] = "host"
-    path.write_text(json.dumps(about))
+    write_sealed(path, about)
     (workdir / "cells.csv").unlink()
     run_grid(tiny_config, GRID[:1], workdir)
     assert json.loads(path.read_text())["data"]["feed"] == "host"

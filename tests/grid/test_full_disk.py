@@ -80,9 +80,19 @@ def test_metrics_and_any_file_on_a_full_disk_are_named(tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(storage.os, "replace", full)
-    named = r"metrics/a\.jsonl: cannot be written, disk or quota full \(\d+ bytes free\)"
+    named = r"metrics/a\.json: cannot be written, disk or quota full \(\d+ bytes free\)"
     with pytest.raises(JaxsegError, match=named):
         files.append_metrics(epath.Path(tmp_path), [{"cell": "a"}])
+
+
+def test_a_folder_that_may_not_be_written_is_named(tmp_path):
+    named = rf"{tmp_path}/locks: cannot be written, the folder is read-only; make it writable"
+    with pytest.raises(JaxsegError, match=named), disk_errors(tmp_path):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), f"{tmp_path}/locks")
+    with pytest.raises(JaxsegError, match=named), disk_errors(tmp_path):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), f"{tmp_path}/locks")
+    with pytest.raises(PermissionError), disk_errors(tmp_path):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), "/images/a.png")
 
 
 def test_what_libraries_say_of_a_full_disk_is_understood(tmp_path):

@@ -1,5 +1,6 @@
 import csv
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -103,8 +104,27 @@ def test_a_workdir_of_other_settings_is_refused_by_name(done, tiny_config):
     with pytest.raises(UsageError, match=r"optim.epochs \(3 there, 5 here\)"):
         run_grid(tiny_config, GRID, done)
     tiny_config["optim"]["epochs"] = 3
-    with pytest.raises(UsageError, match=r"the grid \(4 cells there, 1 here\)"):
+    with pytest.raises(
+        UsageError, match=r"the grid \(4 cells there, 1 here; .*zeros-center-s0 is missing"
+    ):
         run_grid(tiny_config, GRID[:1], done)
+    with pytest.raises(UsageError, match="zeros-center-s0 is missing or other here"):
+        run_grid(tiny_config, [cell | {"batch_size": 8} for cell in GRID], done)
+
+
+def test_a_grid_that_grows_trains_what_is_new_alone(done, tiny_config, tmp_path):
+    grown = [*GRID, GRID[0] | {"seed": 1}]
+    workdir = tmp_path / "grown"
+    shutil.copytree(done, workdir)
+    before = {p: p.stat().st_mtime_ns for p in (workdir / "counts").iterdir()}
+    run_grid(tiny_config, grown, workdir)
+    assert before.items() <= {p: p.stat().st_mtime_ns for p in workdir.glob("counts/*")}.items()
+    assert len(list(workdir.glob("counts/*"))) == len(json.loads(
+        (workdir / "config.json").read_text())["grid"]) == 5  # fmt: skip
+    assert len((workdir / "cells.csv").read_text().splitlines()) == 6
+    run_grid(tiny_config, grown, tmp_path / "anew")
+    for name, values in _counts(tmp_path / "anew").items():
+        np.testing.assert_array_equal(values, _counts(workdir)[name])
 
 
 def test_a_loaded_cell_predicts_what_was_counted(done):

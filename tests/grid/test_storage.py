@@ -62,12 +62,6 @@ def test_names_are_whole_files_with_the_ending(tmp_path):
     assert storage.names(tmp_path, ".json") == ["a", "b"]
 
 
-def test_damaged_json_is_one_line(tmp_path):
-    (tmp_path / "x.json").write_text('{"a":')
-    with pytest.raises(JaxsegError, match=r"x.json: damaged .* delete it"):
-        storage.read_json(tmp_path / "x.json")
-
-
 def test_locks_of_an_object_store_refuse_the_living_and_inherit_from_the_dead(bucket):
     with locks.hold(bucket, ["a"], beat_s=0.05) as check:
         refused = pytest.raises(JaxsegError, match="being trained by process")

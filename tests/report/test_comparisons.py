@@ -81,6 +81,13 @@ def test_one_seed_shows_no_difference_however_large(tmp_path):
     assert all(math.isnan(row.p) and math.isnan(row.p_holm) for row in rows)
 
 
+def test_a_verdict_takes_the_interval_and_the_exact_test():
+    assert c.verdict(0.1, 0.2, 0.03) == c.HIGHER and c.verdict(-0.2, -0.1, 0.05) == c.LOWER
+    assert c.verdict(0.1, 0.2, 0.0625) == c.NOT_SIGNIFICANT
+    assert c.verdict(-0.1, 0.2, 0.03) == c.NO_DIFFERENCE
+    assert c.verdict(0.1, 0.2, math.nan) == c.verdict(math.nan, math.nan, 0.03) == c.NO_DIFFERENCE
+
+
 def test_one_axis_gives_no_interaction(tmp_path):
     axes = {"net.padding": ["zeros", "reflect", "circular"]}
     results, rows = compared(tmp_path, axes=axes, planted={"zeros": 0.3}, seeds=3, images=10)

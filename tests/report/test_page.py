@@ -12,7 +12,7 @@ from jaxseg.report.comparisons import Comparison
 from jaxseg.report.examples import MAX_ARMS, examples, shown_arms
 from jaxseg.report.page import write_report
 from jaxseg.report.results import load
-from jaxseg.report.styles import arm_styles, facets
+from jaxseg.report.styles import MAX_PANELS, arm_styles, facets
 from jaxseg.report.tables import SummaryRow
 
 NAMES = ("band_dice", "comparisons", "examples", "learning_curves")
@@ -118,6 +118,41 @@ def test_one_style_per_arm_and_no_two_alike(tmp_path):
     assert len(shown_arms(results)) <= MAX_ARMS
     assert results.arms[0] in shown_arms(results)
     assert len(examples(results).axes) == 3 * (2 + len(shown_arms(results)))
+
+
+MANY = {
+    "net.padding": ["zeros", "reflect", "circular"],
+    "data.crop": [f"crop{i}" for i in range(8)],
+    "optim.learning_rate": [f"{i}e-3" for i in range(1, 4)],
+}
+
+
+def test_many_arms_are_folded_and_what_is_drawn_is_near_the_first(tmp_path):
+    results = load(fake_workdir(tmp_path, axes=MANY, seeds=1, images=4, test_sets=("quarter",)))
+    assert len(results.arms) == 72
+    first, panels = results.settings[results.arms[0]], facets(results)
+    drawn = [results.settings[arm] for _, arms in panels for arm in arms]
+    assert len(panels) == 1 + 7 + 2 and len(drawn) == 3 * len(panels)
+    for own in drawn:
+        assert sum(own[k] != first[k] for k in ("data.crop", "optim.learning_rate")) <= 1
+    page = write_report(tmp_path).read_text()
+    assert "30 of 72 arms: the first and what is near to it" in page
+    visible, folded = page.split("<summary>48 more arms</summary>")
+    assert visible.partition('id="arms"')[2].count("<tr><td>zeros</td>") == 24
+    assert folded.partition("</details>")[0].count("<tr><td>") == 48
+
+
+def test_arms_of_one_axis_share_panels_up_to_a_limit(tmp_path):
+    axes = {"optim.learning_rate": [f"{i}e-4" for i in range(1, 121)]}
+    results = load(fake_workdir(tmp_path, axes=axes, seeds=1, images=2, test_sets=("quarter",)))
+    assert [len(arms) for _, arms in facets(results)] == [8] * MAX_PANELS
+
+
+@pytest.mark.slow
+def test_a_page_of_500_arms_opens(tmp_path):
+    axes = MANY | {"optim.learning_rate": [f"{i}e-3" for i in range(1, 22)]}
+    page = write_report(fake_workdir(tmp_path, axes=axes, seeds=1, images=20))
+    assert page.stat().st_size < 5e6
 
 
 def test_lines_show_the_rows_and_the_settings_of_matplotlib_stay(workdir):

@@ -12,14 +12,14 @@ def read(path, **options):
 
 @pytest.fixture(scope="module")
 def planted(tmp_path_factory):
-    return read(tmp_path_factory.mktemp("planted"), diverged=["reflect-random-s2"])
+    return read(tmp_path_factory.mktemp("planted"), seeds=7, diverged=["reflect-random-s2"])
 
 
 def test_the_headline_is_told_from_the_baseline(planted):
     reading = planted.reading
     assert reading.ci_low < 0.4 < reading.ci_high + 0.04 and reading.ci_low > 0.3
     assert "crop center lose 0.3" in reading.sentence or "crop center lose 0.4" in reading.sentence
-    assert "6 paired seeds, 80 images" in reading.sentence
+    assert "7 paired seeds, 80 images" in reading.sentence
 
 
 def test_the_share_that_padding_explains_is_told_and_what_it_leaves(planted):
@@ -33,7 +33,7 @@ def test_the_share_that_padding_explains_is_told_and_what_it_leaves(planted):
 def test_lost_cells_are_named_with_their_message(planted):
     text = " ".join(planted.reading.cautions)
     assert "reflect-random-s2 (diverged: loss became nan at step 61)" in text
-    assert "1 of 24 cells" in text
+    assert "1 of 28 cells" in text
 
 
 def test_an_index_that_falls_without_recall_at_the_border_is_called_no_cure(planted):
@@ -49,9 +49,20 @@ def test_an_index_that_falls_without_recall_at_the_border_is_called_no_cure(plan
     assert f"{lower.arm_a} against {lower.arm_b}" in told and "which is no cure" in told
 
 
-def test_few_seeds_are_told(tmp_path):
-    text = " ".join(read(tmp_path, seeds=3, images=10).reading.cautions)
-    assert "With 3 paired seeds the sign-flip p cannot be below 0.250" in text
+@pytest.mark.parametrize("seeds, floor", [(3, "0.250"), (4, "0.125"), (5, "0.062")])
+def test_few_seeds_claim_no_significance_however_large_the_effect(tmp_path, seeds, floor):
+    found = read(tmp_path, seeds=seeds, images=40)
+    told = found.reading
+    rows = [row for row in found.comparisons if row.metric == "border_shortcut_index"]
+    assert any(row.ci_low > 0 or row.ci_high < 0 for row in rows)
+    assert not any(row.is_shown for row in found.comparisons)
+    assert told.sentence.startswith(
+        f"Not significant ({seeds} seeds cannot give p below {floor}, 6 can reach 0.05): networks"
+    )
+    assert f"With {seeds} paired seeds the sign-flip p cannot be below {floor}" in told.cautions[0]
+    everything = " ".join([*told.findings, *told.cautions, terminal_table(found)])
+    for claim in (" lower by ", " higher by ", "explain", "goes away", "no cure"):
+        assert claim not in everything
 
 
 def test_one_seed_claims_nothing(tmp_path):

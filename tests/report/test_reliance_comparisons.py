@@ -22,7 +22,7 @@ def compared(path, **options):
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
-    return compared(tmp_path_factory.mktemp("study"), diverged=LOST)
+    return compared(tmp_path_factory.mktemp("study"), seeds=7, diverged=LOST)
 
 
 def reliance_rows(rows, test_set="annotated-clean"):
@@ -45,7 +45,7 @@ def test_removal_takes_the_planted_effect_away(study):
     _, found, rows = study
     row = c.find(rows, c.CONTRAST, "reliance", found.roles.baseline, found.roles.mitigated)
     assert row.axis == "baseline - mitigated" and row.verdict == "higher"
-    assert row.ci_low < PLANTED < row.ci_high and row.p == row.p_floor == 2 / 2**6
+    assert row.ci_low < PLANTED < row.ci_high and row.p == row.p_floor == 2 / 2**7
     cost = c.find(rows, c.CONTRAST, "dice_per_image", found.roles.baseline, found.roles.control)
     assert cost.test_set == "clean" and cost.ci_low < -PLANTED / 2 < cost.ci_high
 
@@ -56,7 +56,7 @@ def test_the_slope_equals_least_squares_through_each_seed(study):
     doses = sorted(DOSES)
     arms = [f"{dose}/tied/none/True" for dose in doses]
     assert (row.arm_a, row.arm_b) == (arms[-1], arms[0])
-    seeds = [s for s in range(6) if s != 2]
+    seeds = [s for s in range(7) if s != 2]
     means = np.array(
         [
             [r.reliance(found, arm)[results.seeds[arm].index(s)].mean() for arm in arms]
@@ -65,10 +65,10 @@ def test_the_slope_equals_least_squares_through_each_seed(study):
     )
     slopes = np.polyfit(doses, means.T, 1)[0]
     assert row.difference == pytest.approx(slopes.mean())
-    assert row.sd == pytest.approx(slopes.std(ddof=1)) and row.n_seeds == 5
-    signs = np.array(list(itertools.product((1, -1), repeat=5)))
+    assert row.sd == pytest.approx(slopes.std(ddof=1)) and row.n_seeds == 6
+    signs = np.array(list(itertools.product((1, -1), repeat=6)))
     exact = np.mean(np.abs(signs @ slopes) >= abs(slopes.sum()) - 1e-12)
-    assert row.p == pytest.approx(exact) and row.p_floor == 2 / 2**5
+    assert row.p == pytest.approx(exact) and row.p_floor == 2 / 2**6
     assert row.ci_low < PLANTED < row.ci_high and row.verdict == "higher"
 
 
@@ -108,7 +108,7 @@ def test_pairs_run_along_each_axis_and_are_corrected_together(study):
 def test_a_diverged_cell_is_left_out_of_its_arm_alone(study):
     _, _, rows = study
     seeds = {row.arm_a: row.n_seeds for row in reliance_rows(rows)}
-    assert seeds.pop("0.5/tied/none/True") == 5 and set(seeds.values()) == {6}
+    assert seeds.pop("0.5/tied/none/True") == 6 and set(seeds.values()) == {7}
 
 
 def test_no_effect_is_told_as_no_difference_shown(tmp_path):

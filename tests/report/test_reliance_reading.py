@@ -21,14 +21,14 @@ def together(reading):
 
 @pytest.fixture(scope="module")
 def planted(tmp_path_factory):
-    return read(tmp_path_factory.mktemp("planted"), diverged=["0.5-tied-none-True-s2"])
+    return read(tmp_path_factory.mktemp("planted"), seeds=7, diverged=["0.5-tied-none-True-s2"])
 
 
 def test_the_headline_is_the_reliance_of_the_baseline(planted):
     reading = planted.reading
     assert reading.ci_low < PLANTED < reading.ci_high
     assert reading.sentence.startswith("The shortcut is shown: networks of the arm “100 %")
-    assert "6 seeds, 48 frames, p = 0.031, the lowest 6 seeds can give" in reading.sentence
+    assert "7 seeds, 48 frames, p = 0.016, the lowest 7 seeds can give" in reading.sentence
     assert "Removing annotations from the training frames (telea) lowers this" in reading.sentence
 
 
@@ -93,6 +93,17 @@ def test_one_seed_claims_nothing(tmp_path):
     assert reading.sentence.startswith("No difference shown")
     assert "One paired seed" in reading.cautions[0]
     assert "leaves room for at most" not in together(reading)
+
+
+def test_three_seeds_claim_no_significance_however_large_the_effect(tmp_path):
+    analysis = read(tmp_path, seeds=3)
+    told = analysis.reading
+    assert told.ci_low > 0 and not any(row.is_shown for row in analysis.comparisons)
+    assert told.sentence.startswith(
+        "Not significant (3 seeds cannot give p below 0.250, 6 can reach 0.05): networks of the arm"
+    )
+    for claim in ("The shortcut is shown", "lowers this", "rises", "takes away", "relies"):
+        assert claim not in together(told)
 
 
 def test_few_seeds_few_frames_and_absent_structures_are_told(tmp_path):

@@ -83,7 +83,7 @@ def test_a_file_of_another_run_is_refused(tmp_path):
 def test_a_damaged_file_is_named(tmp_path, content):
     root = fake_study(tmp_path, **SMALL)
     (root / "saliency.npz").write_bytes(content)
-    with pytest.raises(JaxsegError, match=r"saliency\.npz: unreadable"):
+    with pytest.raises(JaxsegError, match=r"saliency\.npz: damaged"):
         read_saliency(load(root))
 
 

@@ -75,7 +75,7 @@ def test_no_finished_cell_is_an_error_that_names_the_state(tmp_path):
 def test_damaged_counts_are_named(workdir):
     results = r.load(workdir)
     (workdir / "counts" / "reflect-random-s2.npz").write_bytes(b"not a zip file")
-    with pytest.raises(JaxsegError, match=r"reflect-random-s2\.npz: unreadable"):
+    with pytest.raises(JaxsegError, match=r"reflect-random-s2\.npz: damaged"):
         r.counts(results, "reflect/random", "full", "centre")
 
 

@@ -1,8 +1,8 @@
 """Ends a grid at random moments and compares what the next run finishes with an undisturbed one.
 
-    python tests/kill_trial.py --kills 20
-    python tests/kill_trial.py --kills 20 --signal TERM
-    python tests/kill_trial.py --kills 3 -- --config.optim.epochs=3 --grid seed=0:1
+    python tests/faults/kill_trial.py --kills 20
+    python tests/faults/kill_trial.py --kills 20 --signal TERM
+    python tests/faults/kill_trial.py --kills 3 -- --config.optim.epochs=3 --grid seed=0:1
 
 What stands behind `--` goes to launch/grid.py, which runs configs/padding_ablation.py:quick. Data
 and compiled programs are kept in one cache, so that moments fall into training more than into
@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-ROOT = pathlib.Path(__file__).parents[1]
+ROOT = pathlib.Path(__file__).parents[2]
 LIMIT_S = 1200
 
 

@@ -1,0 +1,93 @@
+"""Whether a checkpoint is what was saved: the digest of its arrays, and what its readers raise."""
+
+import contextlib
+import hashlib
+import logging
+import sys
+import textwrap
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import numpy as np
+from etils.epath import Path
+
+from jaxseg.errors import DamagedError, JaxsegError
+
+# What is in the way between an intact checkpoint and this process: no reason to train it anew.
+_ELSEWHERE = (JaxsegError, PermissionError, ConnectionError, TimeoutError, MemoryError)
+_LONGEST = 120  # letters of what a library says of it
+
+
+def tree_digest(tree: Any) -> str:
+    """SHA-256 of a tree's arrays, each with path, shape and dtype, in the order of their paths.
+
+    Containers do not matter: a TrainState and the dicts that it is stored as have the same digest.
+    """
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    named = {jax.tree_util.keystr(path, simple=True, separator="/"): x for path, x in leaves}
+    digest = hashlib.sha256()
+    for name in sorted(named):
+        array = np.ascontiguousarray(named[name])
+        digest.update(f"{name} {named[name].shape} {array.dtype}\n".encode())
+        digest.update(array.reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()
+
+
+def check_tree(tree: Any, expected: str, folder: Path) -> None:
+    """Raises DamagedError naming `folder` unless the tree has the digest `expected`."""
+    if tree_digest(tree) != expected:
+        raise DamagedError(folder, "its arrays do not agree with their digest", mend(folder))
+
+
+@contextlib.contextmanager
+def damage_named(folder: Path) -> Iterator[None]:
+    """Turns whatever reading a damaged checkpoint raises, by any library, into DamagedError.
+
+    Let through are errors of this process and of the way to the files: running out of memory, of
+    the device too, and files that may not be read.
+    """
+    try:
+        with failing_quietly():
+            yield
+    except _ELSEWHERE:
+        raise
+    except Exception as error:
+        if isinstance(error, jax.errors.JaxRuntimeError) or "PERMISSION_DENIED" in str(error):
+            raise
+        text = str(error).strip() or type(error).__name__
+        said = textwrap.shorten(text.splitlines()[0], _LONGEST, placeholder=" …")
+        raise DamagedError(folder, f"cannot be restored ({said})", mend(folder)) from error
+
+
+@contextlib.contextmanager
+def failing_quietly() -> Iterator[None]:
+    """Mutes what reads and writes that Orbax leaves behind when one fails say after it."""
+    show, log = sys.unraisablehook, logging.getLogger("asyncio")
+
+    def show_others(unraisable: Any) -> None:
+        code = getattr(unraisable.object, "cr_code", None)  # of a coroutine that nobody awaits
+        closed = str(unraisable.exc_value) == "Event loop is closed"
+        if not closed and (code is None or "orbax" not in code.co_filename):
+            show(unraisable)
+
+    sys.unraisablehook = show_others
+    log.addFilter(_is_retrieved)
+    yield
+    sys.unraisablehook = show  # not after a failure: they come later
+    log.removeFilter(_is_retrieved)
+
+
+def _is_retrieved(record: logging.LogRecord) -> bool:
+    return "exception was never retrieved" not in record.getMessage()
+
+
+def mend(folder: Path) -> str:
+    """How to get back the cells of a checkpoint: `folder` is workdir/checkpoints/cell/number."""
+    cell = folder.parent.name
+    if (folder.parent.parent.parent / "counts" / f"{cell}.npz").exists():
+        return (
+            f"delete {folder.parent} and the counts of its cells, such as counts/{cell}.npz, and "
+            "run the same command again to train them anew"
+        )
+    return "run the same command again to train its cells anew"
