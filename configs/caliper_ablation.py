@@ -44,6 +44,14 @@ _NET = {
     "hc18": {},
     "paper": {"name": "dtunet", "width": 64},
 }
+_EVAL = {
+    "test_sets": ("clean", "annotated", "independent", "restored", "sequence"),
+    "ring_width": 10.0,
+    "border_px": 8,
+    "empty": "nan",
+    "resamples": 2000,
+    "saliency_layer": "down2",  # empty: the encoder's last
+}
 _OPTIM = {
     "default": {},
     "quick": {},
@@ -103,14 +111,8 @@ def get_config(variant: str | None = None) -> ConfigDict:
                 "patience": 0,  # epochs without a better validation loss; 0: never stop early
             }
             | _OPTIM[kind],
-            "eval": {
-                "test_sets": ("clean", "annotated", "independent", "restored", "sequence"),
-                "ring_width": 10.0,
-                "border_px": 4 if kind == "quick" else 8,
-                "empty": "nan",
-                "resamples": 2000,
-                "saliency_layer": "" if kind == "paper" else "down2",  # empty: the encoder's last
-            },
+            "eval": _EVAL
+            | {"quick": {"border_px": 4}, "paper": {"saliency_layer": ""}}.get(kind, {}),
             "run": {"cells_per_device": 0, "checkpoint_epochs": 5},
         }
     )

@@ -89,11 +89,18 @@ CROP_POLICIES = tuple(POLICIES)
 
 
 def crop_box(policy: str, draws: ArrayLike) -> NDArray[np.float64]:
-    """Boxes of a crop policy: uniform draws [..., 4] in [0, 1) -> float64 boxes [..., 4].
+    """Boxes of a crop policy, a pure function of its arguments.
 
-    A pure function of its arguments. Boxes are (y0, x0, y1, x1) fractions of the frame, inside
-    [0, 1], with equal height and width in fractions. Raises UsageError for an unknown policy and
-    for draws whose shape or range is wrong.
+    Args:
+      policy: `center` (the whole frame), `quarter` (one of four; both as in Lin, Weng et al. 2024),
+        `random` (side 1/2 to 1, anywhere), `off_center` (1/2 to 3/4, outer places only), or
+        `center_same_scale`, `random_same_scale`, `off_center_same_scale` (side 1/2).
+      draws: [..., 4] in [0, 1), uniform for the policy's distribution.
+    Returns:
+      float64 [..., 4], (y0, x0, y1, x1) as fractions of the frame in [0, 1], of equal height and
+      width in fractions.
+    Raises:
+      UsageError: an unknown policy, or draws whose shape or range is wrong.
     """
     check_choice("data.crop", policy, POLICIES)
     draws = np.asarray(draws, np.float64)

@@ -66,14 +66,17 @@ class Group(NamedTuple):
 
     @property
     def settings(self) -> Settings:
+        """Those of the first cell: what the cells share is the same in all."""
         return self.cells[0].settings
 
     @property
     def feed(self) -> str:
+        """`host` or `device`."""
         return "host" if self.frames is None else "device"
 
     @property
     def steps_per_epoch(self) -> int:
+        """Full batches in an epoch; UsageError when there is not even one."""
         n_images = len(next(iter(self.data.train.values())).ids)
         return steps_per_epoch(n_images, self.settings["optim.batch_size"])
 

@@ -43,6 +43,7 @@ def _check_exists(path: Path) -> None:
 
 
 def read_json(path: Path, default: Any = None) -> Any:
+    """The file's value; a `default` stands for no file. JaxsegError names a file that is bad."""
     if default is not None and not path.is_file():
         return default
     _check_exists(path)
@@ -53,6 +54,7 @@ def read_json(path: Path, default: Any = None) -> Any:
 
 
 def read_cells(path: Path, axes: list[str]) -> list[Cell]:
+    """The rows of cells.csv. Raises JaxsegError for no file and for one that lacks a column."""
     _check_exists(path)
     with path.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
@@ -92,6 +94,7 @@ def read_curves(path: Path) -> dict[str, list[dict[str, Any]]]:
 
 
 def read_examples(path: Path) -> Examples | None:
+    """The items of examples.npz; None for no file, JaxsegError for a damaged one."""
     if not path.is_file():
         return None
     with open_arrays(path, "delete it; the report then shows no examples") as stored:
