@@ -131,5 +131,7 @@ def test_shift_and_features_refuse_networks_of_two_unets(monkeypatch):
     models = importlib.import_module("audit_models")
     found = (DTUNet(), {}, {"net.name": "dtunet"})
     monkeypatch.setattr(models, "load_variables", lambda *_: found)
-    with pytest.raises(UsageError, match="^--cell c: net.name='dtunet'; .* predictions takes any$"):
+    with pytest.raises(
+        UsageError, match=r"^--cell c: net.name='dtunet'; .* predictions takes any$"
+    ):
         models.unet_of("runs/any", "c")
