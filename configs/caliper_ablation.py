@@ -31,11 +31,26 @@ _DATA = {
     },
     "paper": {"name": "ultrasound_phantoms", "val_split": "validation", "size": 256},
 }
+_ANNOTATE = {  # of training frames; test sets are the same for all
+    "contamination": 1.0,  # share of frames with annotations
+    "placement": "tied",  # to the structure's axes, jittered or independent of it
+    "removal": "none",  # or telea, navier_stokes, black_box, noise, bilinear
+    "drawn": True,  # False: placebo, the marks' places are removed from clean frames
+    "colour": "yellow",  # or white, green
+}
 _NET = {
     "default": {},
     "quick": {"width": 4, "depth": 2},
     "hc18": {},
     "paper": {"name": "dtunet", "width": 64},
+}
+_EVAL = {
+    "test_sets": ("clean", "annotated", "independent", "restored", "sequence"),
+    "ring_width": 10.0,
+    "border_px": 8,
+    "empty": "nan",
+    "resamples": 2000,
+    "saliency_layer": "down2",  # empty: the encoder's last
 }
 _OPTIM = {
     "default": {},
@@ -74,13 +89,7 @@ def get_config(variant: str | None = None) -> ConfigDict:
                 "planes": "^([a-z]+)_",  # the standard plane in a frame's id; empty: one plane
             }
             | _DATA[kind],
-            "annotate": {  # of training frames; test sets are the same for all
-                "contamination": 1.0,  # share of frames with annotations
-                "placement": "tied",  # to the structure's axes, jittered or independent of it
-                "removal": "none",  # or telea, navier_stokes, black_box, noise, bilinear
-                "drawn": True,  # False: placebo, the marks' places are removed from clean frames
-                "colour": "yellow",  # or white, green
-            },
+            "annotate": _ANNOTATE,
             "net": {
                 "name": "unet",  # or dtunet
                 "width": 8,
@@ -102,14 +111,8 @@ def get_config(variant: str | None = None) -> ConfigDict:
                 "patience": 0,  # epochs without a better validation loss; 0: never stop early
             }
             | _OPTIM[kind],
-            "eval": {
-                "test_sets": ("clean", "annotated", "independent", "restored", "sequence"),
-                "ring_width": 10.0,
-                "border_px": 4 if kind == "quick" else 8,
-                "empty": "nan",
-                "resamples": 2000,
-                "saliency_layer": "" if kind == "paper" else "down2",  # empty: the encoder's last
-            },
+            "eval": _EVAL
+            | {"quick": {"border_px": 4}, "paper": {"saliency_layer": ""}}.get(kind, {}),
             "run": {"cells_per_device": 0, "checkpoint_epochs": 5},
         }
     )
@@ -126,9 +129,7 @@ def get_grid(variant: str | None = None) -> list[dict]:
     ]
     if variant == "quick":
         arms = [arms[0], arms[1], *arms[-2:]]
-    whole = {
-        "annotate.contamination": 1.0, "annotate.placement": "tied",
-        "annotate.removal": "none", "annotate.drawn": True,
-    }  # fmt: skip
+    axes = ("contamination", "placement", "removal", "drawn")
+    whole = {f"annotate.{axis}": _ANNOTATE[axis] for axis in axes}
     seeds = {"quick": 2, "paper": 5}.get(variant or "default", 4)
     return [whole | arm | seed for arm in arms for seed in product(seed=range(seeds))]

@@ -4,6 +4,7 @@ import importlib
 from typing import Any
 
 __version__ = "0.1.0"
+__docformat__ = "google"
 
 _HOMES = {
     "UNet": "jaxseg.nets.unet",
@@ -22,7 +23,9 @@ __all__ = ["__version__", *_HOMES]
 
 
 def __getattr__(name: str) -> Any:
-    # Looked up on first use: `import jaxseg` alone starts neither JAX nor Orbax.
+    # Looked up on first use and kept: `import jaxseg` alone starts neither JAX nor Orbax.
     if name not in _HOMES:
         raise AttributeError(f"module 'jaxseg' has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+    value = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value

@@ -62,6 +62,7 @@ class Parser(argparse.ArgumentParser):
     """Says what is wrong in one line, as everything else does."""
 
     def error(self, message: str) -> NoReturn:
+        """Raises UsageError."""
         raise UsageError(f"{message}; see --help")
 
 

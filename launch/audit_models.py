@@ -18,6 +18,8 @@ from jaxseg.audit.reading import match_files, read_image, read_mask, readable
 from jaxseg.audit.shift import Shift, audit_cell, audit_model
 from jaxseg.errors import UsageError
 from jaxseg.grid.checkpoints import load_variables
+from jaxseg.grid.sweeps import Settings
+from jaxseg.nets.unet import UNet
 from jaxseg.report import audit_features as features_report
 from jaxseg.report import audit_shift as shift_report
 from jaxseg.report.outcome import Outcome
@@ -61,6 +63,20 @@ def cell_pairs(args: argparse.Namespace) -> Pairs:
     return Pairs(args.cell, zip(found.ids, found.masks, *found.predicted), [], show)
 
 
+def unet_of(workdir: str, cell: str) -> tuple[UNet, dict[str, Any], Settings]:
+    """What `load_variables` gives of a cell; UsageError unless its network is a UNet.
+
+    The border's reach and the layers to probe are those of one UNet: DTU-Net is two.
+    """
+    net, variables, settings = load_variables(workdir, cell)
+    if not isinstance(net, UNet):
+        raise UsageError(
+            f"--cell {cell}: net.name={settings['net.name']!r}; shift and features take cells of a "
+            "unet, predictions takes any"
+        )
+    return net, variables, settings
+
+
 def add_shift(parser: argparse.ArgumentParser) -> None:
     """Flags of `shift`."""
     parser.add_argument(
@@ -84,10 +100,10 @@ def shift(args: argparse.Namespace) -> Outcome:
 
 
 def _shift_of_cell(args: argparse.Namespace) -> Shift:
-    net, variables, settings = load_variables(args.model, args.cell)
+    net, variables, settings = unet_of(args.model, args.cell)
     frames = frames_at(settings, args.frames)
     size = settings["data.size"]
-    return audit_cell(args.cell, net, variables, size, frames, step=args.step)  # type: ignore[arg-type]
+    return audit_cell(args.cell, net, variables, size, frames, step=args.step)
 
 
 def _shift_of_function(args: argparse.Namespace) -> Shift:
@@ -127,7 +143,7 @@ def features(args: argparse.Namespace) -> Outcome:
     probe = partial(audit_features, layer=args.layer, seeds=args.random_nets)
     told = []
     for cell in args.cell:
-        net, variables, settings = load_variables(args.workdir, cell)
+        net, variables, settings = unet_of(args.workdir, cell)
         shown = cell_frames(settings, settings["data.size"], args.frames)
-        told.append(probe(cell, net, variables, shown.ids, shown.images))  # type: ignore[arg-type]
+        told.append(probe(cell, net, variables, shown.ids, shown.images))
     return features_report.tell(told)

@@ -1,6 +1,7 @@
 """launch/audit.py as users call it."""
 
 import csv
+import importlib
 import os
 import pathlib
 import runpy
@@ -10,6 +11,9 @@ import sys
 import cv2
 import numpy as np
 import pytest
+
+from jaxseg.errors import UsageError
+from jaxseg.nets.dtunet import DTUNet
 
 ROOT = pathlib.Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "launch"))  # as running the script does
@@ -121,3 +125,13 @@ def test_mistakes_are_one_line(arguments, code, message, run, tmp_path, monkeypa
     assert ended.value.code == code and message in told, told
     assert told.startswith("audit.py: error: ") and len(told.splitlines()) == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_shift_and_features_refuse_networks_of_two_unets(monkeypatch):
+    models = importlib.import_module("audit_models")
+    found = (DTUNet(), {}, {"net.name": "dtunet"})
+    monkeypatch.setattr(models, "load_variables", lambda *_: found)
+    with pytest.raises(
+        UsageError, match=r"^--cell c: net.name='dtunet'; .* predictions takes any$"
+    ):
+        models.unet_of("runs/any", "c")

@@ -6,10 +6,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from jaxseg.data.prepare import prepare_views
 from jaxseg.data.progress import Progress, track
 from jaxseg.errors import UsageError
-from jaxseg.grid.cells import Settings
+from jaxseg.grid.prepared import prepared_views
+from jaxseg.grid.sweeps import Settings
 
 
 class Frames(NamedTuple):
@@ -27,15 +27,8 @@ def cell_frames(settings: Settings, side: int, limit: int, progress: Progress = 
     """
     if limit < 1:
         raise UsageError(f"limit={limit}: must be at least 1 image")
-    store = prepare_views(
-        settings["data.name"],
-        settings["data.test_split"],
-        size=side,
-        views=("full",),
-        manual_dir=settings["data.manual_dir"] or None,
-        data_dir=settings["data.data_dir"] or None,
-        progress=progress,
-    )["full"]
+    split = settings["data.test_split"]
+    store = prepared_views(settings, split, ["full"], size=side, progress=progress)["full"]
     n = len(store.ids)
     picks = np.unique(np.linspace(0, n - 1, min(limit, n)).round().astype(int))
     ids = [store.ids[i] for i in picks]

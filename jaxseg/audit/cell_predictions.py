@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from jaxseg.data.prepare import prepare_views
 from jaxseg.data.progress import Progress, track
 from jaxseg.errors import UsageError, check_choice
-from jaxseg.grid.cells import Settings
 from jaxseg.grid.checkpoints import load_cell
 from jaxseg.grid.marking import test_views
+from jaxseg.grid.prepared import prepared_views
+from jaxseg.grid.sweeps import Settings
 
 _BATCH = 32
 _DATA = ("data.name", "data.test_split", "data.size", "data.planes")
@@ -69,16 +69,8 @@ def _items(
 ) -> tuple[list[str], NDArray[np.uint8], NDArray[np.uint8]]:
     views = test_views(settings)
     check_choice("--test_set", test_set, views)
-    store = prepare_views(
-        settings["data.name"],
-        settings["data.test_split"],
-        size=settings["data.size"],
-        views=(views[test_set],),
-        manual_dir=settings["data.manual_dir"] or None,
-        data_dir=settings["data.data_dir"] or None,
-        planes=settings.get("data.planes", ""),
-        progress=progress,
-    )[views[test_set]]
+    view, split = views[test_set], settings["data.test_split"]
+    store = prepared_views(settings, split, [view], progress=progress)[view]
     frames, pieces = store.masks.shape[:2]
     piece = np.arange(frames) % pieces
     ids = [f"{name} ({k + 1})" if pieces > 1 else name for name, k in zip(store.ids, piece)]

@@ -12,13 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jaxseg.audit.fixed_mask import halves
+from jaxseg.metrics.bootstrap import LEVEL, RESAMPLES
 
 GRID = 64
 KEPT = 4096
 CHUNK = 256
 THRESHOLDS = np.arange(1, 101) / 100  # of the highest occupancy
-LEVEL = 0.95
-RESAMPLES = 2000
 
 
 class CentrePrior(NamedTuple):

@@ -29,13 +29,13 @@ from jaxseg.audit.annotated_frames import (
 from jaxseg.audit.mapped_saliency import Scores, score_cells
 from jaxseg.audit.saliency import check_layer, layer_shapes
 from jaxseg.data.arrays import naming, read_member
-from jaxseg.data.prepare import prepare_views
 from jaxseg.data.store import checksums
 from jaxseg.errors import JaxsegError, check_choice
 from jaxseg.grid.cells import SEED, Settings, make_net
 from jaxseg.grid.checkpoints import find_cells, restore_chunk
 from jaxseg.grid.evaluate import TestSet, flatten_views
 from jaxseg.grid.marking import test_views
+from jaxseg.grid.prepared import prepared_views
 from jaxseg.grid.storage import as_folder, write_arrays
 from jaxseg.grid.workdir import check_data, read_config, read_finished
 from jaxseg.nets.padding import STANDARD_MODES, padding_code
@@ -139,15 +139,7 @@ def check_saliency_layer(settings: Settings) -> None:
 
 def _prepared_sets(workdir: Path, settings: Settings, test_set: str) -> dict[str, TestSet]:
     names = {name: view for name, view in test_views(settings).items() if name in (CLEAN, test_set)}
-    prepared = prepare_views(
-        settings["data.name"],
-        settings["data.test_split"],
-        views=list(names.values()),
-        size=settings["data.size"],
-        manual_dir=settings["data.manual_dir"] or None,
-        data_dir=settings["data.data_dir"] or None,
-        planes=settings.get("data.planes", ""),
-    )
+    prepared = prepared_views(settings, settings["data.test_split"], names.values())
     check_data(workdir, checksums(settings["data.name"], prepared.values()))
     return {
         name: flatten_views(prepared[view].images, prepared[view].masks)

@@ -4,10 +4,8 @@ import math
 
 import numpy as np
 
-from jaxseg.metrics.bootstrap import resampled_items, two_level_interval
+from jaxseg.metrics.bootstrap import LEVEL, resampled_items, two_level_interval
 
-LEVEL = 0.95
-RESAMPLES = 2000
 IMAGES = 8192  # Summed at a time.
 
 

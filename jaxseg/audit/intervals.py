@@ -6,10 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from jaxseg.metrics.bootstrap import resampled_items, two_level_interval
+from jaxseg.metrics.bootstrap import LEVEL, RESAMPLES, resampled_items, two_level_interval
 
-LEVEL = 0.95
-RESAMPLES = 2000
 _SEED = 0
 
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxseg.audit.saliency import check_layer, pixels_of_interest, seg_grad_cam
-from jaxseg.audit.saliency_scores import pointing_game, random_variables, saliency_share
+from jaxseg.audit.saliency_scores import control_variables, pointing_game, saliency_share
 from jaxseg.grid.mapping import Layout, chunks, fill, make_layout, map_cells, put
 from jaxseg.grid.train import normalise
 
@@ -116,7 +116,7 @@ def _chunk_scorer(
 @functools.lru_cache(maxsize=8)
 def _programs(asked: Asked, layout: Layout) -> tuple[Any, Any]:
     """Compiled once: (seeds -> the controls' variables, scorer of a chunk)."""
-    control = functools.partial(random_variables, asked.net, size=asked.size)
+    control = functools.partial(control_variables, asked.net, size=asked.size)
     kinds = ("cell", "cell", "cell", "shared", "shared")
     return (
         map_cells(control, layout, ("cell",)),

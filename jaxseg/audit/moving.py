@@ -11,12 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
+from jaxseg.audit.frame_bands import border_depth
 from jaxseg.audit.intervals import Estimate, mean_estimate
 from jaxseg.audit.models import Model, masks_of, relative_error
 from jaxseg.audit.windows import (
     Plan,
     back_to_window,
-    border_depth,
     common_part,
     cut_windows,
     network_windows,
@@ -119,7 +119,7 @@ def move_windows(
 
 def _near_border(plan: Plan, reach: float | None) -> NDArray[np.bool_] | None:
     """Pixels of a window within the border's reach; None where it is not known."""
-    return None if reach is None else border_depth(plan.window) < reach
+    return None if reach is None else border_depth((plan.window, plan.window)) < reach
 
 
 def _score(

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxseg.audit.image_bootstrap import RESAMPLES, interval, mean_and_resampled, resampled_sums
+from jaxseg.audit.image_bootstrap import interval, mean_and_resampled, resampled_sums
 from jaxseg.audit.prediction_scores import (
     ALL,
     BASELINE,
@@ -20,6 +20,7 @@ from jaxseg.audit.prediction_scores import (
     dice_by_image,
     index,
 )
+from jaxseg.metrics.bootstrap import RESAMPLES
 from jaxseg.metrics.dice import recall
 from jaxseg.metrics.paired import holm, sign_flip_p
 

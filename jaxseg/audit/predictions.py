@@ -4,10 +4,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from jaxseg.audit.erased_border import Erased
-from jaxseg.audit.image_bootstrap import RESAMPLES
 from jaxseg.audit.prediction_counts import BORDER_PX, PairCounts, count_predictions
 from jaxseg.audit.prediction_differences import Difference, differences
 from jaxseg.audit.prediction_scores import POOLED, Score, arms, erased_borders, scores
+from jaxseg.metrics.bootstrap import RESAMPLES
 
 
 class PredictionAudit(NamedTuple):

@@ -13,8 +13,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from jaxseg.audit.frame_bands import border_depth
 from jaxseg.audit.models import Model
-from jaxseg.audit.windows import border_depth
 from jaxseg.errors import JaxsegError
 from jaxseg.nets.unet import UNet, valid_margin
 
@@ -146,7 +146,7 @@ def centre_with_surroundings(image: NDArray[np.uint8], size: int, margin: int) -
 def _differences(a: NDArray[np.float32], b: NDArray[np.float32]) -> tuple[NDArray, ...]:
     """(rms [depths], largest [depths], deviation, scale) of one image, `b` the response."""
     difference = np.abs(np.asarray(a, np.float64) - b).max(axis=-1)
-    depth = border_depth(len(difference)).ravel()
+    depth = border_depth(difference.shape).ravel()
     rings = np.bincount(depth)
     rms = np.sqrt(np.bincount(depth, np.square(difference).ravel()) / rings)
     largest = np.zeros(len(rings))

@@ -48,10 +48,12 @@ class Rolled(NamedTuple):
 
     @property
     def aligned_error(self) -> Estimate:
+        """Mean over images of `aligned`."""
         return mean_estimate(self.aligned)
 
     @property
     def between_error(self) -> Estimate:
+        """Mean over images of `between`."""
         return mean_estimate(self.between)
 
 

@@ -13,7 +13,7 @@ from jaxseg.errors import UsageError
 _CONTROL = 1  # sets the control's weights apart from those that training began with
 
 
-def random_variables(
+def control_variables(
     net: nn.Module, seed: jax.typing.ArrayLike, size: tuple[int, int]
 ) -> dict[str, Any]:
     """Fresh variables of the same network, not those that training from `seed` began with.

@@ -135,9 +135,3 @@ def overlap(plan: Plan, index: int) -> tuple[tuple[slice, slice], tuple[slice, s
     here, there = max(0, -offset), max(0, offset)
     first, second = slice(here, here + shared), slice(there, there + shared)
     return (first, first), (second, second)
-
-
-def border_depth(side: int) -> NDArray[np.int64]:
-    """Whole pixels between each pixel and the nearest border, 0 at the border: [side, side]."""
-    along = np.minimum(np.arange(side), np.arange(side)[::-1])
-    return np.minimum(along[:, None], along[None, :])

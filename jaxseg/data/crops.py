@@ -28,6 +28,7 @@ from numpy.typing import ArrayLike, NDArray
 from jaxseg.errors import UsageError, check_choice
 
 WHOLE = np.array([0.0, 0.0, 1.0, 1.0])
+CENTRAL = np.array([0.25, 0.25, 0.75, 0.75])
 QUARTERS = np.array(
     [[0.0, 0.0, 0.5, 0.5], [0.0, 0.5, 0.5, 1.0], [0.5, 0.0, 1.0, 0.5], [0.5, 0.5, 1.0, 1.0]]
 )
@@ -71,16 +72,16 @@ def _quarter_index(draws: NDArray[np.float64]) -> NDArray[np.int64]:
     return np.floor(4 * draws[..., 3]).astype(np.int64)
 
 
-def _constant(box: ArrayLike) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
-    return lambda draws: np.broadcast_to(np.asarray(box, np.float64), draws.shape).copy()
+def _constant(draws: NDArray[np.float64], box: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.broadcast_to(box, draws.shape).copy()
 
 
 POLICIES: dict[str, Policy] = {
-    "center": Policy(_constant(WHOLE), "full"),
+    "center": Policy(lambda draws: _constant(draws, WHOLE), "full"),
     "quarter": Policy(lambda draws: QUARTERS[_quarter_index(draws)], "quarter"),
     "random": Policy(lambda draws: _anywhere(draws, 0.5, 1.0), "frame2x"),
     "off_center": Policy(lambda draws: _outer_ring(draws, 0.5, 0.75), "frame2x"),
-    "center_same_scale": Policy(_constant([0.25, 0.25, 0.75, 0.75]), "frame2x"),
+    "center_same_scale": Policy(lambda draws: _constant(draws, CENTRAL), "frame2x"),
     "random_same_scale": Policy(lambda draws: _anywhere(draws, 0.5, 0.5), "frame2x"),
     "off_center_same_scale": Policy(lambda draws: _outer_ring(draws, 0.5, 0.5), "frame2x"),
 }
@@ -88,11 +89,18 @@ CROP_POLICIES = tuple(POLICIES)
 
 
 def crop_box(policy: str, draws: ArrayLike) -> NDArray[np.float64]:
-    """Boxes of a crop policy: uniform draws [..., 4] in [0, 1) -> float64 boxes [..., 4].
+    """Boxes of a crop policy, a pure function of its arguments.
 
-    A pure function of its arguments. Boxes are (y0, x0, y1, x1) fractions of the frame, inside
-    [0, 1], with equal height and width in fractions. Raises UsageError for an unknown policy and
-    for draws whose shape or range is wrong.
+    Args:
+      policy: `center` (the whole frame), `quarter` (one of four; both as in Lin, Weng et al. 2024),
+        `random` (side 1/2 to 1, anywhere), `off_center` (1/2 to 3/4, outer places only), or
+        `center_same_scale`, `random_same_scale`, `off_center_same_scale` (side 1/2).
+      draws: [..., 4] in [0, 1), uniform for the policy's distribution.
+    Returns:
+      float64 [..., 4], (y0, x0, y1, x1) as fractions of the frame in [0, 1], of equal height and
+      width in fractions.
+    Raises:
+      UsageError: an unknown policy, or draws whose shape or range is wrong.
     """
     check_choice("data.crop", policy, POLICIES)
     draws = np.asarray(draws, np.float64)

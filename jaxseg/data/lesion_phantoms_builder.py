@@ -6,6 +6,7 @@ from typing import Any
 import tensorflow_datasets as tfds
 
 from jaxseg.data.lesion_phantoms import draw_lesion
+from jaxseg.data.sources import SOURCES
 
 SIZE = 128
 # Split name: (seed of draw_lesion, frames). Frame i does not depend on the split's length.
@@ -16,7 +17,7 @@ class LesionPhantoms(tfds.core.GeneratorBasedBuilder):
     """Generated dermoscopy-like frames; made on the spot, nothing is downloaded."""
 
     name = "lesion_phantoms"
-    VERSION = tfds.core.Version("1.0.0")
+    VERSION = tfds.core.Version(SOURCES["lesion_phantoms"].version)
     RELEASE_NOTES = {"1.0.0": "First release."}  # noqa: RUF012
 
     def _info(self) -> tfds.core.DatasetInfo:

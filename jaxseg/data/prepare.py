@@ -4,10 +4,8 @@ Crops are cut at original resolution and then resized, the order of the paper's 
 """
 
 import contextlib
-import errno
 import fcntl
 import importlib
-import os
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
@@ -29,7 +27,7 @@ from jaxseg.data.store import (
     verify_store,
 )
 from jaxseg.data.views import edition, find_view
-from jaxseg.errors import JaxsegError, UsageError
+from jaxseg.errors import JaxsegError, UsageError, is_disk_full
 
 
 def prepare_views(
@@ -123,8 +121,7 @@ def _built(
             config = tfds.download.DownloadConfig(try_download_gcs=False)
             builder.download_and_prepare(download_config=config)
         except (OSError, RuntimeError) as error:
-            # TensorFlow's file system reports a full disk as another error's text.
-            if os.strerror(errno.ENOSPC) not in str(error):
+            if not is_disk_full(error):
                 raise
             raise disk_full(home, needed, shutil.disk_usage(home).free) from error
     return builder

@@ -70,9 +70,8 @@ def frozen_frames(frames: Iterable[Array], *, tolerance: int = TOLERANCE) -> tup
     Returns (first, last), the frames t0 (still clean) and t_end (all overlays there) of frames
     uint8 [H, W, 3]. Within it, from frame to frame at most 5 % of the pixels change by more than
     `tolerance` grey levels, and what has changed against t0 stays changed, but for a tenth of it.
-    Reads the frames
-    once and keeps two. Raises JaxsegError if nothing appears on any still picture, UsageError for
-    frames of different sizes.
+    Reads the frames once and keeps two. Raises JaxsegError if nothing appears on any still picture,
+    UsageError for frames of different sizes.
     """
     best = (0, 0)
     for first, index, n_changed in _stretches(iter(frames), tolerance):

@@ -13,6 +13,7 @@ from jaxseg.errors import UsageError, check_choice
 from jaxseg.grid import marking
 from jaxseg.grid.optimiser import SCHEDULES, check_selection
 from jaxseg.grid.sweeps import SEED, Settings, flatten, grid_axes, resolve_overlays
+from jaxseg.metrics.dice import EMPTY
 from jaxseg.nets.dtunet import DTUNet, check_dtunet_settings
 from jaxseg.nets.padding import STANDARD_MODES
 from jaxseg.nets.unet import UNet, check_settings
@@ -22,7 +23,6 @@ NETS = ("unet", "dtunet")
 LOSSES = ("dice", "dice_bce", "bce", "dice_focal", "dtu")
 SELECTIONS = ("last", "best")
 FEEDS = ("auto", "host", "device")
-EMPTY_RULES = ("nan", "one", "smooth1")
 
 # Fields that a config may leave out.
 DEFAULTS: Settings = {
@@ -82,7 +82,7 @@ _AT_LEAST = {
 }  # fmt: skip
 _CHOICES = {
     "data.crop": CROP_POLICIES, "data.feed": FEEDS, "net.name": NETS, "optim.loss": LOSSES,
-    "optim.schedule": SCHEDULES, "optim.select": SELECTIONS, "eval.empty": EMPTY_RULES,
+    "optim.schedule": SCHEDULES, "optim.select": SELECTIONS, "eval.empty": EMPTY,
 }  # fmt: skip
 
 

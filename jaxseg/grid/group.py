@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -11,7 +11,6 @@ import numpy as np
 
 from jaxseg.data.pipeline import steps_per_epoch
 from jaxseg.data.planes import check_planes, plane_of
-from jaxseg.data.prepare import prepare_views
 from jaxseg.data.store import Prepared, checksums
 from jaxseg.data.streams import Stream
 from jaxseg.errors import JaxsegError
@@ -25,6 +24,7 @@ from jaxseg.grid.marking import (
     validation_stream,
 )
 from jaxseg.grid.optimiser import Optimiser
+from jaxseg.grid.prepared import prepared_views
 from jaxseg.grid.processes import own_devices
 from jaxseg.grid.train import Hyper, Program, make_program
 from jaxseg.nets.padding import STANDARD_MODES, padding_code
@@ -66,14 +66,17 @@ class Group(NamedTuple):
 
     @property
     def settings(self) -> Settings:
+        """Those of the first cell: what the cells share is the same in all."""
         return self.cells[0].settings
 
     @property
     def feed(self) -> str:
+        """`host` or `device`."""
         return "host" if self.frames is None else "device"
 
     @property
     def steps_per_epoch(self) -> int:
+        """Full batches in an epoch; UsageError when there is not even one."""
         n_images = len(next(iter(self.data.train.values())).ids)
         return steps_per_epoch(n_images, self.settings["optim.batch_size"])
 
@@ -178,9 +181,9 @@ def _load_data(cells: Sequence[Cell]) -> GroupData:
     sources = list(dict.fromkeys(cell_stream(cell.settings).store for cell in cells))
     known: dict[str, str] = {}
     prepare = partial(_prepare, s, known)
-    train = prepare(s["data.train_split"], views=sources)
+    train = prepare(s["data.train_split"], sources)
     wanted = test_views(s)
-    test = prepare(s["data.test_split"], views=list(wanted.values()))
+    test = prepare(s["data.test_split"], wanted.values())
     first, any_test = (next(iter(part.values())) for part in (train, test))
     return GroupData(
         train,
@@ -193,19 +196,11 @@ def _load_data(cells: Sequence[Cell]) -> GroupData:
 
 
 def _prepare(
-    s: Settings, known: dict[str, str], split: str, views: Sequence[str]
+    settings: Settings, known: dict[str, str], split: str, views: Iterable[str]
 ) -> dict[str, Prepared]:
     """Prepared views of a split, whose checksums are added to `known`."""
-    stores = prepare_views(
-        s["data.name"],
-        split,
-        views=views,
-        size=s["data.size"],
-        manual_dir=s["data.manual_dir"] or None,
-        data_dir=s["data.data_dir"] or None,
-        planes=s.get("data.planes", ""),
-    )
-    known |= checksums(s["data.name"], stores.values())
+    stores = prepared_views(settings, split, views)
+    known |= checksums(settings["data.name"], stores.values())
     return stores
 
 
@@ -214,7 +209,7 @@ def _validation_items(cells: Sequence[Cell], prepare: Any) -> dict[Stream, TestS
     if not split:
         return {}
     streams = dict.fromkeys(validation_stream(cell.settings) for cell in cells)
-    stores = prepare(split, views=list(dict.fromkeys(stream.store for stream in streams)))
+    stores = prepare(split, dict.fromkeys(stream.store for stream in streams))
     return {
         stream: validation_items(stream, stores[stream.store].images, stores[stream.store].masks)
         for stream in streams

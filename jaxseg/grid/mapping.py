@@ -31,6 +31,7 @@ class Layout(NamedTuple):
 
     @property
     def slots(self) -> int:
+        """Cells of a chunk: devices × cells per device."""
         return self.mesh.shape[CELL] * self.per_device
 
 

@@ -3,8 +3,6 @@
 A config without that section has no annotated frames; one with it has all of its fields.
 """
 
-from typing import Any
-
 from jaxseg.data.streams import Stream, annotated_images
 from jaxseg.data.views import (
     ANNOTATED_SETS,
@@ -14,6 +12,7 @@ from jaxseg.data.views import (
     training_view,
 )
 from jaxseg.errors import UsageError, check_choice
+from jaxseg.grid.sweeps import Settings
 
 SECTION = "annotate."
 CONTAMINATION = SECTION + "contamination"
@@ -22,7 +21,6 @@ DYNAMIC = (CONTAMINATION, *(SECTION + name for name in ("placement", "removal", 
 # The fixed crops that resemble a training policy: what its networks are validated on.
 _VALIDATION_VIEWS = {"center": "full", "quarter": "quarter"}
 _VALIDATION_SEED = 0
-Settings = dict[str, Any]
 
 
 def cell_marking(settings: Settings) -> Marking | None:

@@ -42,9 +42,11 @@ class Run(NamedTuple):
     seconds: dict[str, float]
 
     def missing(self, cells: Sequence[Cell]) -> list[Cell]:
+        """Those of `cells` that have not ended."""
         return [cell for cell in cells if cell.id not in self.done]
 
     def merge_cells(self) -> None:
+        """Writes cells.csv and takes in what other processes have ended."""
         self.done.update(merged.merge_cells(self.workdir, self.groups, self.axes, self.done))
 
 

@@ -41,18 +41,6 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> Settings:
     return flat
 
 
-def unflatten(flat: Settings) -> dict[str, Any]:
-    """The inverse of `flatten`."""
-    tree: dict[str, Any] = {}
-    for name, value in flat.items():
-        *parents, leaf = name.split(".")
-        node = tree
-        for parent in parents:
-            node = node.setdefault(parent, {})
-        node[leaf] = value
-    return tree
-
-
 def resolve_field(name: str, settings: Settings, where: str = "grid axis") -> str:
     """The full dotted name of a field given in full or by a unique last part."""
     if name in settings:

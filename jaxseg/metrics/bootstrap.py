@@ -6,6 +6,8 @@ from collections.abc import Iterator
 import numpy as np
 from scipy import stats
 
+LEVEL = 0.95  # of intervals, where nothing else is asked for
+RESAMPLES = 2000
 BLOCK = 2**22  # Elements of a weight matrix held at a time: 32 MiB.
 
 

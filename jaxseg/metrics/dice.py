@@ -26,10 +26,17 @@ EMPTY = ("nan", "one", "smooth1")
 
 
 def dice(counts: Counts, empty: str = "nan") -> Counts:
-    """Dice similarity coefficient (DSC), 2 tp / (2 tp + fp + fn).
+    """Dice similarity coefficient (DSC), 2 tp / (2 tp + fp + fn), from stored counts.
 
-    "smooth1" is (2 tp + 1) / (2 tp + fp + fn + 1), hard Dice as in Lin, Weng et al. 2024.
-    Raises UsageError for counts without a last axis of 3 or an unknown `empty`.
+    Args:
+      counts: [..., 3] with (tp, fp, fn) on the last axis, integers or weighted sums.
+      empty: what a case with neither truth nor prediction scores: `nan` (not defined, to be left
+        out and counted), `one`, or `smooth1`, by which every case is
+        (2 tp + 1) / (2 tp + fp + fn + 1): hard Dice as in Lin, Weng et al. 2024.
+    Returns:
+      [...] in [0, 1]: numpy float64 of numpy arrays, float32 of JAX arrays.
+    Raises:
+      UsageError: counts without a last axis of 3, or an unknown `empty`.
     """
     tp, fp, fn = _split(counts)
     return _ratio(2 * tp, 2 * tp + fp + fn, empty)

@@ -110,3 +110,22 @@ def seeds_needed(difference: float, sd: float, level: float = 0.05, power: float
     candidates = range(2, MOST_SEEDS + 1)
     found = bisect.bisect_left(candidates, power, key=lambda n: t_test_power(effect, n, level))
     return float(candidates[found]) if found < len(candidates) else math.inf
+
+
+def seed_figures(differences: np.ndarray, level: float = 0.05) -> dict[str, float]:
+    """What so many seeds show of a difference and could have shown, by the names of `Contrast`.
+
+    Float [seeds] without NaN -> p and p_floor of the sign flip, sd, and at `level` and 80 % power
+    smallest_detectable and seeds_needed, which is never below what the sign flip needs. NaN, all of
+    them, for fewer than two seeds.
+    """
+    n_seeds = len(differences)
+    mean = float(differences.mean()) if n_seeds else math.nan
+    sd = float(differences.std(ddof=1)) if n_seeds > 1 else math.nan
+    return {
+        "p": sign_flip_p(differences),
+        "p_floor": sign_flip_floor(n_seeds),
+        "sd": sd,
+        "smallest_detectable": smallest_detectable(sd, n_seeds, level),
+        "seeds_needed": float(np.maximum(seeds_needed(mean, sd, level), seeds_for_level(level))),
+    }

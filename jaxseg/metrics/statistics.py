@@ -12,15 +12,14 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxseg.errors import UsageError
-from jaxseg.metrics.bootstrap import resampled_items, single_items, two_level_interval
-from jaxseg.metrics.paired import (
-    holm,
-    seeds_for_level,
-    seeds_needed,
-    sign_flip_floor,
-    sign_flip_p,
-    smallest_detectable,
+from jaxseg.metrics.bootstrap import (
+    LEVEL,
+    RESAMPLES,
+    resampled_items,
+    single_items,
+    two_level_interval,
 )
+from jaxseg.metrics.paired import holm, seed_figures
 
 __all__ = ["Contrast", "Estimate", "Statistic", "contrast", "difference", "estimate", "holm"]
 __all__ += ["item_mean", "per_image", "pooled"]
@@ -112,8 +111,8 @@ def estimate(
     statistic: Statistic,
     *,
     clusters: np.ndarray,
-    resamples: int = 2000,
-    level: float = 0.95,
+    resamples: int = RESAMPLES,
+    level: float = LEVEL,
     seed: int = 0,
 ) -> Estimate:
     """Mean over seeds of the statistic on all items, with the two-level interval of `contrast`.
@@ -154,8 +153,8 @@ def contrast(
     statistic: Statistic,
     *,
     clusters: np.ndarray,
-    resamples: int = 2000,
-    level: float = 0.95,
+    resamples: int = RESAMPLES,
+    level: float = LEVEL,
     seed: int = 0,
 ) -> Contrast:
     """sum_k weights[k] * statistic(arms[k]), paired by seed and image.
@@ -186,22 +185,17 @@ def contrast(
     _check(arms, weights, clusters, resamples, level)
     per_seed, resampled = _bootstrap(arms, weights, statistic, clusters, resamples, seed)
     kept = ~np.isnan(per_seed)
-    differences, n_seeds = per_seed[kept], int(kept.sum())
+    differences = per_seed[kept]
     low, high = two_level_interval(differences, resampled[:, kept], level, seed)
-    value, sd, alpha = _mean(differences), _sd(differences), 1 - level
     return Contrast(
-        value=value,
+        value=_mean(differences),
         ci_low=low,
         ci_high=high,
-        p=sign_flip_p(differences),
-        p_floor=sign_flip_floor(n_seeds),
-        n_seeds=n_seeds,
+        n_seeds=len(differences),
         n_images=len(np.unique(clusters)),
-        sd=sd,
-        smallest_detectable=smallest_detectable(sd, n_seeds, alpha),
-        seeds_needed=float(np.maximum(seeds_needed(value, sd, alpha), seeds_for_level(alpha))),
         per_seed=per_seed,
-        n_left_out=len(per_seed) - n_seeds,
+        n_left_out=len(per_seed) - len(differences),
+        **seed_figures(differences, 1 - level),
     )
 
 

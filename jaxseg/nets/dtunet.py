@@ -69,6 +69,7 @@ class DTUNet(nn.Module):
     batch_axis: str | None = None
 
     def setup(self) -> None:
+        """Declares the parts (Flax calls it)."""
         shared = {
             name: getattr(self, name)
             for name in ("width", "padding", "upsampling", "norm", "dtype", "batch_axis")
@@ -149,6 +150,7 @@ class TopologyUNet(nn.Module):
     batch_axis: str | None = None
 
     def setup(self) -> None:
+        """Declares the parts (Flax calls it)."""
         block = partial(DoubleConv, norm=self.norm, batch_axis=self.batch_axis)
         widths = [self.width * 2**level for level in range(TOPOLOGY_DEPTH + 1)]
         names = ["inc", *(f"down{level}" for level in range(1, TOPOLOGY_DEPTH + 1))]

@@ -8,13 +8,12 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxseg.metrics import statistics
+from jaxseg.metrics.bootstrap import LEVEL, RESAMPLES
 from jaxseg.metrics.dice import dice, recall
 from jaxseg.report.results import Results, clusters, common_seeds, counts, setting
 from jaxseg.report.tables import (
     INNER,
-    LEVEL,
     OUTER,
-    RESAMPLES,
     SEED,
     by_image,
     index_statistic,
@@ -57,10 +56,12 @@ class Comparison(NamedTuple):
 
     @property
     def arms(self) -> tuple[str, ...]:
+        """The two or four arms compared, one for a row of a single arm."""
         return tuple(arm for arm in (self.arm_a, self.arm_b, self.arm_c, self.arm_d) if arm)
 
     @property
     def is_shown(self) -> bool:
+        """Whether the verdict is `higher` or `lower`."""
         return self.verdict in (HIGHER, LOWER)
 
 

@@ -57,7 +57,7 @@ def _check_exists(path: Path) -> None:
 
 
 def read_json(path: Path, default: dict[str, Any] | None = None) -> dict[str, Any]:
-    """The object in a JSON file; `default` where there is no file."""
+    """The object in a JSON file; a `default` stands for no file. JaxsegError names a bad file."""
     if default is not None and not path.is_file():
         return default
     _check_exists(path)
@@ -65,7 +65,7 @@ def read_json(path: Path, default: dict[str, Any] | None = None) -> dict[str, An
 
 
 def read_cells(path: Path, axes: Sequence[str]) -> list[Cell]:
-    """The rows of cells.csv, whose columns name `axes` among others."""
+    """The rows of cells.csv. Raises JaxsegError for no file and for one that cannot be used."""
     _check_exists(path)
     rows = read_rows(path, ("cell", "status", "arm", "seed", *axes))
     cells = [_cell(path, number, row, axes) for number, row in enumerate(rows, start=2)]
@@ -148,7 +148,7 @@ def _check_row(where: str, row: dict[str, Any]) -> None:
 
 
 def read_examples(path: Path) -> Examples | None:
-    """The examples of a report; None where there are none."""
+    """The items of examples.npz; None for no file, JaxsegError for a damaged one."""
     if not path.is_file():
         return None
     needed = {name: form for name, form in EXAMPLES.items() if name != "clean_image"}

@@ -8,11 +8,12 @@ import numpy as np
 
 from jaxseg.errors import JaxsegError
 from jaxseg.escape import printable
+from jaxseg.metrics.bootstrap import RESAMPLES
 from jaxseg.metrics.statistics import item_mean
 from jaxseg.report.forms import SALIENCY, SALIENCY_TOO, read_forms
 from jaxseg.report.reliance import ALL, defined_mean
 from jaxseg.report.results import Results, setting
-from jaxseg.report.tables import RESAMPLES, Scored, SummaryRow, row_of
+from jaxseg.report.tables import Scored, SummaryRow, row_of
 
 RATIO, POINTING = "saliency_ratio", "saliency_pointing"
 RANDOM = "_random"

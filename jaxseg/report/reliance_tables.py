@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from jaxseg.metrics import statistics
+from jaxseg.metrics.bootstrap import RESAMPLES
 from jaxseg.metrics.dice import dice
 from jaxseg.report.reliance import (
     ALL,
@@ -24,7 +25,6 @@ from jaxseg.report.reliance import (
 from jaxseg.report.results import Results, clusters, counts, setting
 from jaxseg.report.tables import (
     BAND_RESAMPLES,
-    RESAMPLES,
     Scored,
     SummaryRow,
     by_image,

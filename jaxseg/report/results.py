@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxseg.data import arrays
+from jaxseg.data.views import TEST_SETS
 from jaxseg.errors import JaxsegError, check_choice
 from jaxseg.escape import printable
 from jaxseg.report.files import (
@@ -22,8 +23,6 @@ from jaxseg.report.rules import axes_of, check_about, check_progress
 from jaxseg.seals import AGAIN
 
 LAYOUTS = ("centre", "border")
-TEST_SETS = ("full", "quarter", "random")
-TEST_SETS += ("clean", "annotated", "independent", "restored", "sequence")
 
 
 class Results(NamedTuple):

@@ -6,7 +6,7 @@ from typing import Any
 
 from jaxseg.errors import JaxsegError
 from jaxseg.escape import printable
-from jaxseg.grid.cells import EMPTY_RULES
+from jaxseg.metrics.dice import EMPTY
 from jaxseg.report.files import MEND, check_name, text
 from jaxseg.texts import is_number
 
@@ -38,9 +38,9 @@ def check_about(path: Path, about: dict[str, Any]) -> None:
                 f"{path}: {field}={value!r}: must be a {'whole ' * (field in _WHOLE)}number from "
                 f"{least} to {most}; {MEND}"
             )
-    empty = _field(config, "eval.empty", EMPTY_RULES[0])
-    if empty not in EMPTY_RULES:
-        raise JaxsegError(f"{path}: eval.empty={empty!r}: must be one of {', '.join(EMPTY_RULES)}")
+    empty = _field(config, "eval.empty", EMPTY[0])
+    if empty not in EMPTY:
+        raise JaxsegError(f"{path}: eval.empty={empty!r}: must be one of {', '.join(EMPTY)}")
     for name in ("classes", "planes"):
         _check_names(f"{path}: data.{name}", data.get(name) or [])
 

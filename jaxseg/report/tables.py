@@ -11,11 +11,10 @@ from jaxseg.errors import JaxsegError
 from jaxseg.escape import csv_text, printable
 from jaxseg.metrics import statistics
 from jaxseg.metrics.bands import border_ring_edges, square_ring_edges
+from jaxseg.metrics.bootstrap import LEVEL, RESAMPLES
 from jaxseg.metrics.dice import dice, iou, recall
 from jaxseg.report.results import Results, clusters, counts, setting
 
-LEVEL = 0.95
-RESAMPLES = 2000
 # Intervals of single bands are drawn as shading, where fewer resamples do.
 BAND_RESAMPLES = 400
 SEED = 0

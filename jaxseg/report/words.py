@@ -50,6 +50,7 @@ def p_text(p: float) -> str:
 
 
 def plural(n: int, noun: str) -> str:
+    """`1 seed`, `3 seeds`."""
     return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
 
 

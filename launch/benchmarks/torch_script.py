@@ -94,6 +94,7 @@ def _enlarged(mask: np.ndarray) -> np.ndarray:
 
 
 def main() -> None:
+    """Trains and scores one cell."""
     parser = argparse.ArgumentParser(description="One cell in PyTorch; see this file's head")
     parser.add_argument("folder", type=Path, help="holds {train,test}/{images,masks}")
     for name, value in {"width": 8, "size": 64, "batch": 16, "epochs": 5, "seed": 0}.items():

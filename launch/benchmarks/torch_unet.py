@@ -37,6 +37,7 @@ class TorchUNet(nn.Module):
                 module.padding_mode = padding  # type: ignore[assignment]
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Logits of images in [-1, 1]."""
         skips = [self.inc(x)]
         for block in self.down:
             skips.append(block(self.pool(skips[-1])))

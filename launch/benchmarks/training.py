@@ -82,6 +82,7 @@ class TorchProcesses:
         self.run()
 
     def run(self) -> None:
+        """One run of steps in every process, at the same time."""
         for child in self.children:
             print("go", file=child.stdin, flush=True)
         for child in self.children:
@@ -89,6 +90,7 @@ class TorchProcesses:
                 raise RuntimeError("a PyTorch process has ended; its message stands above")
 
     def close(self) -> None:
+        """Ends the processes."""
         for child in self.children:
             child.stdin.close()  # type: ignore[union-attr]
             child.wait()

@@ -60,3 +60,8 @@ def test_places_hold_both():
 def test_a_frame_of_one_pixel_is_refused_as_scale():
     with pytest.raises(UsageError, match="scale_to=1"):
         border_depth((8, 8), 1)
+
+
+def test_border_depth_counts_whole_pixels_to_the_nearest_side():
+    expected = [[0, 0, 0, 0, 0], [0, 1, 1, 1, 0], [0, 1, 2, 1, 0], [0, 1, 1, 1, 0], [0] * 5]
+    np.testing.assert_array_equal(border_depth((5, 5)), expected)

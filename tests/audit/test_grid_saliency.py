@@ -152,7 +152,7 @@ def test_frames_layer_and_tolerance_can_be_chosen(workdir, test_sets):
 
 
 def test_test_sets_are_prepared_as_the_grid_did(workdir, test_sets, monkeypatch, written):
-    def prepare(name, split, *, size, views, manual_dir, data_dir, planes):
+    def prepare(name, split, *, size, views, manual_dir, data_dir, planes, progress):
         assert (name, split, size, manual_dir, data_dir) == ("folders", "test", SIZE, None, None)
         assert planes == ""
         ids = tuple("abcdefgh")
@@ -162,7 +162,7 @@ def test_test_sets_are_prepared_as_the_grid_did(workdir, test_sets, monkeypatch,
             for items in [test_sets[view.removesuffix(".yellow")]]
         }  # fmt: skip
 
-    monkeypatch.setattr(grid_saliency, "prepare_views", prepare)
+    monkeypatch.setattr("jaxseg.grid.prepared.prepare_views", prepare)
     with np.load(write_saliency(workdir)) as stored:
         for name, expected in written.items():
             np.testing.assert_array_equal(stored[name], expected, err_msg=name)

@@ -8,7 +8,7 @@ import pytest
 from jaxseg.audit import mapped_saliency
 from jaxseg.audit.mapped_saliency import score_cells
 from jaxseg.audit.saliency import pixels_of_interest, seg_grad_cam
-from jaxseg.audit.saliency_scores import pointing_game, random_variables, saliency_share
+from jaxseg.audit.saliency_scores import control_variables, pointing_game, saliency_share
 from jaxseg.grid.train import normalise
 from jaxseg.nets.padding import padding_code
 from jaxseg.nets.unet import UNet
@@ -61,7 +61,7 @@ def _ask(net, variables, weights, code, images):
 def _alone(net, variables, seed, code, images, annotated):
     """What a cell scores, by the functions of one cell on all frames at once."""
     maps = _ask(net, variables, variables, code, images)
-    random = _ask(net, variables, random_variables(net, seed, (SIZE, SIZE)), code, images)
+    random = _ask(net, variables, control_variables(net, seed, (SIZE, SIZE)), code, images)
     marks = annotated[:, None]
     return {
         "share": saliency_share(maps, marks),

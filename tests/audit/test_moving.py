@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from jaxseg.audit import moving
+from jaxseg.audit.frame_bands import border_depth
 from jaxseg.audit.models import callable_model
-from jaxseg.audit.windows import border_depth, reference_plan, same_scale_plan
+from jaxseg.audit.windows import reference_plan, same_scale_plan
 from jaxseg.errors import JaxsegError
 
 SIZE = 48
@@ -28,11 +29,11 @@ def looks(images):
 
 
 def erased(images, k):
-    return looks(images) * (border_depth(images.shape[1]) >= k)
+    return looks(images) * (border_depth(images.shape[1:3]) >= k)
 
 
 def fixed_place(images):
-    disc = border_depth(images.shape[1]) >= 14
+    disc = border_depth(images.shape[1:3]) >= 14
     return np.broadcast_to(disc, images.shape[:3]).astype(np.uint8)
 
 

@@ -6,9 +6,9 @@ import pytest
 
 from jaxseg.audit import reach as r
 from jaxseg.audit.activations import random_variables
+from jaxseg.audit.frame_bands import border_depth
 from jaxseg.audit.models import callable_model, network_model
 from jaxseg.audit.rolls import other_padding
-from jaxseg.audit.windows import border_depth
 from jaxseg.nets.unet import UNet
 
 
@@ -63,7 +63,7 @@ def test_aligned_corners_reach_everywhere_but_padding_alone_does_not():
 @pytest.mark.parametrize("k", [0, 1, 7])
 def test_what_a_model_erases_at_the_border_is_its_reach(k):
     def erase(images):
-        return (images[..., 0] > 100) * (border_depth(images.shape[1]) >= k).astype(np.uint8)
+        return (images[..., 0] > 100) * (border_depth(images.shape[1:3]) >= k).astype(np.uint8)
 
     model = callable_model("eraser", erase, size=32)
     profile = r.surroundings_profile(model, photos(), margin=16)
@@ -77,7 +77,7 @@ def test_the_profile_is_the_root_mean_square_by_ring():
     model = callable_model("two", lambda _: None, size=16)
     model = model._replace(respond=lambda _: next(responses).astype(np.float32))
     profile = r.surroundings_profile(model, photos(1), margin=8)
-    depth = border_depth(16)
+    depth = border_depth((16, 16))
     for d in range(8):
         ring = y[depth == d]
         assert profile.rms[0, d] == pytest.approx(np.sqrt(np.mean(ring**2)))

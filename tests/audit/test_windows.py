@@ -67,8 +67,3 @@ def test_masks_go_back_to_the_windows_pixels():
     mask = np.random.default_rng(0).integers(0, 2, (1, 50, 50), np.uint8)
     back = w.back_to_window(plan, mask)
     np.testing.assert_array_equal(back, np.kron(mask, np.ones((1, 3, 3), np.uint8)))
-
-
-def test_border_depth_counts_whole_pixels_to_the_nearest_side():
-    expected = [[0, 0, 0, 0, 0], [0, 1, 1, 1, 0], [0, 1, 2, 1, 0], [0, 1, 1, 1, 0], [0] * 5]
-    np.testing.assert_array_equal(w.border_depth(5), expected)

@@ -138,8 +138,13 @@ def test_store_views_cover_the_policies():
     [
         (lambda: crop_box("centre", DRAWS), "data.crop='centre'.*did you mean 'center'"),
         (lambda: crop_box("random", DRAWS[:, :3]), "must hold 4 draws"),
-        (lambda: crop_box("random", DRAWS + 1), r"must lie in \[0, 1\)"),
-        (lambda: epoch_plan("center", 4, -1, 0), "data_seed=-1"),
+        (lambda: crop_box("random", np.ones(4)), r"^draws: every draw must lie in \[0, 1\)"),
+        (lambda: crop_box("random", -DRAWS[1:2]), r"must lie in \[0, 1\)"),
+        (lambda: store_view("centre"), "^data.crop='centre'.*did you mean 'center'"),
+        (lambda: epoch_plan("centre", 4, 0, 0), "^data.crop='centre'"),
+        (lambda: epoch_plan("center", -4, 0, 0), "^n_images=-4"),
+        (lambda: epoch_plan("center", 4, -1, 0), "^data_seed=-1"),
+        (lambda: epoch_plan("center", 4, 0, -1), "^epoch=-1"),
         (lambda: fixed_boxes("quarters", 4), "eval.test_sets='quarters'.*'quarter'"),
     ],
 )
@@ -151,3 +156,40 @@ def test_wrong_arguments_are_named(call, words):
 def test_crops_need_no_tensorflow():
     blocked = "import sys; sys.modules['tensorflow'] = sys.modules['tensorflow_datasets'] = None"
     subprocess.run([sys.executable, "-c", f"{blocked}; import jaxseg.data.crops"], check=True)
+
+
+@pytest.mark.parametrize("policy", CROP_POLICIES)
+def test_views_are_told_under_quarter_alone(policy):
+    views = epoch_plan(policy, 40, 0, 0)[2]
+    assert views.any() == (policy == "quarter")
+
+
+@pytest.mark.parametrize("policy", ["random", "off_center"])
+def test_size_and_place_of_a_box_are_drawn_apart(policy):
+    center, side = center_and_side(crop_box(policy, DRAWS[-4000:]))
+    place = (center - 0.5) / ((1 - side) / 2)[:, None]  # of the room that the size leaves
+    for drawn in (*place.T, *np.abs(place).T):
+        assert abs(np.corrcoef(side, drawn)[0, 1]) < 0.05
+
+
+def test_off_center_boxes_lie_as_often_at_each_side_and_anywhere_along_it():
+    center, side = center_and_side(crop_box("off_center_same_scale", DRAWS[-4000:]))
+    place = (center - 0.5) / ((1 - side) / 2)[:, None]
+    far = np.abs(place).argmax(axis=1)
+    away, along = np.take_along_axis(place, np.stack([far, 1 - far], axis=1), axis=1).T
+    counts = np.bincount(2 * far + (away > 0), minlength=4)
+    np.testing.assert_allclose(counts / counts.sum(), 0.25, atol=0.03)
+    np.testing.assert_allclose(np.std(along / np.abs(away)), 1 / np.sqrt(3), atol=0.02)
+    assert abs(np.corrcoef(np.abs(away), along / np.abs(away))[0, 1]) < 0.05
+
+
+def test_pixel_boxes_beyond_the_last_pixel_hold_it_and_keep_leading_axes():
+    np.testing.assert_array_equal(pixel_box([1.0, 1.0, 1.0, 1.0], 5, 7), [4, 6, 5, 7])
+    boxes = fixed_boxes("random", 3)
+    flat = pixel_box(boxes.reshape(-1, 4), 31, 17)
+    np.testing.assert_array_equal(pixel_box(boxes, 31, 17), flat.reshape(3, 4, 4))
+
+
+def test_whole_numbers_are_draws_too():
+    np.testing.assert_array_equal(crop_box("random", [0, 0, 0, 0]), [0, 0, 0.5, 0.5])
+    np.testing.assert_array_equal(pixel_box([0, 0, 1, 1], 5, 7), [0, 0, 5, 7])

@@ -2,7 +2,7 @@ import pytest
 
 from jaxseg.errors import UsageError
 from jaxseg.grid.cells import expand, group_cells
-from jaxseg.grid.sweeps import flatten, grid_axes, override_axes, product, unflatten, zipped
+from jaxseg.grid.sweeps import flatten, grid_axes, override_axes, product, zipped
 
 CONFIG = {
     "name": "t",
@@ -26,8 +26,9 @@ def test_product_and_zip_make_plain_overlays():
         zipped(a=(1, 2), b=(3,))
 
 
-def test_flatten_and_unflatten_are_inverse():
-    assert unflatten(flatten(CONFIG)) == CONFIG
+def test_flatten_names_fields_by_their_way_and_makes_lists_tuples():
+    flat = flatten({"a": 1, "b": {"c": [2, 3], "d": {"e": "f"}}})
+    assert flat == {"a": 1, "b.c": (2, 3), "b.d.e": "f"}
 
 
 def test_cells_carry_their_settings_arm_and_seed():

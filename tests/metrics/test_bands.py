@@ -136,7 +136,6 @@ def test_jit_and_vmap_give_the_same_counts():
         ({"target": np.zeros((2, 8, 8, 1), bool)}, "last axes of pred"),
         ({"target": np.zeros((8, 8, 2), bool)}, "last axes of pred"),
         ({"n_bands": 2}, r"0\.\.2 must lie in 0\.\.1"),
-        ({"rings": jnp.zeros((8, 8), jnp.int32)}, "n_bands=None"),
     ],
 )
 def test_misfits_are_refused_at_the_door(change, words):
@@ -145,9 +144,37 @@ def test_misfits_are_refused_at_the_door(change, words):
         band_counts(**(arguments | change))
 
 
+def test_bands_of_a_traced_map_cannot_be_counted():
+    with pytest.raises(UsageError, match="n_bands=None"):
+        band_counts(masks(8, 8, 1), masks(8, 8, 1), jnp.zeros((8, 8), jnp.int32))
+
+
 @pytest.mark.parametrize("make", [square_rings, border_rings])
 def test_impossible_rings_are_refused(make):
     with pytest.raises(UsageError, match="size=0"):
         make(0, 8)
     with pytest.raises(UsageError, match="at least 1 pixel wide"):
         make(16, 0.5)
+
+
+def test_frames_need_not_be_square():
+    pred, truth = masks(2, 6, 10, 1), masks(2, 6, 10, 1, seed=1)
+    rings = np.random.default_rng(2).integers(0, 3, (6, 10))
+    counts = np.asarray(band_counts(pred, truth, rings))
+    for band in range(3):
+        p, t = (mask[:, rings == band, 0] for mask in (pred, truth))
+        expected = np.stack([(p & t).sum(1), (p & ~t).sum(1), (~p & t).sum(1)], axis=-1)
+        np.testing.assert_array_equal(counts[:, band, 0], expected)
+
+
+def test_widths_are_the_papers_ten_and_the_border_zones_eight():
+    np.testing.assert_array_equal(square_rings(64), square_rings(64, 10))
+    np.testing.assert_array_equal(square_ring_edges(64), square_ring_edges(64, 10))
+    np.testing.assert_array_equal(border_rings(64), border_rings(64, 8))
+    np.testing.assert_array_equal(border_ring_edges(64), border_ring_edges(64, 8))
+
+
+def test_rings_of_an_odd_frame_end_at_whole_pixels():
+    np.testing.assert_array_equal(square_ring_edges(33, 4), [4, 8, 12, 16])
+    np.testing.assert_array_equal(square_rings(5, 1)[2], [1, 0, 0, 0, 1])
+    assert square_rings(5).dtype == border_rings(5).dtype == np.int32

@@ -63,3 +63,9 @@ def test_refusals(metric):
         metric(np.zeros(2))
     with pytest.raises(UsageError, match="did you mean 'smooth1'"):
         metric(np.zeros(3), empty="smooth")
+
+
+@pytest.mark.parametrize("counts, metrics", [([0, 1, 0], [dice, iou, precision]),
+                                             ([0, 0, 1], [dice, iou, recall])])  # fmt: skip
+def test_one_wrong_pixel_is_no_empty_case(counts, metrics):
+    assert [float(metric(np.array(counts))) for metric in metrics] == [0, 0, 0]

@@ -9,6 +9,7 @@ from scipy import stats
 
 from jaxseg.metrics.paired import (
     holm,
+    seed_figures,
     seeds_for_level,
     seeds_needed,
     sign_flip_floor,
@@ -109,3 +110,43 @@ def test_power_at_the_limits():
     assert seeds_needed(0.0, 1.0) == math.inf and seeds_needed(0.001, 1.0) == math.inf
     assert seeds_needed(1.0, 0.0) == 2 and seeds_needed(1e9, 1.0) == 2
     assert math.isnan(seeds_needed(1.0, math.nan))
+
+
+def test_sixteen_seeds_are_still_exact():
+    assert sign_flip_p(np.arange(1.0, 17)) == sign_flip_floor(16) == 2.0**-15
+
+
+def test_random_flips_count_every_pattern_once_and_the_observed_one(monkeypatch):
+    # No pattern of 40 signs but the two that agree reaches the sum; every one ties with 0.
+    for block in (2**20, 40 * 7):
+        monkeypatch.setattr("jaxseg.metrics.paired.BLOCK", block)
+        assert sign_flip_p(np.ones(40)) == sign_flip_floor(40) == 1 / 20_001
+        assert sign_flip_p(np.zeros(40)) == 1
+    assert sign_flip_p(np.arange(40.0), seed=3) == sign_flip_p(np.arange(40.0), seed=3)
+
+
+def test_power_figures_hold_at_any_level_and_power():
+    for level, power in ((0.2, 0.8), (0.05, 0.5), (0.01, 0.95)):
+        least = smallest_detectable(2.0, 7, level, power)
+        assert t_test_power(least / 2, 7, level) == pytest.approx(power, abs=1e-6)
+        n = int(seeds_needed(0.7, 1.0, level, power))
+        assert t_test_power(0.7, n, level) >= power > t_test_power(0.7, n - 1, level)
+    assert math.isnan(smallest_detectable(1.0, 1))
+    assert seeds_for_level() == seeds_for_level(0.05)
+
+
+def test_more_than_a_thousand_seeds_are_not_told():
+    least = smallest_detectable(1.0, 1000)
+    assert seeds_needed(1.0001 * least, 1.0) == 1000
+    assert seeds_needed(0.9999 * least, 1.0) == math.inf
+    assert seeds_needed(0.9999 * smallest_detectable(1.0, 998), 1.0) == 999
+
+
+def test_seed_figures_are_those_of_their_functions():
+    d = np.array([0.2, 0.5, 0.4, 0.6])
+    found, sd = seed_figures(d, 0.2), d.std(ddof=1)
+    assert (found["p"], found["p_floor"]) == (0.125, 0.125) and found["sd"] == sd
+    assert found["smallest_detectable"] == smallest_detectable(sd, 4, 0.2)
+    assert found["seeds_needed"] == max(seeds_needed(d.mean(), sd, 0.2), seeds_for_level(0.2))
+    assert seed_figures(np.array([0.1, 0.3]))["sd"] == pytest.approx(np.sqrt(0.02))
+    assert all(math.isnan(value) for value in seed_figures(d[:1]).values())

@@ -214,3 +214,49 @@ def test_misfits_are_refused_at_the_door(change, words):
     arguments = {"arms": [np.zeros((2, 3))] * 2, "weights": [1, -1], "clusters": np.arange(3)}
     with pytest.raises(UsageError, match=words):
         contrast(statistic=mean_of_items, **(arguments | change))
+
+
+@pytest.mark.parametrize("per_seed", [[0.3, 0.5], [0.3, 0.5, 0.1]])
+def test_two_seeds_have_students_interval_and_it_is_symmetric(per_seed):
+    per_seed = np.array(per_seed)
+    low, high = two_level_interval(per_seed, np.tile(per_seed, (999, 1)), 0.8, seed=0)
+    assert low + high == pytest.approx(2 * per_seed.mean(), abs=1e-9)
+    oracle = stats.t.interval(0.8, len(per_seed) - 1, per_seed.mean(), stats.sem(per_seed))
+    np.testing.assert_allclose((low, high), oracle, atol=5e-3)
+
+
+def test_a_contrast_counts_images_not_items_and_passes_its_level_on():
+    arms = [make_counts(0, seeds=2, hits=0.9), make_counts(1, seeds=2)]
+    quarters = np.repeat(np.arange(ITEMS // 4), 4)
+    found, strict = (
+        contrast(arms, [1, -1], pooled(dice), clusters=quarters, resamples=1, level=level)
+        for level in (0.95, 0.99)
+    )
+    assert (found.n_images, found.n_seeds) == (ITEMS // 4, 2)
+    assert found.sd == pytest.approx(np.ptp(found.per_seed) / math.sqrt(2))
+    assert strict.smallest_detectable > found.smallest_detectable
+    assert strict.seeds_needed > found.seeds_needed
+
+
+def test_the_first_class_is_meant_where_none_is_named():
+    counts, whole = make_counts(), np.ones((1, ITEMS))
+    for make in (pooled, per_image):
+        np.testing.assert_array_equal(make(dice)(counts, whole), make(dice, cls=0)(counts, whole))
+
+
+@pytest.mark.parametrize("level", [0, 1, 1.5])
+def test_levels_lie_between_0_and_1(level):
+    with pytest.raises(UsageError, match=f"^level={level}:"):
+        estimate(np.zeros((2, 3)), mean_of_items, clusters=np.arange(3), level=level)
+
+
+def test_misfitting_clusters_are_told_the_items():
+    with pytest.raises(UsageError, match=r"clusters: shape \(4,\) must be the items', \(3,\)$"):
+        estimate(np.zeros((2, 3, 5)), mean_of_items, clusters=np.arange(4))
+
+
+def test_resampled_blocks_cover_all_resamples_whatever_their_size(monkeypatch):
+    monkeypatch.setattr("jaxseg.metrics.bootstrap.BLOCK", 1)  # one row at a time
+    rows = list(resampled_items(IMAGES, 5, seed=0))
+    assert [row.shape for row in rows] == [(1, ITEMS)] * 5 and rows[0].dtype == float
+    assert [row.shape for row in single_items(3)] == [(1, 3)] * 3

@@ -113,3 +113,36 @@ def test_reflect_needs_more_pixels_than_it_pads():
     check_padding("symmetric", 3, 3)
     with pytest.raises(UsageError, match="circular"):
         check_padding("circular", 4, 3)
+
+
+@pytest.mark.parametrize("mode", ["zeros", "replicate", "partial"])
+def test_modes_that_mirror_nothing_pad_any_width(mode):
+    x = _image(2, 1)
+    expected = _numpy_pad(x, 5, "zeros" if mode == "partial" else mode)
+    np.testing.assert_array_equal(pad(jnp.asarray(x), 5, mode), expected)
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.uint8])
+@pytest.mark.parametrize("mode", STANDARD_MODES)
+def test_padding_keeps_the_type(mode, dtype):
+    x = jnp.asarray(_image() * 50, jnp.float32).astype(dtype)
+    assert pad(x, 1, mode).dtype == pad(x, 1, padding_code(mode)).dtype == dtype
+
+
+@pytest.mark.parametrize("size", [2, 3])
+def test_random_fills_small_images_by_all_their_border(size):
+    x = jnp.full((1, size, size, 1), 7, jnp.bfloat16)
+    padded = pad(x, 1, "random", key=jax.random.key(0))
+    assert padded.dtype == jnp.bfloat16 and padded.shape == (1, size + 2, size + 2, 1)
+    np.testing.assert_array_equal(np.asarray(padded, np.float32), 7)
+
+
+def test_refusals_name_the_field_and_the_remedy():
+    with pytest.raises(UsageError, match=r"^padding='zero'"):
+        check_padding("zero", 1, 4)
+    with pytest.raises(UsageError, match=r"^padding='partial'"):
+        padding_code("partial")
+    with pytest.raises(UsageError, match=r", pad has 1; use larger .* \(net.depth\) or replicate$"):
+        check_padding("reflect", 1, 1)
+    with pytest.raises(UsageError, match=r"^padding='random': needs a PRNG key"):
+        pad(jnp.zeros((1, 4, 4, 1)), 1, "random")

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from jaxseg.audit.activations import random_variables
+from jaxseg.audit.frame_bands import border_depth
 from jaxseg.audit.models import callable_model
 from jaxseg.audit.shift import audit_cell, audit_model
-from jaxseg.audit.windows import border_depth
 from jaxseg.errors import JaxsegError
 from jaxseg.nets.unet import UNet
 from jaxseg.report.audit_shift import tell
@@ -32,7 +32,7 @@ def looks(images):
 
 
 def blind_at_the_border(images):
-    return looks(images) * (border_depth(images.shape[1]) >= 10)
+    return looks(images) * (border_depth(images.shape[1:3]) >= 10)
 
 
 def told(predict, **options):
