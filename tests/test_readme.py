@@ -1,20 +1,199 @@
-"""README's library example runs as it stands; its commands name files that are there."""
+"""README's code runs as it stands; its commands run on small data, each by a handler below.
 
+A command without a handler fails a test: nothing stands in README that nobody has tried.
+"""
+
+import os
 import pathlib
 import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tomllib
+
+import numpy as np
+import pytest
+from PIL import Image
 
 ROOT = pathlib.Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+# What makes a command of minutes one of seconds; data and network, not what it does.
+PHANTOMS = ["--config.data.train_split=train[:16]", "--config.data.test_split=test[:8]"]
+SMALL = ["--config.data.size=32", "--config.net.width=2", "--config.net.depth=2"]
+SMALL += ["--config.optim.epochs=1", "--config.eval.border_px=4", "--grid", "seed=0:2"]
+
+
+def commands():
+    """Every command of the shell blocks, and of the paper's table, without its variables."""
+    blocks = "\n".join(re.findall(r"```sh\n(.*?)```", README, re.DOTALL))
+    table = "\n".join(re.findall(r"\| `(python [^`]*)`", README))
+    lines = f"{blocks}\n{table}".replace("\\\n", " ").replace(" && ", "\n").splitlines()
+    return list(dict.fromkeys(" ".join(line.split()) for line in lines if line.strip()))
+
+
+def kind_of(command):
+    """The one handler that a command falls to."""
+    kinds = {
+        "install": r"pip install -e ",
+        "tests": r"python -m pytest$",
+        "help": r"python launch/\w+\.py --help$",
+        "downloads": r"python launch/grid\.py .*(isic2017|:hc18|:paper)",
+        "dry run": r"python launch/grid\.py .*--dry_run",
+        "grid": r"python launch/grid\.py ",
+        "inspect": r"python launch/inspect_checkpoint\.py ",
+        "audit": r"python launch/audit\.py ",
+        "benchmark": r"python launch/benchmark\.py ",
+    }
+    return next((kind for kind, pattern in kinds.items() if re.match(pattern, command)), None)
+
+
+def of_kind(*kinds):
+    return [command for command in commands() if kind_of(command) in kinds]
+
+
+def test_every_command_has_a_handler():
+    assert len(commands()) > 20
+    assert [command for command in commands() if kind_of(command) is None] == []
+
+
+def test_installations_name_extras_that_exist():
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    known = set(extras["optional-dependencies"])
+    named = set(re.findall(r"pip install (?:-c \S+ )?-e '?\.\[(\w+)\]", README))
+    assert named and named <= known
+    assert of_kind("install", "tests")
 
 
 def test_python_blocks_run(capsys):
-    blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    assert blocks
+    blocks = [block for block in BLOCKS if not block.startswith("# mymodel.py")]
+    assert blocks and len(BLOCKS) == len(blocks) + 1
     for block in blocks:
         exec(compile(block, "README.md", "exec"), {})
     assert capsys.readouterr().out.strip()
 
 
-def test_named_files_exist():
-    for name in set(re.findall(r"(?:launch|configs|tests)/[\w/]+\.py", README)):
+def test_named_files_and_figures_exist():
+    named = re.findall(r"(?:launch|configs|tests)/[\w/]+\.(?:py|sh|sbatch|yaml)", README)
+    named += re.findall(r"\]\((\.github/[^)]+)\)", README)
+    assert len(named) > 20
+    for name in set(named):
         assert (ROOT / name).is_file(), name
+    anchors = {
+        re.sub(r"[^\w -]", "", head.lower()).replace(" ", "-")
+        for head in re.findall(r"(?m)^#+ (.*)$", README)
+    }
+    for anchor in re.findall(r"\]\(#([^)]+)\)", README):
+        assert anchor in anchors, anchor
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """A folder with images and masks of squares, as a stranger would have them, and a model."""
+    folder = tmp_path_factory.mktemp("stranger")
+    rng = np.random.default_rng(0)
+    for part in (".", "test", "train"):
+        for name in ("images", "masks", "predictions"):
+            (folder / "DIR" / part / name).mkdir(parents=True)
+        for k in range(30):
+            mask = np.zeros((48, 64), np.uint8)
+            top, left = rng.integers(4, 24), rng.integers(4, 40)
+            mask[top : top + 16, left : left + 16] = 255
+            image = np.repeat(mask[..., None] // 2 + rng.integers(0, 90), 3, axis=2)
+            Image.fromarray(mask).save(folder / "DIR" / part / "masks" / f"im{k}.png")
+            Image.fromarray(mask).save(folder / "DIR" / part / "predictions" / f"im{k}.png")
+            Image.fromarray(image.astype(np.uint8)).save(
+                folder / "DIR" / part / "images" / f"im{k}.png"
+            )
+    for name in ("launch", "configs", "jaxseg"):
+        (folder / name).symlink_to(ROOT / name)
+    return folder
+
+
+def call(home, words):
+    environment = os.environ | {"JAXSEG_CACHE": str(home / "cache"), "PYTHONPATH": str(home)}
+    words = [sys.executable if word == "python" else word for word in words]
+    done = subprocess.run(
+        words, cwd=home, env=environment, capture_output=True, text=True, timeout=900
+    )
+    assert done.returncode == 0, (
+        shlex.join(words) + "\n" + done.stdout[-2000:] + done.stderr[-2000:]
+    )
+    return done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", of_kind("help", "dry run", "downloads"))
+def test_command_is_understood(command, home):
+    """Where the data are a download: all but the data is checked, and every cell laid out."""
+    words = shlex.split(command)
+    if kind_of(command) == "downloads":
+        words += ["--dry_run"]
+    told = call(home, words)
+    assert ("cells" in told) == (kind_of(command) != "help") or "help" in command
+
+
+@pytest.fixture(scope="module")
+def grid(home):
+    """The first command of README, on less data; what others inspect and audit."""
+    assert "python launch/grid.py --config configs/padding_ablation.py" in commands()
+    words = ["python", "launch/grid.py", "--config", "configs/padding_ablation.py"]
+    call(home, [*words, *PHANTOMS, *SMALL])
+    return home / "runs/padding_ablation"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", of_kind("grid"))
+def test_grid_command_leaves_its_report(command, home, grid):
+    words = shlex.split(command)
+    if "caliper" in command:
+        pytest.skip("its report from the real entry point is tests/test_launch.py's")
+    workdir = words[words.index("--workdir") + 1] if "--workdir" in words else str(grid)
+    call(home, [*words, *SMALL, *(PHANTOMS if "folders" not in command else ())])
+    assert (home / workdir / "report.html").stat().st_size > 10_000
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", of_kind("inspect", "audit"))
+def test_command_on_a_grid_or_a_folder_leaves_its_page(command, home, grid):
+    if "mymodel" in command:
+        write_model(home)
+    named = command.replace("WORKDIR", "runs/padding_ablation")
+    named = named.replace("--cell A", "--cell zeros-center-s0").replace("--cell B", "--cell reflect-center-s0")  # fmt: skip
+    words = shlex.split(named)
+    if kind_of(command) == "audit" and "--out" not in words:
+        words += ["--out", "audits/table"]
+    out = home / words[words.index("--out") + 1] if "--out" in words else None
+    if out is not None:
+        shutil.rmtree(out, ignore_errors=True)
+    assert call(home, words).strip()
+    assert out is None or (out / "report.html").stat().st_size > 10_000
+
+
+def write_model(home):
+    """README's mymodel.py, and an exported network that calls bright pixels the object."""
+    torch = pytest.importorskip("torch")
+    (block,) = (block for block in BLOCKS if block.startswith("# mymodel.py"))
+    (home / "mymodel.py").write_text(block)
+    layer = torch.nn.Conv2d(3, 1, 1)
+    with torch.no_grad():
+        layer.weight.fill_(1.0)
+        layer.bias.fill_(-1.2)
+    size = [torch.export.Dim(name, min=8, max=4096) for name in ("height", "width")]
+    exported = torch.export.export(
+        layer, (torch.zeros(1, 3, 48, 64),), dynamic_shapes=({2: size[0], 3: size[1]},)
+    )
+    torch.export.save(exported, home / "model.pt2")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", of_kind("benchmark"))
+def test_benchmark_command_prints_its_rows(command, home):
+    if "torch" in command:
+        pytest.importorskip("torch")
+    words = [
+        *shlex.split(command),
+        *["--width", "4", "--size", "32", "--repeats", "3", "--steps", "1"],
+    ]
+    assert "ms" in call(home, [*words, *["--cells", "4", "--epochs", "1", "--file_height", "64"]])
