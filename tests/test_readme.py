@@ -39,6 +39,7 @@ def kind_of(command):
         "install": r"pip install -e ",
         "tests": r"python -m pytest$",
         "help": r"python launch/\w+\.py --help$",
+        "shards": r"python launch/grid\.py … --shard i/n$",
         "downloads": r"python launch/grid\.py .*(isic2017|:hc18|:paper)",
         "dry run": r"python launch/grid\.py .*--dry_run",
         "grid": r"python launch/grid\.py ",
@@ -117,19 +118,18 @@ def call(home, words):
     done = subprocess.run(
         words, cwd=home, env=environment, capture_output=True, text=True, timeout=900
     )
-    assert done.returncode == 0, (
-        shlex.join(words) + "\n" + done.stdout[-2000:] + done.stderr[-2000:]
-    )
+    said = f"{shlex.join(words)}\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
+    assert done.returncode == 0, said
     return done.stdout
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("command", of_kind("help", "dry run", "downloads"))
+@pytest.mark.parametrize("command", of_kind("help", "dry run", "downloads", "shards"))
 def test_command_is_understood(command, home):
     """Where the data are a download: all but the data is checked, and every cell laid out."""
-    words = shlex.split(command)
-    if kind_of(command) == "downloads":
-        words += ["--dry_run"]
+    config = "--config configs/padding_ablation.py"
+    words = shlex.split(command.replace("…", config).replace("i/n", "0/2"))
+    words += ["--dry_run"] * (kind_of(command) in ("downloads", "shards"))
     told = call(home, words)
     assert ("cells" in told) == (kind_of(command) != "help") or "help" in command
 
@@ -159,9 +159,8 @@ def test_grid_command_leaves_its_report(command, home, grid):
 def test_command_on_a_grid_or_a_folder_leaves_its_page(command, home, grid):
     if "mymodel" in command:
         write_model(home)
-    named = command.replace("WORKDIR", "runs/padding_ablation")
-    named = named.replace("--cell A", "--cell zeros-center-s0").replace("--cell B", "--cell reflect-center-s0")  # fmt: skip
-    words = shlex.split(named)
+    meant = {"WORKDIR": "runs/padding_ablation", "A": "zeros-center-s0", "B": "reflect-center-s0"}
+    words = [meant.get(word, word) for word in shlex.split(command)]
     if kind_of(command) == "audit" and "--out" not in words:
         words += ["--out", "audits/table"]
     out = home / words[words.index("--out") + 1] if "--out" in words else None
@@ -192,8 +191,5 @@ def write_model(home):
 def test_benchmark_command_prints_its_rows(command, home):
     if "torch" in command:
         pytest.importorskip("torch")
-    words = [
-        *shlex.split(command),
-        *["--width", "4", "--size", "32", "--repeats", "3", "--steps", "1"],
-    ]
-    assert "ms" in call(home, [*words, *["--cells", "4", "--epochs", "1", "--file_height", "64"]])
+    less = "--width 4 --size 32 --repeats 3 --steps 1 --cells 4 --epochs 1 --file_height 64"
+    assert "ms" in call(home, shlex.split(f"{command} {less}"))
