@@ -17,7 +17,7 @@ _HOMES = {
     "border_rings": "jaxseg.metrics.bands",
     "band_counts": "jaxseg.metrics.bands",
     "dice": "jaxseg.metrics.dice",
-    "load_cell": "jaxseg.grid.checkpoints",
+    "load_cell": "jaxseg.grid.loading",
 }
 __all__ = ["__version__", *_HOMES]
 

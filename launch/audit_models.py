@@ -17,7 +17,7 @@ from jaxseg.audit.prediction_examples import Chosen
 from jaxseg.audit.reading import match_files, read_image, read_mask, readable
 from jaxseg.audit.shift import Shift, audit_cell, audit_model
 from jaxseg.errors import UsageError
-from jaxseg.grid.checkpoints import load_variables
+from jaxseg.grid.loading import load_variables
 from jaxseg.grid.sweeps import Settings
 from jaxseg.nets.unet import UNet
 from jaxseg.report import audit_features as features_report

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from jaxseg.data.progress import Progress, track
 from jaxseg.errors import UsageError, check_choice
-from jaxseg.grid.checkpoints import load_cell
+from jaxseg.grid.loading import load_cell
 from jaxseg.grid.marking import test_views
 from jaxseg.grid.prepared import prepared_views
 from jaxseg.grid.sweeps import Settings

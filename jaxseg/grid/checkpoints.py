@@ -11,7 +11,7 @@ of the arrays and one of itself, which every reader checks.
 
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -20,8 +20,8 @@ import orbax.checkpoint as ocp
 from etils.epath import Path
 
 from jaxseg.errors import DamagedError, JaxsegError, check_choice, disk_errors
-from jaxseg.grid.cells import Cell, Settings, check_cell, make_net
-from jaxseg.grid.checkpoint_door import check_arrays, check_meta, check_variables
+from jaxseg.grid.cells import Cell
+from jaxseg.grid.checkpoint_door import check_arrays, check_meta
 from jaxseg.grid.integrity import (
     check_tree,
     damage_named,
@@ -30,9 +30,7 @@ from jaxseg.grid.integrity import (
     tree_digest,
 )
 from jaxseg.grid.storage import as_folder
-from jaxseg.grid.train import TrainState, class_indices, normalise
-from jaxseg.nets.dtunet import DTUNet
-from jaxseg.nets.unet import UNet
+from jaxseg.grid.train import TrainState
 from jaxseg.seals import seal, unseal
 
 FOLDER = "checkpoints"
@@ -222,47 +220,3 @@ def _read_tree(item: Path, cells: int) -> dict[str, Any]:
         check_arrays(item.parent, abstract, cells)
         tree = checkpointer.restore(item, abstract)
     return jax.tree.map(np.asarray, tree)
-
-
-def load_variables(
-    workdir: str | os.PathLike[str], cell: str
-) -> tuple[UNet | DTUNet, dict[str, Any], Settings]:
-    """A finished cell as (network, variables as numpy arrays, settings).
-
-    `net.apply(variables, normalise(images))` gives its logits. Raises UsageError for an unknown
-    cell and JaxsegError for one whose training has not finished or has diverged.
-    """
-    variables, meta = restore_cell(workdir, cell)
-    place = meta["cells"].index(cell)
-    if meta["kind"] != "variables":
-        raise JaxsegError(
-            f"cell {cell}: stopped after {meta['epoch']} epochs; run the same command to finish"
-        )
-    if meta["diverged_at"][place] >= 0:
-        raise JaxsegError(
-            f"cell {cell}: diverged at step {meta['diverged_at'][place]}; its last finite weights "
-            "can be inspected (launch/inspect_checkpoint.py) but not used"
-        )
-    settings = meta["settings"][place]
-    with damage_named(as_folder(workdir) / FOLDER / meta["cells"][0] / "meta"):
-        check_cell(settings)
-        net = make_net(settings, classes=len(meta["classes"]))
-    check_variables(cell, net, variables, settings["data.size"])
-    return net, variables, settings
-
-
-def load_cell(
-    workdir: str | os.PathLike[str], cell: str
-) -> tuple[Callable[[Any], np.ndarray], Settings]:
-    """A finished cell as (predict, settings).
-
-    `predict` maps uint8 images [B, H, W, 3] to class indices uint8 [B, H, W]. Raises what
-    `load_variables` raises.
-    """
-    net, variables, settings = load_variables(workdir, cell)
-
-    @jax.jit
-    def forward(images):
-        return class_indices(net.apply(variables, normalise(images)))
-
-    return lambda images: np.asarray(forward(np.asarray(images, np.uint8))), settings

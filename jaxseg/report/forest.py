@@ -1,5 +1,6 @@
 """Forest plot of the comparisons: every difference with its interval, one panel per metric."""
 
+import math
 from collections.abc import Sequence
 
 import matplotlib
@@ -16,6 +17,7 @@ from jaxseg.report.results import Results
 from jaxseg.report.words import label, metric_name, prominent
 
 MAX_ROWS = 24
+LEGEND_ROWS = 2
 SHOWN, NOT_SHOWN, DETECTABLE = "#0072B2", "#777777", "#e4e4e4"
 
 
@@ -35,7 +37,7 @@ def forest(
     # Where arms share no seed a family lacks rows; lines are named by the fullest one.
     lines = list(dict.fromkeys(label(results, row) for family in chosen.values() for row in family))
     with matplotlib.rc_context(LOOK):
-        height = 0.26 * len(lines) + 1.3
+        height = 0.26 * len(lines) + 1.3 + 0.2 * LEGEND_ROWS
         figure = Figure(
             figsize=(0.6 + 0.065 * max(map(len, lines)) + 1.85 * len(chosen), height),
             layout="constrained",
@@ -85,4 +87,6 @@ def _legend(figure: Figure, interactions: bool) -> None:
         *[dot("D", "black", "black", "interaction")] * interactions,
         Patch(color=DETECTABLE, label="so many seeds would often miss it (power below 80 %)"),
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=3)
+    figure.legend(
+        handles=handles, loc="outside lower center", ncols=math.ceil(len(handles) / LEGEND_ROWS)
+    )

@@ -18,7 +18,7 @@ from jaxseg.audit.moving import dice_lost
 from jaxseg.audit.shift import audit_cell
 from jaxseg.data.progress import silent
 from jaxseg.errors import UsageError
-from jaxseg.grid.checkpoints import load_cell, load_variables
+from jaxseg.grid.loading import load_cell, load_variables
 from jaxseg.grid.run import run_grid
 from jaxseg.grid.train import class_indices, normalise
 from jaxseg.report import audit_features as feature_report

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from lying_arrays import archives, arrays, zipped
 from strategies import changed_csv, changed_json, mutated
 
-from jaxseg.grid import checkpoints, merged, record, storage
+from jaxseg.grid import checkpoints, loading, merged, record, storage
 from jaxseg.grid import workdir as files
 from jaxseg.grid.cells import Cell, expand, group_cells, make_net
 from jaxseg.report import figures
@@ -196,4 +196,4 @@ def inspected(case: Case, folder: Path) -> None:
     tree, meta = checkpoints.restore_cell(root, cell)
     inspect_checkpoint.describe_tree(inspect_checkpoint.flat_arrays(tree))
     inspect_checkpoint.describe_settings(root, cell, meta)
-    checkpoints.load_variables(root, cell)
+    loading.load_variables(root, cell)

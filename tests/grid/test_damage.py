@@ -11,7 +11,7 @@ from run_oracles import PAIR, assert_equal, read_counts, read_metrics
 
 from jaxseg.data.arrays import naming, read_member
 from jaxseg.errors import DamagedError, JaxsegError
-from jaxseg.grid import checkpoints, chunk, integrity, storage
+from jaxseg.grid import checkpoints, chunk, integrity, loading, storage
 from jaxseg.grid import workdir as files
 from jaxseg.grid.run import run_grid
 from jaxseg.seals import read_sealed, seal, unseal
@@ -66,8 +66,8 @@ def test_a_damaged_checkpoint_does_not_hide_the_cells_of_others(undisturbed, cop
     shutil.copytree(pathlib.Path(undisturbed) / "checkpoints" / CELLS[0], other)
     (meta,) = other.glob("*/meta/metadata")
     _cut(meta)
-    checkpoints.load_cell(copied, CELLS[0])
-    for ask in (checkpoints.find_cells, lambda w: checkpoints.load_cell(w, "unknown")):
+    loading.load_cell(copied, CELLS[0])
+    for ask in (checkpoints.find_cells, lambda w: loading.load_cell(w, "unknown")):
         with pytest.raises(DamagedError, match=r"checkpoints/other/\d+: damaged"):
             ask(copied)
 
@@ -118,7 +118,7 @@ def test_a_run_that_finds_a_damaged_checkpoint_trains_anew_and_says_so(
     assert len(said) == 1 and "training 0.01-s0 and those beside it from the beginning" in said[0]
     assert_equal(read_counts(tmp_path), read_counts(undisturbed))
     assert read_metrics(tmp_path) == read_metrics(undisturbed)
-    checkpoints.load_cell(tmp_path, CELLS[0])
+    loading.load_cell(tmp_path, CELLS[0])
 
 
 @pytest.mark.parametrize("damage", [_cut, _flip], ids=["cut", "flipped"])

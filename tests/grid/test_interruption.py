@@ -10,7 +10,7 @@ import pytest
 from run_oracles import PAIR, assert_equal, read_counts, read_metrics, read_rows
 
 from jaxseg.errors import Interrupted, JaxsegError
-from jaxseg.grid import checkpoints, chunk, group, interrupt, run
+from jaxseg.grid import checkpoints, chunk, group, interrupt, loading, run
 from jaxseg.grid.run import run_grid
 from jaxseg.grid.sweeps import product
 
@@ -102,7 +102,7 @@ def test_a_diverging_cell_is_stopped_and_its_neighbour_untouched(
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(tree))
     assert [m["loss"] for m in read_metrics(tmp_path) if m["cell"] == "1e+30-s0"] == [None]
     with pytest.raises(JaxsegError, match=f"diverged at step {step}"):
-        checkpoints.load_cell(tmp_path, "1e+30-s0")
+        loading.load_cell(tmp_path, "1e+30-s0")
     before = (tmp_path / "cells.csv").read_bytes()
     run_grid(tiny_config, grid, tmp_path)  # it is finished: not tried again
     assert (tmp_path / "cells.csv").read_bytes() == before

@@ -126,7 +126,7 @@ def test_a_finished_cell_is_found_beside_what_other_chunks_left_of_it(tmp_path):
         with checkpoints.open_manager(epath.Path(tmp_path), chunk) as manager:
             never = [-1] * len(chunk)
             at = checkpoints.Position(1, 0, [], [0.1] * len(chunk), never, never, 0.0)
-            checkpoints.save(manager, kind, {"x": np.zeros(len(chunk))}, at, chunk, ())
+            checkpoints.save(manager, kind, {"x": np.zeros(len(chunk))}, at, chunk, ("lesion",))
     found = checkpoints.find_cells(tmp_path)
     assert {cell: meta["kind"] for cell, (_, _, meta) in found.items()} == {
         "a": "variables", "b": "state",

@@ -1,0 +1,62 @@
+"""A finished cell, out of its checkpoint, as something that predicts."""
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxseg.errors import JaxsegError
+from jaxseg.grid.cells import Settings, check_cell, make_net
+from jaxseg.grid.checkpoint_door import check_variables
+from jaxseg.grid.checkpoints import FOLDER, restore_cell
+from jaxseg.grid.integrity import damage_named
+from jaxseg.grid.storage import as_folder
+from jaxseg.grid.train import class_indices, normalise
+from jaxseg.nets.dtunet import DTUNet
+from jaxseg.nets.unet import UNet
+
+
+def load_variables(
+    workdir: str | os.PathLike[str], cell: str
+) -> tuple[UNet | DTUNet, dict[str, Any], Settings]:
+    """A finished cell as (network, variables as numpy arrays, settings).
+
+    `net.apply(variables, normalise(images))` gives its logits. Raises UsageError for an unknown
+    cell and JaxsegError for one whose training has not finished or has diverged.
+    """
+    variables, meta = restore_cell(workdir, cell)
+    place = meta["cells"].index(cell)
+    if meta["kind"] != "variables":
+        raise JaxsegError(
+            f"cell {cell}: stopped after {meta['epoch']} epochs; run the same command to finish"
+        )
+    if meta["diverged_at"][place] >= 0:
+        raise JaxsegError(
+            f"cell {cell}: diverged at step {meta['diverged_at'][place]}; its last finite weights "
+            "can be inspected (launch/inspect_checkpoint.py) but not used"
+        )
+    settings = meta["settings"][place]
+    with damage_named(as_folder(workdir) / FOLDER / meta["cells"][0] / "meta"):
+        check_cell(settings)
+        net = make_net(settings, classes=len(meta["classes"]))
+    check_variables(cell, net, variables, settings["data.size"])
+    return net, variables, settings
+
+
+def load_cell(
+    workdir: str | os.PathLike[str], cell: str
+) -> tuple[Callable[[Any], np.ndarray], Settings]:
+    """A finished cell as (predict, settings).
+
+    `predict` maps uint8 images [B, H, W, 3] to class indices uint8 [B, H, W]. Raises what
+    `load_variables` raises.
+    """
+    net, variables, settings = load_variables(workdir, cell)
+
+    @jax.jit
+    def forward(images):
+        return class_indices(net.apply(variables, normalise(images)))
+
+    return lambda images: np.asarray(forward(np.asarray(images, np.uint8))), settings
