@@ -76,6 +76,7 @@ def test_a_range_without_end_is_refused(words, tmp_path):
 
 @pytest.mark.parametrize("content", [b"\x80\x02\x8a\n", b"", b"PK\x05\x06" + bytes(18)])
 def test_weights_whose_reader_says_nothing_are_refused(content, tmp_path):
+    pytest.importorskip("torch")
     (tmp_path / "w.pth").write_bytes(content)
     with pytest.raises(JaxsegError, match=r"w\.pth: .+"):
         read_state_dict(tmp_path / "w.pth")
