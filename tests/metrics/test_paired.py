@@ -148,5 +148,8 @@ def test_seed_figures_are_those_of_their_functions():
     assert (found["p"], found["p_floor"]) == (0.125, 0.125) and found["sd"] == sd
     assert found["smallest_detectable"] == smallest_detectable(sd, 4, 0.2)
     assert found["seeds_needed"] == max(seeds_needed(d.mean(), sd, 0.2), seeds_for_level(0.2))
+    noisy = np.array([0.5, -0.4, 0.6, -0.2])
+    needed = seeds_needed(noisy.mean(), noisy.std(ddof=1), 0.01)
+    assert seed_figures(noisy, 0.01)["seeds_needed"] == needed > seeds_for_level(0.01)
     assert seed_figures(np.array([0.1, 0.3]))["sd"] == pytest.approx(np.sqrt(0.02))
     assert all(math.isnan(value) for value in seed_figures(d[:1]).values())

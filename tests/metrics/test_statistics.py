@@ -70,6 +70,14 @@ def test_estimate_is_the_mean_over_seeds_and_reproducible():
     assert estimate(counts, statistic, clusters=IMAGES, resamples=500, seed=1) != found
 
 
+def test_two_seeds_have_a_spread_and_one_has_none():
+    counts = make_counts(seeds=2)
+    per_seed = dice(counts.sum(axis=(1, 2))[:, 0])
+    found = estimate(counts, pooled(dice), clusters=IMAGES, resamples=1)
+    assert found.sd_seeds == pytest.approx(np.ptp(per_seed) / math.sqrt(2))
+    assert math.isnan(estimate(counts[:1], pooled(dice), clusters=IMAGES, resamples=1).sd_seeds)
+
+
 def test_a_wider_level_gives_a_wider_interval():
     narrow, wide = (
         estimate(make_counts(), pooled(dice), clusters=IMAGES, level=level) for level in (0.8, 0.99)
