@@ -1,7 +1,10 @@
-"""Shortcut B on generated lesions: padding × crop × seeds, on any machine, nothing downloaded.
+"""Shortcut B on generated lesions or on your own images: padding × crop × seeds, on any machine.
 
-python launch/grid.py --config configs/padding_ablation.py          # minutes on 2 CPU cores
-python launch/grid.py --config configs/padding_ablation.py:quick    # a smoke run
+    python launch/grid.py --config configs/padding_ablation.py          # minutes on 2 CPU cores
+    python launch/grid.py --config configs/padding_ablation.py:quick    # a smoke run
+    python launch/grid.py --config configs/padding_ablation.py:folders --config.data.manual_dir=DIR
+
+`:folders` is for images and masks in DIR/images and DIR/masks: 80 % of them train, the others test.
 """
 
 from ml_collections import ConfigDict
@@ -9,23 +12,37 @@ from ml_collections import ConfigDict
 from jaxseg.errors import check_choice
 from jaxseg.grid.sweeps import product
 
-VARIANTS = ("default", "quick")
+VARIANTS = ("default", "quick", "folders")
+
+
+SPLITS = {
+    "default": {
+        "train_split": "train[:400]",
+        "val_split": "validation",
+        "test_split": "test[:100]",
+    },
+    "quick": {
+        "train_split": "train[:64]",
+        "val_split": "validation[:16]",
+        "test_split": "test[:16]",
+    },
+    "folders": {"train_split": "train[:80%]", "val_split": "", "test_split": "train[80%:]"},
+}
 
 
 def get_config(variant: str | None = None) -> ConfigDict:
     """All fields of a run; every one can be set as --config.<field>=<value>."""
-    quick = check_choice("config variant", variant or "default", VARIANTS) == "quick"
+    variant = check_choice("config variant", variant or "default", VARIANTS)
+    quick = variant == "quick"
     return ConfigDict(
         {
-            "name": "padding_ablation" + ("_quick" if quick else ""),
+            "name": "padding_ablation" + ("" if variant == "default" else f"_{variant}"),
             "seed": 0,  # weights, order and boxes; the same seed is paired across arms
             "data": {
-                "name": "lesion_phantoms",
-                "manual_dir": "",  # folder of downloaded images, where the data set needs one
+                "name": "folders" if variant == "folders" else "lesion_phantoms",
+                "manual_dir": "",  # folder of images, where the data set needs one
                 "data_dir": "",  # prepared arrays; empty: $JAXSEG_CACHE or ~/.cache/jaxseg
-                "train_split": "train[:64]" if quick else "train[:400]",
-                "val_split": "validation[:16]" if quick else "validation",
-                "test_split": "test[:16]" if quick else "test[:100]",
+                **SPLITS[variant],
                 "size": 32 if quick else 48,
                 "crop": "center",
                 "feed": "auto",  # host (tf.data), device (no TensorFlow) or auto
@@ -43,7 +60,7 @@ def get_config(variant: str | None = None) -> ConfigDict:
                 "loss": "dice",  # dice, dice_bce, bce, dice_focal, or dtu for a dtunet
                 "learning_rate": 3e-3,  # few steps: three times the paper's
                 "batch_size": 16,
-                "epochs": 10 if quick else 5,
+                "epochs": {"default": 5, "quick": 10, "folders": 20}[variant],
                 "weight_decay": 0.0,  # above 0: AdamW instead of Adam
                 "schedule": "constant",  # or cosine: the learning rate falls to 0
                 "select": "last",  # or best, on the validation split

@@ -49,13 +49,8 @@ from jaxseg.metrics.dice import EMPTY
 from jaxseg.report import audit_dataset
 from jaxseg.report import audit_predictions as predictions_report
 from jaxseg.report.audit_page import check_out, write_outcome
-from jaxseg.report.audit_terminal import outcome_text
+from jaxseg.report.audit_terminal import outcome_text, training_step
 from jaxseg.report.outcome import Outcome
-
-TRAIN = (
-    "does a network take it? python launch/grid.py --config configs/padding_ablation.py "
-    "--config.data.name=folders --config.data.manual_dir=DIR"
-)
 
 
 class Parser(argparse.ArgumentParser):
@@ -101,16 +96,17 @@ def add_dataset(commands: Any) -> None:
     )
     parser.add_argument("--pattern", default="*", help="Mask files to read: '*_Annotation.png'")
     parser.add_argument("--fill", action="store_true", help="Fill masks drawn as closed outlines")
-    parser.set_defaults(next_step=TRAIN)
 
 
 def dataset(args: argparse.Namespace) -> Outcome:
     """Each folder of masks as a data set; one that cannot be used is named, the others go on."""
+    folders = named_folders(args.masks)
+    args.next_step = training_step([folder for _, folder in folders])
     images = args.images or [None] * len(args.masks)
     if len(images) != len(args.masks):
         raise UsageError(f"--images: {len(images)} folders for {len(args.masks)} of masks")
     measured, refused = [], []
-    for (name, folder), pictures in zip(named_folders(args.masks), images):
+    for (name, folder), pictures in zip(folders, images):
         reading = {"pattern": args.pattern, "limit_px": args.limit_px, "fill": args.fill}
         try:
             measured.append(

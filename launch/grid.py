@@ -2,6 +2,7 @@
 
     python launch/grid.py --config configs/padding_ablation.py
     python launch/grid.py --config configs/padding_ablation.py:quick --workdir runs/smoke
+    python launch/grid.py --config configs/padding_ablation.py:folders --config.data.manual_dir=DIR
     python launch/grid.py --config configs/isic2017.py:small --config.data.manual_dir=DIR
     python launch/grid.py --config configs/padding_ablation.py --grid padding=zeros,circular \
         --grid seed=0:10 --config.optim.epochs=12 --dry_run

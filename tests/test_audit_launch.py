@@ -5,6 +5,7 @@ import importlib
 import os
 import pathlib
 import runpy
+import shlex
 import subprocess
 import sys
 
@@ -14,6 +15,7 @@ import pytest
 
 from jaxseg.errors import UsageError
 from jaxseg.nets.dtunet import DTUNet
+from jaxseg.report.audit_terminal import training_step
 
 ROOT = pathlib.Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "launch"))  # as running the script does
@@ -56,7 +58,8 @@ def test_one_command_leaves_a_table_figures_and_a_page(run):
     told = " ".join(result.stdout.split())
     assert "masks: objects are gathered about the centre (distance from uniform 0." in told
     assert "even: no bias of position shown" in told
-    assert f"Report: {home / 'out/report.html'}" in result.stdout and "Next:   " in result.stdout
+    assert f"Report: {home / 'out/report.html'}" in result.stdout
+    assert result.stdout.strip().endswith("ablation.py:folders --config.data.manual_dir=DIR")
     assert result.stderr == ""
     with (home / "out/dataset.csv").open() as file:
         rows = {row[0]: row[1:] for row in csv.reader(file)}
@@ -91,6 +94,16 @@ def test_one_mask_alone_is_no_error(run, tmp_path):
     result = _call("dataset", home / "b/masks", "--pattern", "003.png", "--out", tmp_path / "out")
     assert result.returncode == 0, result.stderr
     assert "no centre prior" in result.stdout and "at least 10" in result.stdout
+
+
+def test_the_next_step_trains_on_the_folder_that_was_audited(tmp_path):
+    root = tmp_path / "my lesions"
+    (root / "masks").mkdir(parents=True)
+    masks = [str(root / "masks")]
+    assert shlex.split(training_step(masks))[-1] == "--config.data.manual_dir=DIR"
+    (root / "images").mkdir()
+    assert shlex.split(training_step(masks))[-1] == f"--config.data.manual_dir={root}"
+    assert shlex.split(training_step([*masks, "b/masks"]))[-1] == "--config.data.manual_dir=DIR"
 
 
 def test_help_shows_commands_and_examples():

@@ -176,8 +176,10 @@ def test_grid_command_leaves_its_report(command, home, grid):
     words = shlex.split(command.replace("manual_dir=DIR", "manual_dir=ONE"))
     if "caliper" in command:
         pytest.skip("its report from the real entry point is tests/test_launch.py's")
-    workdir = words[words.index("--workdir") + 1] if "--workdir" in words else str(grid)
-    call(home, [*words, *SMALL, *(PHANTOMS if "folders" not in command else ())])
+    own = "folders" in command
+    workdir = f"{grid}_folders" if own else str(grid)
+    workdir = words[words.index("--workdir") + 1] if "--workdir" in words else workdir
+    call(home, [*words, *SMALL, *(() if own else PHANTOMS)])
     assert (home / workdir / "report.html").stat().st_size > 10_000
 
 

@@ -66,7 +66,7 @@ def find_files(name: str, manual_dir: str | Path | None) -> tuple[Pairs, str]:
 def check_split(name: str, split: str, pairs: Pairs, manual_dir: str | Path | None) -> None:
     """Raises UsageError unless each part of `split`, such as `train[:85%]`, can be read."""
     source = find_source(name)
-    number = r"-?\d+%?"
+    number = r"-?\d+%?"  # as TFDS reads them
     for part in split.split("+"):
         match = re.fullmatch(rf"\s*(\w+)(\[({number})?:({number})?\])?\s*", part)
         if not match:
@@ -76,6 +76,12 @@ def check_split(name: str, split: str, pairs: Pairs, manual_dir: str | Path | No
             raise UsageError(
                 f"data split {split!r}: {source.splits[base]} is missing in "
                 f"data.manual_dir={str(manual_dir)!r} (there: {', '.join(pairs)})"
+            )
+        ends = [int(end) for end in match.groups()[2:] if end and not end.endswith("%")]
+        if source.find_pairs is not None and any(abs(end) > len(pairs[base]) for end in ends):
+            raise UsageError(
+                f"data split {split!r}: {base} has {len(pairs[base])} images; give a part of them, "
+                f"such as {base}[:80%]"
             )
 
 

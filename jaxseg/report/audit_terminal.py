@@ -1,5 +1,6 @@
 """What an audit found as plain text for a terminal, at most 100 columns wide."""
 
+import shlex
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from jaxseg.report.terminal import WIDTH, aligned
 from jaxseg.report.words import plural
 
 MAX_ROWS = 24
+GRID = "python launch/grid.py --config configs/padding_ablation.py:folders"
 
 
 def outcome_text(outcome: Outcome, page: Path, next_step: str) -> str:
@@ -24,6 +26,14 @@ def outcome_text(outcome: Outcome, page: Path, next_step: str) -> str:
     ]
     # Names of files and folders may hold what a terminal would obey.
     return "\n\n".join("\n".join(map(printable, part)) for part in parts if part)
+
+
+def training_step(masks: Sequence[str]) -> str:
+    """A command that trains on the one folder of `masks`, images/ beside it; else on a DIR."""
+    root = Path(masks[0]).expanduser().parent
+    whole = len(masks) == 1 and Path(masks[0]).name == "masks" and (root / "images").is_dir()
+    folder = shlex.quote(str(root)) if whole else "DIR"
+    return f"does a network take it? {GRID} --config.data.manual_dir={folder}"
 
 
 def _table(table: Table) -> list[str]:

@@ -2,12 +2,15 @@
 
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 
-from jaxseg.data.pairs import isic2017_pairs
+from jaxseg.data.pairs import Pair, isic2017_pairs
 from jaxseg.data.sources import check_split, find_files, find_source, fingerprint
 from jaxseg.errors import JaxsegError, UsageError
+
+PAIR = Pair("a", Path("images/a.png"), Path("masks/a.png"))
 
 
 @pytest.mark.parametrize("ending", ["", "_mask", "_segmentation", "_gt"])
@@ -125,7 +128,7 @@ def test_isic_official_names(real_data):
 
 @pytest.mark.parametrize("split", ["train", "train[:85%]", "train[10:-3]", "train[:5] + train[9:]"])
 def test_splits_that_are_read(split):
-    check_split("folders", split, {"train": []}, "x")
+    check_split("folders", split, {"train": [PAIR] * 10}, "x")
 
 
 @pytest.mark.parametrize(
@@ -134,11 +137,13 @@ def test_splits_that_are_read(split):
         ("test", "test/images is missing in data.manual_dir='x'"),
         ("train[:85%", "must look like train"),
         ("trian[:85%]", "'trian': must be one of .* did you mean 'train'"),
+        ("train[:11]", r"train has 10 images; give a part of them, such as train\[:80%\]"),
+        ("train[:5]+train[-11:]", "train has 10 images"),
     ],
 )
 def test_splits_that_are_refused(split, words):
     with pytest.raises(UsageError, match=words):
-        check_split("folders", split, {"train": []}, "x")
+        check_split("folders", split, {"train": [PAIR] * 10}, "x")
 
 
 def test_unknown_names_and_missing_folders_are_named():
