@@ -73,6 +73,16 @@ def two_level_interval(
     return float(low), float(high)
 
 
+def image_error(resampled: np.ndarray) -> float:
+    """Standard error of the mean over seeds from images: float [resamples, seeds] -> its spread.
+
+    Rows with NaN are left out; 0 when fewer than two rows have a value.
+    """
+    replicates = resampled.mean(axis=1) if resampled.shape[1] else np.array([])
+    replicates = replicates[~np.isnan(replicates)]
+    return float(replicates.std(ddof=1)) if len(replicates) > 1 else 0.0
+
+
 def _t_draws(n: int, degrees: int, seed: int) -> np.ndarray:
     """n equally likely quantiles of Student's t in random order: draws without sampling error."""
     order = np.random.default_rng([seed, 1]).permutation(n)

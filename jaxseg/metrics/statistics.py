@@ -15,11 +15,13 @@ from jaxseg.errors import UsageError
 from jaxseg.metrics.bootstrap import (
     LEVEL,
     RESAMPLES,
+    image_error,
     resampled_items,
     single_items,
     two_level_interval,
 )
-from jaxseg.metrics.paired import holm, seed_figures
+from jaxseg.metrics.paired import holm
+from jaxseg.metrics.power import seed_figures
 
 __all__ = ["Contrast", "Estimate", "Statistic", "contrast", "difference", "estimate", "holm"]
 __all__ += ["item_mean", "per_image", "pooled"]
@@ -168,10 +170,10 @@ def contrast(
     The coverage that was simulated stands in `two_level_interval`.
 
     p is the exact two-sided sign-flip p over seeds (`sign_flip_p`) and `p_floor` the smallest this
-    number of seeds can give. `smallest_detectable` is the difference that a paired t-test on so
-    many seeds finds with 80 % power at 1 - level, given the observed sd; `seeds_needed` the seeds
-    for 80 % power at the observed difference and sd, never fewer than the sign-flip p needs to get
-    there (6 for 0.05), inf for more than 1000. Both carry the uncertainty of an sd from few seeds.
+    number of seeds can give. `smallest_detectable` is the true difference for which, with
+    80 % power, the interval excludes 0 and p is at most 1 - level, given the spread seen: inf for
+    too few seeds (under 6 for 0.05). `seeds_needed` are those for that power at the observed
+    difference on the same images, inf for more than 1000. See `metrics.power`.
 
     With one seed the interval covers images only, and p, sd and both power figures are NaN.
 
@@ -195,7 +197,7 @@ def contrast(
         n_images=len(np.unique(clusters)),
         per_seed=per_seed,
         n_left_out=len(per_seed) - len(differences),
-        **seed_figures(differences, 1 - level),
+        **seed_figures(differences, image_error(resampled[:, kept]), 1 - level),
     )
 
 

@@ -28,7 +28,7 @@ class Comparison(NamedTuple):
     `interaction` is (arm_a − arm_b) − (arm_c − arm_d) for `axis` = "X x Y": the effect of Y under
     another value of X, minus its effect under the first value of X. `p` is the exact sign-flip p
     of the seeds, which cannot be below `p_floor`; `p_holm` is corrected over all rows of one metric
-    and test set. `smallest_detectable` is what `n_seeds` would show with 80 % power. `verdict` is
+    and test set. `smallest_detectable` is what would be shown with 80 % power. `verdict` is
     one of four, see the function.
     """
 

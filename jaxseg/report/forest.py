@@ -27,8 +27,8 @@ def forest(
     """Rows are pairs and interactions, columns the compared metrics. None without comparisons.
 
     Filled: the interval excludes 0 and p is at most 0.05; open: the interval alone does. The grey
-    bar spans the differences that so many seeds would miss more often than one time in five,
-    whether or not they found this one. More than MAX_ROWS
+    bar spans the differences that so many seeds and images would miss more often than one time in
+    five, whether or not they found this one; without a bar they would miss any. More than MAX_ROWS
     comparisons: those that touch the first arm. `interactions`: whether the legend names them.
     """
     if not rows:
@@ -54,7 +54,8 @@ def forest(
             ax.grid(axis="y", visible=False)
         axes[0].set_yticks(range(len(lines)), lines)
         axes[0].set_ylim(len(lines) - 0.4, -0.6)
-        _legend(figure, interactions)
+        missable = any(np.isfinite(row.smallest_detectable) for row in rows)
+        _legend(figure, interactions, missable)
     return figure
 
 
@@ -76,7 +77,7 @@ def _limits(family: Sequence[Comparison]) -> tuple[float, float]:
     return low - margin, high + margin
 
 
-def _legend(figure: Figure, interactions: bool) -> None:
+def _legend(figure: Figure, interactions: bool, missable: bool) -> None:
     def dot(marker: str, colour: str, fill: str, text: str) -> Line2D:
         return Line2D([], [], color=colour, marker=marker, mfc=fill, label=text)
 
@@ -85,7 +86,7 @@ def _legend(figure: Figure, interactions: bool) -> None:
         dot("o", SHOWN, "white", f"interval excludes 0, {NOT_SIGNIFICANT}"),
         dot("o", NOT_SHOWN, "white", NO_DIFFERENCE),
         *[dot("D", "black", "black", "interaction")] * interactions,
-        Patch(color=DETECTABLE, label="so many seeds would often miss it (power below 80 %)"),
+        *[Patch(color=DETECTABLE, label="would often be missed (power below 80 %)")] * missable,
     ]
     figure.legend(
         handles=handles, loc="outside lower center", ncols=math.ceil(len(handles) / LEGEND_ROWS)

@@ -23,9 +23,10 @@ GLOSSARY = {
     "p (Holm)": "p corrected for all comparisons of one metric on one test set.",
     "interaction": "Difference of differences: how much the effect of one setting depends on "
     "another.",
-    "could have shown": "The smallest true difference that this many seeds would show with 80 % "
-    "power, from the spread between seeds seen here.",
-    "seeds needed": "Seeds that would show a difference as large as the one seen, with 80 % power.",
+    "could have shown": "The smallest true difference that would be shown with 80 % power by this "
+    "many seeds and images, from the spread seen here; none with fewer than 6 seeds.",
+    "seeds needed": "Seeds that would show a difference as large as the one seen with 80 % power, "
+    "on as many images. More than 1000 also means: more test images are needed first.",
 }
 
 

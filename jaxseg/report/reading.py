@@ -137,6 +137,7 @@ def _pair_sentence(results: Results, row: Comparison, alike: Sequence[Comparison
 
 def _not_shown(row: Comparison) -> str:
     least = row.smallest_detectable
+    # That few seeds cannot show any stands once, among the cautions.
     could = f", could have shown ≥ {number(least)}" if 0 < least < math.inf else ""
     return amount(row) + could
 

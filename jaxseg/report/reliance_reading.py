@@ -14,7 +14,7 @@ from jaxseg.report.reliance_names import REMOVAL, arm_names, arm_value
 from jaxseg.report.reliance_tables import DICE, RELIANCE, difference_of
 from jaxseg.report.results import Results
 from jaxseg.report.tables import SummaryRow, value_of
-from jaxseg.report.words import number, p_text, plural, verdict_text
+from jaxseg.report.words import could_text, number, p_text, plural, verdict_text
 
 LABEL = "reliance: Dice on test frames with annotations minus the same frames without"
 
@@ -197,9 +197,8 @@ def _sized(row: Comparison) -> str:
 
 
 def _could(row: Comparison) -> str:
-    least = row.smallest_detectable
-    seeds = plural(row.n_seeds, "seed")
-    return f" ({seeds} could have shown ≥ {number(least)})" if 0 < least < math.inf else ""
+    could = could_text(row)
+    return f" ({could})" if could else ""
 
 
 def _basis(row: Comparison) -> str:

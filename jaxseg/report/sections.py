@@ -193,7 +193,8 @@ def _comparison(results: Results, row: Comparison) -> str:
     kind = "interaction: " if row.kind == "interaction" else ""
     needed = number(row.seeds_needed, digits=0) if row.seeds_needed != math.inf else "> 1000"
     numbers = [p_text(row.p), p_text(row.p_holm), str(row.n_seeds)]
-    numbers += [number(row.smallest_detectable), escape(needed)]
+    could = "none" if row.smallest_detectable == math.inf else number(row.smallest_detectable)
+    numbers += [could, escape(needed)]
     cells = "".join(f'<td class="n">{text}</td>' for text in numbers)
     return (
         f"<td>{escape(kind + label(results, row))}</td>"

@@ -82,15 +82,21 @@ def label(results: Results, row: Comparison) -> str:
 
 
 def verdict_text(row: Comparison) -> str:
-    """The verdict, with why where nothing was shown: p, or the smallest detectable difference."""
+    """The verdict, with why where nothing was shown: p, or what could have been shown."""
     if row.is_shown:
         return row.verdict
     if row.verdict == NOT_SIGNIFICANT:
         return f"{row.verdict} ({p_reason(row)})"
-    if not 0 < row.smallest_detectable < math.inf:
-        return row.verdict
-    seeds = plural(row.n_seeds, "seed")
-    return f"{row.verdict} (could have shown ≥ {number(row.smallest_detectable)} with {seeds})"
+    could = could_text(row)
+    return f"{row.verdict} ({could})" if could else row.verdict
+
+
+def could_text(row: Comparison) -> str:
+    """`6 seeds could have shown ≥ 0.087`, `4 seeds cannot show any`, or empty."""
+    seeds, least = plural(row.n_seeds, "seed"), row.smallest_detectable
+    if least == math.inf:
+        return f"{seeds} cannot show any"
+    return f"{seeds} could have shown ≥ {number(least)}" if least > 0 else ""
 
 
 def p_reason(row: Comparison) -> str:

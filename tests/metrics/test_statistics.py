@@ -167,7 +167,23 @@ def test_seeds_needed_respects_what_the_sign_flip_needs():
     a = 5 + rng.normal(0, 0.1, size=(3, 40))
     found = contrast([a, np.zeros_like(a)], [1, -1], mean_of_items, clusters=np.arange(40))
     assert (found.p, found.seeds_needed) == (0.25, 6)
+    assert found.smallest_detectable == math.inf
+    six = np.concatenate([a, a + 0.01])
+    found = contrast([six, np.zeros_like(six)], [1, -1], mean_of_items, clusters=np.arange(40))
     assert 0 < found.smallest_detectable < found.value
+
+
+def test_images_that_differ_make_less_detectable():
+    rng = np.random.default_rng(0)
+    seeds, images = rng.normal(0, 0.1, size=(6, 1)), rng.normal(0, 3, size=(1, 40))
+    even, uneven = (
+        contrast([a, np.zeros_like(a)], [1, -1], mean_of_items, clusters=np.arange(40))
+        for a in (seeds + 0 * images, seeds + images)
+    )
+    assert uneven.sd == pytest.approx(even.sd)
+    # 2.8 standard errors of the mean over images, for 80 % power at 5 %.
+    assert uneven.smallest_detectable == pytest.approx(2.8 * images.std() / 40**0.5, rel=0.1)
+    assert even.smallest_detectable < uneven.smallest_detectable / 5
 
 
 def test_resampled_weights_keep_images_whole():
@@ -234,14 +250,14 @@ def test_two_seeds_have_students_interval_and_it_is_symmetric(per_seed):
 
 
 def test_a_contrast_counts_images_not_items_and_passes_its_level_on():
-    arms = [make_counts(0, seeds=2, hits=0.9), make_counts(1, seeds=2)]
+    arms = [make_counts(0, seeds=8, hits=0.9), make_counts(1, seeds=8)]
     quarters = np.repeat(np.arange(ITEMS // 4), 4)
     found, strict = (
         contrast(arms, [1, -1], pooled(dice), clusters=quarters, resamples=1, level=level)
         for level in (0.95, 0.99)
     )
-    assert (found.n_images, found.n_seeds) == (ITEMS // 4, 2)
-    assert found.sd == pytest.approx(np.ptp(found.per_seed) / math.sqrt(2))
+    assert (found.n_images, found.n_seeds) == (ITEMS // 4, 8)
+    assert found.sd == pytest.approx(found.per_seed.std(ddof=1))
     assert strict.smallest_detectable > found.smallest_detectable
     assert strict.seeds_needed > found.seeds_needed
 

@@ -63,7 +63,7 @@ def test_lost_cells_and_the_rule_of_dice_are_told(planted):
 
 def test_no_effect_is_told_with_what_could_have_been_shown(tmp_path):
     reading = read(tmp_path, effect=0.0, frames=24).reading
-    assert reading.sentence.startswith("No difference shown (could have shown ≥ 0.0")
+    assert reading.sentence.startswith("No difference shown (6 seeds could have shown ≥ 0.0")
     assert "The shortcut is shown" not in together(reading)
     assert "No trend of reliance with the dose is shown" in together(reading)
     assert "takes away" not in together(reading)
