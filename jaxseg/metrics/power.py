@@ -8,6 +8,7 @@ minus another trained with the same seed; they are taken to be spread normally.
 import bisect
 import functools
 import math
+from collections.abc import Callable
 
 import numpy as np
 from scipy import optimize, stats
@@ -155,9 +156,9 @@ def _power(shift: float, degrees: float, level: float) -> float:
     return float(stats.ncf.sf(critical, 1, degrees, min(abs(shift), LARGEST_SHIFT) ** 2))
 
 
-def _root(excess) -> float:
+def _root(excess: Callable[[float], float]) -> float:
     """Where `excess`, which rises from below 0, passes 0; also of steps."""
     highest = 1.0
     while excess(highest) < 0:
         highest *= 2
-    return float(optimize.brentq(excess, 0.0, highest))
+    return float(optimize.root_scalar(excess, bracket=(0.0, highest)).root)

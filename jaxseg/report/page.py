@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 from html import escape
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import NamedTuple
 
-from jaxseg.escape import utf8
+from jaxseg.escape import printable, utf8
 from jaxseg.grid.storage import write_bytes
 from jaxseg.report import reliance_page, sections
 from jaxseg.report.analysis import Analysis, analyse
@@ -14,7 +14,7 @@ from jaxseg.report.examples import examples, shown_arms, shown_seed
 from jaxseg.report.figures import CURVES_TEXT, Planned, band_dice, learning_curves, rendered
 from jaxseg.report.forest import forest
 from jaxseg.report.glossary import study_terms, terms
-from jaxseg.report.results import setting
+from jaxseg.report.results import Results, setting
 from jaxseg.report.styles import facets, panels_told
 from jaxseg.report.tables import SummaryRow, as_csv
 
@@ -54,7 +54,6 @@ def write_report(workdir: str | Path, analysis: Analysis | None = None) -> Path:
 def page_html(analysis: Analysis, drawn: list[Drawn]) -> str:
     """The whole page as text, pictures and style inside."""
     results = analysis.results
-    title = f"{results.config.get('name') or 'grid'} on {results.data.get('name', 'unnamed data')}"
     pictures = {p.name: sections.figure(p.name, p.png, p.alt, p.caption) for p in drawn}
 
     is_grid = analysis.study is None
@@ -68,7 +67,15 @@ def page_html(analysis: Analysis, drawn: list[Drawn]) -> str:
         sections.glossary((terms if is_grid else study_terms)(results)),
         sections.reproduce(results),
     ]
-    return document(title, body)
+    return document(_title(results), body)
+
+
+def _title(results: Results) -> str:
+    """`padding_ablation on lesion_phantoms`; images of one's own go by the name of their folder."""
+    data = str(results.data.get("name", "unnamed data"))
+    if data == "folders":
+        data = printable(PurePath(str(setting(results, "data.manual_dir", ""))).name) or data
+    return f"{results.config.get('name') or 'grid'} on {data}"
 
 
 def document(title: str, body: Sequence[str]) -> str:

@@ -10,7 +10,7 @@ from jaxseg.report import figures
 from jaxseg.report.analysis import analyse
 from jaxseg.report.comparisons import Comparison
 from jaxseg.report.examples import MAX_ARMS, examples, shown_arms
-from jaxseg.report.page import write_report
+from jaxseg.report.page import page_html, write_report
 from jaxseg.report.results import load
 from jaxseg.report.styles import MAX_PANELS, arm_styles, facets
 from jaxseg.report.tables import SummaryRow
@@ -94,6 +94,16 @@ def test_names_from_files_are_escaped(tmp_path):
     assert "<b>bold" not in text and "<script" not in text
     assert "&lt;b&gt;bold&lt;" in text and "quo&quot;te&amp;amp" in text
     assert Page(text).open == []
+
+
+def test_images_of_ones_own_go_by_the_name_of_their_folder(workdir):
+    analysis = analyse(workdir)
+    results = analysis.results._replace(
+        data={"name": "folders"}, config={"name": "mine", "data": {"manual_dir": "/a/my <i> b/"}}
+    )
+    assert "<h1>mine on my &lt;i&gt; b</h1>" in page_html(analysis._replace(results=results), [])
+    results = results._replace(config={"name": "mine"})
+    assert "<h1>mine on folders</h1>" in page_html(analysis._replace(results=results), [])
 
 
 def test_a_run_without_examples_and_curves_still_reports(tmp_path):
