@@ -17,6 +17,7 @@ from jaxseg.report.comparisons import (
 from jaxseg.report.results import Results
 from jaxseg.report.tables import SummaryRow, value_of
 from jaxseg.report.words import (
+    brief_verdict,
     interval,
     metric_name,
     number,
@@ -126,11 +127,12 @@ def _pair_sentence(results: Results, row: Comparison, alike: Sequence[Comparison
         if r.is_shown
     ]
     missed = [f"{metric_name(r)} ({_not_shown(r)})" for r in alike if r.verdict == NO_DIFFERENCE]
-    unsure = [r for r in alike if r.verdict == NOT_SIGNIFICANT]
-    parts = [", ".join(shown)] * bool(shown)
-    parts += [", ".join(f"{metric_name(r)} {amount(r)}, {verdict_text(r)}" for r in unsure)] * bool(
-        unsure
-    )
+    unsure = [
+        f"{metric_name(r)} {amount(r)}, {brief_verdict(r)}"
+        for r in alike
+        if r.verdict == NOT_SIGNIFICANT
+    ]
+    parts = [", ".join(found) for found in (shown, unsure) if found]
     parts += [f"{NO_DIFFERENCE} in {', '.join(missed)}"] * bool(missed)
     return f"{start}: {'; '.join(parts)}."
 
@@ -173,7 +175,7 @@ def _interaction_sentence(
     )
     if not row.is_shown:
         return (
-            f"{told}: {verdict_text(row)}. These runs do not say that {short(x)} plays a part in "
+            f"{told}: {brief_verdict(row)}. These runs do not say that {short(x)} plays a part in "
             f"what {short(y)} does, nor that it plays none."
         )
     if not under_old.is_shown:

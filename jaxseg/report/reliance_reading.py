@@ -3,7 +3,14 @@
 import math
 from collections.abc import Iterator, Sequence
 
-from jaxseg.report.comparisons import HIGHER, LOWER, NO_DIFFERENCE, NOT_SIGNIFICANT, Comparison
+from jaxseg.report.comparisons import (
+    ALPHA,
+    HIGHER,
+    LOWER,
+    NO_DIFFERENCE,
+    NOT_SIGNIFICANT,
+    Comparison,
+)
 from jaxseg.report.reading import Reading, abs_interval, amount
 from jaxseg.report.reliance import ALL, ANNOTATED, CLEAN, Study
 from jaxseg.report.reliance_arms import TREND_DOSES, lines
@@ -14,7 +21,7 @@ from jaxseg.report.reliance_names import REMOVAL, arm_names, arm_value
 from jaxseg.report.reliance_tables import DICE, RELIANCE, difference_of
 from jaxseg.report.results import Results
 from jaxseg.report.tables import SummaryRow, value_of
-from jaxseg.report.words import could_text, number, p_text, plural, verdict_text
+from jaxseg.report.words import brief_verdict, could_text, number, p_text, plural, verdict_text
 
 LABEL = "reliance: Dice on test frames with annotations minus the same frames without"
 
@@ -106,7 +113,7 @@ def _mitigated(results: Results, study: Study, comparisons: Sequence[Comparison]
     elif row.verdict == LOWER:
         yield f"{start} scores lower with annotations than without: {amount(row)}, {_basis(row)}."
     elif row.verdict == NOT_SIGNIFICANT:
-        yield f"{start}: reliance {amount(row)}, {verdict_text(row)}."
+        yield f"{start}: reliance {amount(row)}, {brief_verdict(row)}."
     else:
         room = f"; its interval leaves room for at most {number(row.ci_high)}"
         room = room if row.n_seeds > 1 and row.ci_high > 0 else ""
@@ -174,7 +181,7 @@ def _trends(results: Results, comparisons: Sequence[Comparison]) -> Iterator[str
         if word:
             yield f"Reliance {word} with the dose ({line.name}): {size}."
         elif row.verdict == NOT_SIGNIFICANT:
-            yield f"Slope of reliance over the dose ({line.name}), {verdict_text(row)}: {size}."
+            yield f"Slope of reliance over the dose ({line.name}), {row.verdict}: {size}."
         else:
             yield f"No trend of reliance with the dose is shown ({line.name}): {size}{_could(row)}."
 
@@ -192,12 +199,12 @@ def _reversed(row: Comparison) -> Comparison:
 def _sized(row: Comparison) -> str:
     """The difference and what it shows."""
     if not row.is_shown:
-        return f"{amount(row)}, {verdict_text(row)}"
+        return f"{amount(row)}, {brief_verdict(row)}"
     return f"{amount(row)} (p = {p_text(row.p)})"
 
 
 def _could(row: Comparison) -> str:
-    could = could_text(row)
+    could = could_text(row) if row.p_floor <= ALPHA else ""
     return f" ({could})" if could else ""
 
 

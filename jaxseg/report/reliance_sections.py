@@ -24,8 +24,8 @@ TABLE_1 = (
     "mean; differences are paired by frame and seed."
 )
 COULD = (
-    "In brackets below “no difference shown”: the smallest difference that so many seeds and "
-    "frames would show with 80 % power."
+    "In brackets below “no difference shown”, with 6 seeds or more: the smallest difference that "
+    "so many seeds and frames would show with 80 % power."
 )
 
 

@@ -91,6 +91,11 @@ def verdict_text(row: Comparison) -> str:
     return f"{row.verdict} ({could})" if could else row.verdict
 
 
+def brief_verdict(row: Comparison) -> str:
+    """`verdict_text` for all but the headline: what so few seeds cannot show is said there once."""
+    return verdict_text(row) if row.p_floor <= ALPHA else row.verdict
+
+
 def could_text(row: Comparison) -> str:
     """`6 seeds could have shown ≥ 0.087`, `4 seeds cannot show any`, or empty."""
     seeds, least = plural(row.n_seeds, "seed"), row.smallest_detectable
