@@ -37,9 +37,10 @@ def two_level_interval(
     """Percentile interval of the mean over seeds that counts images and seeds.
 
     Images are bootstrapped (the rows of `resampled`); to each row comes a draw of Student's t with
-    n - 1 degrees of freedom times the standard error over n seeds. Few seeds cannot be
-    bootstrapped: their resampled means spread too little and never leave the range of the seeds.
-    With one seed the interval covers images only.
+    n - 1 degrees of freedom times the standard error over n seeds, once with either sign, so that
+    the interval of -x mirrors that of x. Few seeds cannot be bootstrapped: their resampled means
+    spread too little and never leave the range of the seeds. With one seed the interval covers
+    images only.
 
     Simulated coverage of the 95 % interval in % (in brackets: seeds resampled with replacement
     instead), 1500 trials of 100 images, seed effects normal, for images that add to the mean
@@ -65,7 +66,8 @@ def two_level_interval(
     replicates = resampled.mean(axis=1) if n_seeds else np.array([math.nan])
     if n_seeds > 1:
         error = per_seed.std(ddof=1) / math.sqrt(n_seeds)
-        replicates = replicates + error * _t_draws(len(replicates), n_seeds - 1, seed)
+        shift = error * _t_draws(len(replicates), n_seeds - 1, seed)
+        replicates = np.concatenate([replicates + shift, replicates - shift])
     replicates = replicates[~np.isnan(replicates)]
     if replicates.size == 0:
         return math.nan, math.nan

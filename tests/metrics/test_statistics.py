@@ -103,6 +103,7 @@ def test_swapping_the_arms_mirrors_the_contrast():
     forth = contrast([a, b], [1, -1], pooled(dice), clusters=IMAGES)
     back = contrast([b, a], [1, -1], pooled(dice), clusters=IMAGES)
     assert back.value == pytest.approx(-forth.value)
+    assert (back.ci_low, back.ci_high) == pytest.approx((-forth.ci_high, -forth.ci_low))
     assert (back.p, back.sd) == pytest.approx((forth.p, forth.sd))
 
 
