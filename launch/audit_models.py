@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import cv2
 
 from jaxseg.audit.callables import load_callable
-from jaxseg.audit.cell_frames import cell_frames, frames_at
+from jaxseg.audit.cell_frames import cell_frames, data_here, frames_at
 from jaxseg.audit.cell_predictions import predict_cells
 from jaxseg.audit.features import RANDOM_SEEDS, audit_features
 from jaxseg.audit.models import callable_model
@@ -40,11 +40,21 @@ class Pairs(NamedTuple):
     show: Callable[[Chosen], tuple[Any, list[Any], Any]]
 
 
+def add_place(parser: argparse.ArgumentParser) -> None:
+    """The flag of all that read a grid's own data set."""
+    parser.add_argument(
+        "--manual_dir",
+        metavar="DIR",
+        help="Where the grid's images lie (default: where they lay when it was trained)",
+    )
+
+
 def add_cells(parser: argparse.ArgumentParser) -> None:
     """Flags of `predictions` for the cells of a grid."""
     parser.add_argument("workdir", nargs="?", help="A grid, instead of --truth and --pred")
     parser.add_argument("--cell", action="append", help="The grid's cell; again for another one")
     parser.add_argument("--test_set", help="Of the grid, such as quarter; default: its first")
+    add_place(parser)
 
 
 def cell_pairs(args: argparse.Namespace) -> Pairs:
@@ -53,7 +63,7 @@ def cell_pairs(args: argparse.Namespace) -> Pairs:
         raise UsageError(
             "predictions: WORKDIR and --cell go together, without --truth and --pred; see --help"
         )
-    found = predict_cells(args.workdir, args.cell, args.test_set)
+    found = predict_cells(args.workdir, args.cell, args.test_set, manual_dir=args.manual_dir)
     place = {name: k for k, name in enumerate(found.ids)}
 
     def show(chosen: Chosen) -> tuple[Any, list[Any], Any]:
@@ -86,6 +96,7 @@ def add_shift(parser: argparse.ArgumentParser) -> None:
         "{0, 255} or class indices",
     )
     parser.add_argument("--cell", help="The grid's cell, such as zeros-center-s0")
+    add_place(parser)
     parser.add_argument("--images", metavar="DIR", help="Of a function: images to show it")
     parser.add_argument("--truth", metavar="DIR", help="Of a function: their masks")
     parser.add_argument("--size", type=int, default=256, help="Of a function: side of its frames")
@@ -101,7 +112,7 @@ def shift(args: argparse.Namespace) -> Outcome:
 
 def _shift_of_cell(args: argparse.Namespace) -> Shift:
     net, variables, settings = unet_of(args.model, args.cell)
-    frames = frames_at(settings, args.frames)
+    frames = frames_at(data_here(settings, args.manual_dir), args.frames)
     size = settings["data.size"]
     return audit_cell(args.cell, net, variables, size, frames, step=args.step)
 
@@ -131,6 +142,7 @@ def add_features(parser: argparse.ArgumentParser) -> None:
     """Flags of `features`."""
     parser.add_argument("workdir", metavar="WORKDIR", help="Folder of a grid")
     parser.add_argument("--cell", action="append", required=True, help="May be repeated")
+    add_place(parser)
     parser.add_argument("--layer", help="The one to map; default: the last")
     parser.add_argument("--frames", type=int, default=48, help="How many to use (default: 48)")
     parser.add_argument(
@@ -144,6 +156,7 @@ def features(args: argparse.Namespace) -> Outcome:
     told = []
     for cell in args.cell:
         net, variables, settings = unet_of(args.workdir, cell)
-        shown = cell_frames(settings, settings["data.size"], args.frames)
+        place = data_here(settings, args.manual_dir)
+        shown = cell_frames(place, settings["data.size"], args.frames)
         told.append(probe(cell, net, variables, shown.ids, shown.images))
     return features_report.tell(told)

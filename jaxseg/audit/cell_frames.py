@@ -1,6 +1,7 @@
 """The frames that a cell is audited with: test images of its own data set."""
 
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +19,22 @@ class Frames(NamedTuple):
     ids: Sequence[str]
     images: NDArray[np.uint8]
     masks: NDArray[np.uint8]
+
+
+def data_here(settings: Settings, manual_dir: str | None = None) -> Settings:
+    """Settings of a cell for reading its data set on this machine.
+
+    `manual_dir` is where its images lie now, by default where they lay in training. A workdir may
+    be somebody else's: what it says of where to write is not followed, so prepared images go to
+    $JAXSEG_CACHE or ~/.cache/jaxseg. Raises UsageError where the images of training are not here.
+    """
+    place = settings["data.manual_dir"] if manual_dir is None else manual_dir
+    if place and manual_dir is None and not Path(place).expanduser().is_dir():
+        raise UsageError(
+            f"data.manual_dir={place!r}: the grid was trained on images that are not there now; "
+            "say where they are with --manual_dir=DIR"
+        )
+    return {**settings, "data.manual_dir": place, "data.data_dir": ""}
 
 
 def cell_frames(settings: Settings, side: int, limit: int, progress: Progress = track) -> Frames:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from jaxseg.audit.cell_frames import data_here
 from jaxseg.data.progress import Progress, track
 from jaxseg.errors import UsageError, check_choice
 from jaxseg.grid.loading import load_cell
@@ -36,16 +37,19 @@ def predict_cells(
     cells: Sequence[str],
     test_set: str | None = None,
     progress: Progress = track,
+    *,
+    manual_dir: str | None = None,
 ) -> CellPredictions:
     """What finished cells of one grid predict on `test_set`, by default the first of theirs.
 
-    Raises UsageError for an unknown or repeated cell, a test set that the grid does not have and
-    cells with other test frames; what `load_cell` and `prepare_views` raise.
+    `manual_dir` is as for `data_here`. Raises UsageError for an unknown or repeated cell, a test
+    set that the grid does not have and cells with other test frames; what `load_cell`, `data_here`
+    and `prepare_views` raise.
     """
     if len(set(cells)) < len(cells):
         raise UsageError(f"--cell {', '.join(cells)}: name each cell once")
     loaded = [load_cell(workdir, cell) for cell in cells]
-    first = loaded[0][1]
+    first = data_here(loaded[0][1], manual_dir)
     for cell, (_, settings) in zip(cells, loaded):
         _check_frames(cells[0], first, cell, settings)
     ids, images, masks = _items(first, test_set or first["eval.test_sets"][0], progress)
