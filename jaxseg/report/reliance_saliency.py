@@ -1,5 +1,6 @@
 """Scores of the saliency maps of a study of annotations: do the maps dwell on the annotations?"""
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -93,10 +94,11 @@ def _arm_rows(results: Results, saliency: Saliency, arm: str) -> Iterator[Summar
         share = defined_mean(arrays[f"{prefix}share"][cells].astype(float))
         hit = arrays[f"{prefix}hit"][cells].astype(float)
         found = Scored(arm, saliency.test_set, _with_area(share, arrays["area"]), resamples)
-        yield row_of(found, ALL, RATIO + suffix, _ratio_of_means, arrays["frame"])
+        frame, name = arrays["frame"], RATIO + suffix
+        yield row_of(found, ALL, name, _ratio_of_means, frame, within=(0.0, math.inf))
         pointed = defined_mean(np.where(hit < 0, np.nan, hit))
         found = found._replace(parts=pointed)
-        yield row_of(found, ALL, POINTING + suffix, item_mean, arrays["frame"])
+        yield row_of(found, ALL, POINTING + suffix, item_mean, frame)
 
 
 def _with_area(share: np.ndarray, area: np.ndarray) -> np.ndarray:

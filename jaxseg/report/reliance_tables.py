@@ -25,6 +25,8 @@ from jaxseg.report.reliance import (
 from jaxseg.report.results import Results, clusters, counts, setting
 from jaxseg.report.tables import (
     BAND_RESAMPLES,
+    DIFFERENCE,
+    SHARE,
     Scored,
     SummaryRow,
     by_image,
@@ -86,11 +88,13 @@ def _image_rows(results: Results, study: Study, arm: str, test_set: str) -> Iter
 def _by_band(
     results: Results, study: Study, arm: str, test_set: str, metric: str, scores: np.ndarray
 ) -> Iterator[SummaryRow]:
-    name = difference_of(test_set) if metric == RELIANCE else test_set
+    is_difference = metric == RELIANCE
+    name = difference_of(test_set) if is_difference else test_set
+    within = DIFFERENCE if is_difference else SHARE
     resamples = int(setting(results, "eval.resamples", RESAMPLES))
     for band, mask in bands(study, test_set).items():
         scored = Scored(arm, name, scores[:, mask], resamples)
-        yield row_of(scored, band, metric, statistics.item_mean)
+        yield row_of(scored, band, metric, statistics.item_mean, within=within)
 
 
 def _class_reliance(study: Study, arm: str) -> Iterator[SummaryRow]:
@@ -99,7 +103,8 @@ def _class_reliance(study: Study, arm: str) -> Iterator[SummaryRow]:
     gained = study.by_class[ANNOTATED, arm] - study.by_class[CLEAN, arm]
     for k, name in enumerate(study.classes):
         scored = Scored(arm, difference_of(ANNOTATED), gained[:, :, k], BAND_RESAMPLES)
-        yield row_of(scored, ALL, f"{RELIANCE}:{name}", statistics.item_mean)
+        metric = f"{RELIANCE}:{name}"
+        yield row_of(scored, ALL, metric, statistics.item_mean, within=DIFFERENCE)
 
 
 def _stage_rows(study: Study, arm: str) -> Iterator[SummaryRow]:

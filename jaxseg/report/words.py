@@ -7,6 +7,7 @@ from jaxseg.report.comparisons import ALPHA, INDEX, NOT_SIGNIFICANT, Comparison
 from jaxseg.report.results import Results
 from jaxseg.report.tables import SummaryRow
 
+MOST_DIGITS = 6
 METRICS = {
     (INDEX, "inner-outer"): "border shortcut index",
     ("recall", "outer"): "recall at the border",
@@ -36,17 +37,30 @@ def number(value: float, digits: int = 3, signed: bool = False) -> str:
 
 
 def interval(low: float, high: float, signed: bool = False, digits: int = 3) -> str:
-    """`[0.381, 0.442]`, empty when there is no interval."""
+    """`[0.381, 0.442]`, empty when there is no interval.
+
+    A bound beside 0 has the digits it takes to see that 0 lies outside: `[0.00002, 0.005]`.
+    """
     if not (math.isfinite(low) and math.isfinite(high)):
         return ""
-    return f"[{number(low, digits, signed)}, {number(high, digits, signed)}]"
+    told = [number(bound, _digits(bound, digits, low * high > 0), signed) for bound in (low, high)]
+    return f"[{told[0]}, {told[1]}]"
+
+
+def _digits(bound: float, digits: int, is_apart: bool) -> int:
+    """The fewest from `digits` with which a bound apart from 0 is not rounded to it."""
+    enough = (k for k in range(digits, MOST_DIGITS + 1) if round(bound, k) != 0)
+    return next(enough, digits) if is_apart else digits
 
 
 def p_text(p: float) -> str:
-    """`0.031`, `<0.001`, `–` when not a number."""
+    """`0.031`, `<0.001`, `–` when not a number; `0.0502` where 0.050 would seem to be reached."""
     if not math.isfinite(p):
         return "–"
-    return "<0.001" if p < 0.001 else f"{p:.3f}"
+    if p < 0.001:
+        return "<0.001"
+    digits = (k for k in range(3, MOST_DIGITS + 1) if (round(p, k) <= ALPHA) == (p <= ALPHA))
+    return f"{p:.{next(digits, 3)}f}"
 
 
 def plural(n: int, noun: str) -> str:

@@ -52,6 +52,24 @@ def test_the_outermost_border_ring_is_the_outer_region(rows):
         assert ring.value == pytest.approx(outer.value)
 
 
+@pytest.mark.parametrize("within", [t.SHARE, t.DIFFERENCE])
+def test_intervals_of_few_seeds_end_where_the_metric_does(within):
+    scores = np.repeat([[0.1], [0.95]], 5, axis=1)
+    row = t.row_of(
+        t.Scored("a", "full", scores, 500), "all", "dice", statistics.item_mean, within=within
+    )
+    free = statistics.estimate(scores, statistics.item_mean, clusters=np.arange(5), resamples=500)
+    assert free.ci_low < within[0] and free.ci_high > within[1]
+    assert (row.ci_low, row.ci_high) == within
+
+
+def test_shares_and_their_differences_have_their_own_bounds(rows):
+    for row in rows:
+        low = -1 if row.metric == "border_shortcut_index" else 0
+        if not math.isnan(row.ci_low):
+            assert low <= row.ci_low <= row.ci_high <= 1, row
+
+
 def test_every_ring_of_both_layouts_has_its_row(rows):
     bands = {row.band for row in rows}
     # 10 px of 256 are 2.5 px of 64: half-widths from 32 inwards; borders in steps of 8 px.
