@@ -103,6 +103,11 @@ def test_seeds_needed_at_the_limits():
     assert math.isnan(seeds_needed(1.0, math.nan)) and math.isnan(seeds_needed(math.nan, 1.0))
 
 
+def test_without_any_spread_every_difference_is_seen_and_none_is_not():
+    assert interval_power(1e-9, 0.0, 6) == 1
+    assert interval_power(0.0, 0.0, 6, level=0.01) == 0.01
+
+
 def test_more_seeds_do_not_mend_too_few_images():
     assert seeds_needed(1.0, 1.0, image_se=0.3) < 40
     assert seeds_needed(1.0, 1.0, image_se=0.4) == math.inf
@@ -146,4 +151,6 @@ def test_image_error_is_the_spread_of_the_mean_over_seeds():
     resampled[7, 1] = math.nan
     kept = np.delete(resampled, 7, axis=0)
     assert image_error(resampled) == pytest.approx(kept.mean(axis=1).std(ddof=1))
+    two = kept[:2].mean(axis=1)
+    assert image_error(kept[:2]) == pytest.approx(abs(two[0] - two[1]) / math.sqrt(2))
     assert image_error(resampled[:1]) == image_error(resampled[:, :0]) == 0
