@@ -6,6 +6,7 @@ from typing import Any
 import tensorflow_datasets as tfds
 
 from jaxseg.data.lesion_phantoms import draw_lesion
+from jaxseg.data.pictures import png_bytes
 from jaxseg.data.sources import SOURCES
 
 SIZE = 128
@@ -42,7 +43,5 @@ class LesionPhantoms(tfds.core.GeneratorBasedBuilder):
     def _generate_examples(self, seed: int, count: int) -> Iterator[tuple[int, dict[str, Any]]]:
         for index in range(count):
             image, mask = draw_lesion(seed, index, SIZE)
-            yield (
-                index,
-                {"image": image, "mask": mask[..., None], "id": f"phantom_{seed}_{index:04d}"},
-            )
+            name = f"phantom_{seed}_{index:04d}"
+            yield index, {"image": png_bytes(image), "mask": png_bytes(mask), "id": name}

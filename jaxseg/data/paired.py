@@ -4,13 +4,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import tensorflow_datasets as tfds
 
 from jaxseg.data import masks
 from jaxseg.data.pairs import Pair
-from jaxseg.data.pictures import check_header, read_picture
+from jaxseg.data.pictures import check_header, png_bytes, read_picture
 from jaxseg.data.progress import Progress, silent
 from jaxseg.data.sources import find_source
 from jaxseg.errors import JaxsegError, UsageError
@@ -68,7 +67,7 @@ class PairedImages(
                 pair.id,
                 {
                     "image": image_bytes(pair.image),
-                    "mask": self._read_mask(pair.mask)[..., None],
+                    "mask": png_bytes(self._read_mask(pair.mask)),
                     "id": pair.id,
                 },
             )
@@ -93,8 +92,8 @@ class PairedImages(
         return mask
 
 
-def image_bytes(path: Path) -> Any:
-    """Encoded bytes of a PNG or JPEG as they are; other formats decoded to uint8 [H, W, 3].
+def image_bytes(path: Path) -> bytes:
+    """Encoded bytes of a PNG or JPEG as they are; of other formats as a PNG of 8 bits.
 
     Grey becomes three equal channels, alpha is dropped and of 16 bits the upper 8 are kept, here or
     where the bytes are decoded. Raises JaxsegError naming a file that cannot be read, holds neither
@@ -109,9 +108,7 @@ def image_bytes(path: Path) -> Any:
         return encoded
     pixels = _read_8_or_16_bits(path)
     pixels = (pixels >> 8).astype(np.uint8) if pixels.dtype == np.uint16 else pixels
-    if pixels.ndim == 2:
-        return cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB)
-    return np.ascontiguousarray(pixels[..., 2::-1])
+    return png_bytes(pixels if pixels.ndim == 2 else pixels[..., 2::-1])
 
 
 def _read_8_or_16_bits(path: Path) -> Any:

@@ -5,6 +5,7 @@ from typing import Any
 
 import tensorflow_datasets as tfds
 
+from jaxseg.data.pictures import png_bytes
 from jaxseg.data.sources import SOURCES
 from jaxseg.data.ultrasound_phantoms import draw_frame, plane_of_frame
 
@@ -47,7 +48,7 @@ class UltrasoundPhantoms(tfds.core.GeneratorBasedBuilder):
         for index in range(count):
             image, mask = draw_frame(seed, index, self.SIDE)
             name = f"{plane_of_frame(index)}_{seed}_{index:04d}"
-            yield index, {"image": image, "mask": mask[..., None], "id": name}
+            yield index, {"image": png_bytes(image), "mask": png_bytes(mask), "id": name}
 
 
 class UltrasoundPhantomsSmall(UltrasoundPhantoms):

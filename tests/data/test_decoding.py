@@ -19,10 +19,7 @@ MASK = cv2.imencode(".png", (GREY > 150).astype(np.uint8))[1].tobytes()
 
 def decoded(path):
     """What the data path makes of a file."""
-    content = image_bytes(path)
-    if isinstance(content, np.ndarray):  # TFDS keeps arrays as PNG
-        content = cv2.imencode(".png", content[..., ::-1])[1].tobytes()
-    image, mask = decode(content, MASK)
+    image, mask = decode(image_bytes(path), MASK)
     assert mask.shape == GREY.shape
     return image.numpy()
 

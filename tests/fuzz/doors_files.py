@@ -66,10 +66,7 @@ def trained_mask(case: Case, folder: Path) -> None:
 def trained_image(case: Case, folder: Path) -> None:
     """As the builders take images up; TensorFlow decodes what they leave encoded."""
     path = written(folder, case)
-    encoded = image_bytes(path)
-    if not isinstance(encoded, bytes):
-        return
-    example = {"image": encoded, "mask": _mask_png(), "id": b"case"}
+    example = {"image": image_bytes(path), "mask": _mask_png(), "id": b"case"}
     try:
         decoding.decode(example["image"], example["mask"])
     except tensorflow().errors.InvalidArgumentError as error:

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import inspect_checkpoint
 import jax
@@ -172,8 +173,8 @@ def analysed(case: Case, folder: Path) -> None:
 
 def reported(case: Case, folder: Path) -> None:
     """The report whole, its pictures coarse for speed."""
-    figures.DPI = 20
-    write_report(laid(case, folder))
+    with mock.patch.object(figures, "DPI", 20):
+        write_report(laid(case, folder))
 
 
 def resumed(case: Case, folder: Path) -> None:
