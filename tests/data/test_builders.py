@@ -5,8 +5,11 @@ import importlib
 import numpy as np
 import pytest
 
+from jaxseg.data.decoding import decode
 from jaxseg.data.host import quiet_tfds
+from jaxseg.data.lesion_phantoms import draw_lesion
 from jaxseg.data.sources import SOURCES
+from jaxseg.data.ultrasound_phantoms import draw_frame
 
 
 @pytest.mark.parametrize("given", ["constructor", "download_config"])
@@ -40,3 +43,17 @@ def test_the_table_knows_its_builders(name):
     with quiet_tfds():
         builder = getattr(importlib.import_module(SOURCES[name].module), SOURCES[name].builder)
     assert builder.name == name and str(builder.VERSION) == SOURCES[name].version
+
+
+@pytest.mark.parametrize(
+    "name, draw", [("lesion_phantoms", draw_lesion), ("ultrasound_phantoms", draw_frame)]
+)
+def test_generated_frames_are_kept_pixel_by_pixel(name, draw, tmp_path):
+    with quiet_tfds():
+        make = getattr(importlib.import_module(SOURCES[name].module), SOURCES[name].builder)
+        kept = make(data_dir=str(tmp_path))._generate_examples(0, 2)
+        for (_, example), index in zip(kept, range(2), strict=True):
+            image, mask = decode(example["image"], example["mask"])
+            drawn, outline = draw(0, index)
+            np.testing.assert_array_equal(image, drawn)
+            np.testing.assert_array_equal(mask, outline)
