@@ -15,6 +15,7 @@ annotations, where these lie and what removes them. All arms share one compiled 
 from ml_collections import ConfigDict
 
 from jaxseg.errors import check_choice
+from jaxseg.grid.prepared import READING
 from jaxseg.grid.sweeps import product
 
 VARIANTS = ("default", "quick", "hc18", "paper")
@@ -87,6 +88,7 @@ def get_config(variant: str | None = None) -> ConfigDict:
                 "crop": "center",
                 "feed": "auto",
                 "planes": "^([a-z]+)_",  # the standard plane in a frame's id; empty: one plane
+                **READING,
             }
             | _DATA[kind],
             "annotate": _ANNOTATE,

@@ -13,6 +13,7 @@ UNet, 800 training images, three seeds, scored on the validation split.
 from ml_collections import ConfigDict
 
 from jaxseg.errors import check_choice
+from jaxseg.grid.prepared import READING
 from jaxseg.grid.sweeps import product
 
 VARIANTS = ("paper", "small")
@@ -35,6 +36,7 @@ def get_config(variant: str | None = None) -> ConfigDict:
                 "size": 64 if small else 256,
                 "crop": "center",
                 "feed": "auto",
+                **READING,
             },
             "net": {
                 "name": "unet",

@@ -10,6 +10,7 @@
 from ml_collections import ConfigDict
 
 from jaxseg.errors import check_choice
+from jaxseg.grid.prepared import READING
 from jaxseg.grid.sweeps import product
 
 VARIANTS = ("default", "quick", "folders")
@@ -46,6 +47,7 @@ def get_config(variant: str | None = None) -> ConfigDict:
                 "size": 32 if quick else 48,
                 "crop": "center",
                 "feed": "auto",  # host (tf.data), device (no TensorFlow) or auto
+                **READING,  # which files by name, soft masks, an ignored label, several masks
             },
             "net": {
                 "name": "unet",  # or dtunet, with optim.loss dtu

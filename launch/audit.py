@@ -30,18 +30,12 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import audit_models
 from absl import logging
 
-from jaxseg.audit import dataset_files
+from jaxseg.audit.folders import FolderReading, audit_folder, read_predictions
 from jaxseg.audit.prediction_counts import BORDER_PX
-from jaxseg.audit.prediction_examples import Chosen, Shown, choose_examples
+from jaxseg.audit.prediction_examples import Shown, choose_examples
 from jaxseg.audit.predictions import audit_predictions
-from jaxseg.audit.reading import (
-    LIMIT_PX,
-    check_limit,
-    match_files,
-    read_image,
-    read_mask,
-    readable,
-)
+from jaxseg.data.images import LIMIT_PX, check_limit
+from jaxseg.data.masks import SEVERAL, MaskOptions
 from jaxseg.data.progress import track
 from jaxseg.errors import JaxsegError, UsageError, one_line_errors
 from jaxseg.escape import printable
@@ -69,7 +63,10 @@ def build_parser() -> argparse.ArgumentParser:
     for add in (add_dataset, add_predictions):
         add(commands)
     models = audit_models
-    models.add_shift(add_command(commands, "shift", models.shift, models.SHIFT))
+    shift = add_command(commands, "shift", models.shift, models.SHIFT)
+    models.add_shift(shift)
+    add_reading(shift, "Of a function: names of images to read")
+    shift.set_defaults(reading=folder_reading)
     models.add_features(add_command(commands, "features", models.features, models.FEATURES))
     return parser
 
@@ -86,6 +83,47 @@ def add_command(commands: Any, name: str, run: Any, help_text: str) -> argparse.
     return parser
 
 
+def add_reading(parser: argparse.ArgumentParser, pattern: str, *, predicted: bool = False) -> None:
+    """The flags of all that read masks in folders; `pattern` is the help of --pattern."""
+    parser.add_argument("--pattern", default="*", help=pattern)
+    parser.add_argument(
+        "--truth_pattern", default="*", help="True masks to read by name: '*_Annotation.png'"
+    )
+    parser.add_argument(
+        "--truth_threshold",
+        type=float,
+        metavar="SHARE",
+        help="True masks are soft: foreground from this share of their full scale on",
+    )
+    parser.add_argument(
+        "--ignore_label", type=int, metavar="LABEL", help="Label of pixels that are not judged"
+    )
+    parser.add_argument(
+        "--several_masks",
+        choices=SEVERAL,
+        default="join",
+        help="What to do with several masks of one picture (default: join)",
+    )
+    if predicted:
+        parser.add_argument(
+            "--threshold",
+            type=float,
+            metavar="SHARE",
+            help="Predictions are probabilities: foreground from this share of their full scale "
+            "on (default: 0.5 where they look like probabilities)",
+        )
+
+
+def folder_reading(args: argparse.Namespace) -> FolderReading:
+    """What the flags of `add_reading` say; UsageError for a value that breaks its rule."""
+    truth = MaskOptions(args.truth_threshold, args.ignore_label, args.several_masks).check()
+    reading = FolderReading(
+        args.pattern, args.truth_pattern, truth, getattr(args, "threshold", None), args.limit_px
+    )
+    reading.predicted.check()
+    return reading
+
+
 def add_dataset(commands: Any) -> None:
     """Flags of `dataset`."""
     text = "Where objects lie in a data set, and how far position alone would carry a network."
@@ -94,7 +132,7 @@ def add_dataset(commands: Any) -> None:
     parser.add_argument(
         "--images", nargs="+", metavar="IMAGES", help="Their images, to find duplicates among"
     )
-    parser.add_argument("--pattern", default="*", help="Mask files to read: '*_Annotation.png'")
+    add_reading(parser, "Of images: names to read, such as '*_0000.png'")
     parser.add_argument("--fill", action="store_true", help="Fill masks drawn as closed outlines")
 
 
@@ -105,23 +143,30 @@ def dataset(args: argparse.Namespace) -> Outcome:
     images = args.images or [None] * len(args.masks)
     if len(images) != len(args.masks):
         raise UsageError(f"--images: {len(images)} folders for {len(args.masks)} of masks")
+    # What chooses masks is called --pattern where nothing but masks is read.
+    masks = args.pattern if not args.images and args.truth_pattern == "*" else args.truth_pattern
+    reading = folder_reading(args)._replace(truth_pattern=masks)
     measured, refused = [], []
     for (name, folder), pictures in zip(folders, images):
-        reading = {"pattern": args.pattern, "limit_px": args.limit_px, "fill": args.fill}
         try:
             measured.append(
-                dataset_files.audit_folder(
-                    name, folder, pictures, **reading, progress=track, seed=args.seed
+                audit_folder(
+                    name, folder, pictures, reading=reading, fill=args.fill, progress=track,
+                    seed=args.seed,
                 )
-            )
+            )  # fmt: skip
         except UsageError:
             raise
         except JaxsegError as error:
             refused.append(error)
     if not measured:
         raise refused[0]
-    outcome = audit_dataset.tell(measured)
-    return outcome._replace(left_out=[*map(str, refused), *outcome.left_out])
+    outcome = audit_dataset.tell([one.dataset for one in measured])
+    return outcome._replace(
+        taken=[line for one in measured for line in one.taken],
+        notes=[*(line for one in measured for line in one.cautions), *outcome.notes],
+        left_out=[*map(str, refused), *outcome.left_out],
+    )
 
 
 def add_predictions(commands: Any) -> None:
@@ -137,6 +182,7 @@ def add_predictions(commands: Any) -> None:
         help="Folder of predicted masks; again for another model, compared with the first",
     )
     parser.add_argument("--images", metavar="DIR", help="Images, shown beside the examples")
+    add_reading(parser, "Of predictions: names to read", predicted=True)
     parser.add_argument(
         "--border_px", type=int, default=BORDER_PX, help=f"Border zone (default: {BORDER_PX})"
     )
@@ -167,32 +213,26 @@ def predictions(args: argparse.Namespace) -> Outcome:
         left_out=found.left_out,
         seed=args.seed,
     )
-    examples = [Shown(chosen, *found.show(chosen)) for chosen in choose_examples(audit.counts)]
-    return predictions_report.tell(audit, examples)
+    examples = [Shown(chosen, *found.show(chosen.id)) for chosen in choose_examples(audit.counts)]
+    outcome = predictions_report.tell(audit, examples)
+    return outcome._replace(taken=found.taken, notes=[*found.cautions, *outcome.notes])
 
 
 def folder_pairs(args: argparse.Namespace) -> audit_models.Pairs:
-    """Truths and predictions in folders, matched by stem and read one by one."""
+    """Truths and predictions in folders, matched by name and read one by one."""
     if not (args.truth and args.pred):
         raise UsageError(
             "predictions: needs --truth DIR and --pred DIR, or WORKDIR and --cell of a grid; "
             "see --help"
         )
     models = named_folders(args.pred)
-    items, left_out = match_files(args.truth, *[folder for _, folder in models])
-    images = dict(match_files(args.truth, args.images).pairs) if args.images else {}
-
-    def read(paths: Sequence[Path]) -> list[Any]:
-        return [read_mask(path, args.limit_px) for path in paths]
-
-    def show(chosen: Chosen) -> tuple[Any, list[Any], Any]:
-        truth, *predicted = read(dict(items)[chosen.id])
-        paths = images.get(chosen.id)
-        return truth, predicted, read_image(paths[1], args.limit_px) if paths else None
-
-    shown = track(items, len(items), "predictions", unit="pair")
-    masks = ((name, *found) for name, found in readable(shown, read, left_out))
-    return audit_models.Pairs([name for name, _ in models], masks, left_out, show)
+    found = read_predictions(
+        args.truth, models, args.images, reading=folder_reading(args), progress=track
+    )
+    names = [name for name, _ in models]
+    return audit_models.Pairs(
+        names, found.items, found.left_out, found.show, found.taken, found.cautions
+    )
 
 
 def named_folders(arguments: Sequence[str]) -> list[tuple[str, str]]:

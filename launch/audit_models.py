@@ -3,7 +3,6 @@
 import argparse
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import cv2
@@ -12,10 +11,10 @@ from jaxseg.audit.callables import load_callable
 from jaxseg.audit.cell_frames import cell_frames, data_here, frames_at
 from jaxseg.audit.cell_predictions import predict_cells
 from jaxseg.audit.features import RANDOM_SEEDS, audit_features
+from jaxseg.audit.folders import frames_with_truth, readable
 from jaxseg.audit.models import callable_model
-from jaxseg.audit.prediction_examples import Chosen
-from jaxseg.audit.reading import match_files, read_image, read_mask, readable
 from jaxseg.audit.shift import Shift, audit_cell, audit_model
+from jaxseg.data.progress import track
 from jaxseg.errors import UsageError
 from jaxseg.grid.loading import load_variables
 from jaxseg.grid.sweeps import Settings
@@ -31,13 +30,16 @@ FEATURES = "Whether a cell's features tell how far from the border they are."
 class Pairs(NamedTuple):
     """What `predictions` compares: `masks` gives (id, truth, prediction of each of `names`).
 
-    `show(chosen)` gives (truth, predictions, image or None) of one again.
+    `show(id)` gives (truth, predictions, image or None) of one again; `taken` and `cautions` say
+    how masks were read.
     """
 
     names: list[str]
     masks: Iterable[tuple[Any, ...]]
     left_out: list[str]
-    show: Callable[[Chosen], tuple[Any, list[Any], Any]]
+    show: Callable[[str], tuple[Any, list[Any], Any]]
+    taken: list[str]
+    cautions: list[str]
 
 
 def add_place(parser: argparse.ArgumentParser) -> None:
@@ -66,11 +68,12 @@ def cell_pairs(args: argparse.Namespace) -> Pairs:
     found = predict_cells(args.workdir, args.cell, args.test_set, manual_dir=args.manual_dir)
     place = {name: k for k, name in enumerate(found.ids)}
 
-    def show(chosen: Chosen) -> tuple[Any, list[Any], Any]:
-        k = place[chosen.id]
+    def show(name: str) -> tuple[Any, list[Any], Any]:
+        k = place[name]
         return found.masks[k], [masks[k] for masks in found.predicted], found.images[k]
 
-    return Pairs(args.cell, zip(found.ids, found.masks, *found.predicted), [], show)
+    items = zip(found.ids, found.masks, *found.predicted)
+    return Pairs(args.cell, items, [], show, [found.taken], [])
 
 
 def unet_of(workdir: str, cell: str) -> tuple[UNet, dict[str, Any], Settings]:
@@ -100,42 +103,49 @@ def add_shift(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--images", metavar="DIR", help="Of a function: images to show it")
     parser.add_argument("--truth", metavar="DIR", help="Of a function: their masks")
     parser.add_argument("--size", type=int, default=256, help="Of a function: side of its frames")
-    parser.add_argument("--classes", type=int, default=1, help="Of a function: foreground classes")
+    parser.add_argument(
+        "--classes",
+        type=int,
+        help="Of a function: foreground classes (default: as many as the truth has)",
+    )
     parser.add_argument("--frames", type=int, default=24, help="How many to use (default: 24)")
     parser.add_argument("--step", type=int, help="Pixels by which windows of one scale move")
 
 
 def shift(args: argparse.Namespace) -> Outcome:
     """A cell of a grid by its logits, or any function from images to masks by its masks."""
-    return shift_report.tell(_shift_of_cell(args) if args.cell else _shift_of_function(args))
+    told, taken, cautions = (_shift_of_cell if args.cell else _shift_of_function)(args)
+    outcome = shift_report.tell(told)
+    return outcome._replace(taken=taken, notes=[*cautions, *outcome.notes])
 
 
-def _shift_of_cell(args: argparse.Namespace) -> Shift:
+def _shift_of_cell(args: argparse.Namespace) -> tuple[Shift, list[str], list[str]]:
     net, variables, settings = unet_of(args.model, args.cell)
-    frames = frames_at(data_here(settings, args.manual_dir), args.frames)
-    size = settings["data.size"]
-    return audit_cell(args.cell, net, variables, size, frames, step=args.step)
+    place, size = data_here(settings, args.manual_dir), settings["data.size"]
+    taken = cell_frames(place, size, 1).taken
+    frames = frames_at(place, args.frames)
+    return audit_cell(args.cell, net, variables, size, frames, step=args.step), [taken], []
 
 
-def _shift_of_function(args: argparse.Namespace) -> Shift:
+def _shift_of_function(args: argparse.Namespace) -> tuple[Shift, list[str], list[str]]:
     if not (args.images and args.truth):
         raise UsageError("shift: needs --cell of a grid, or --images and --truth for a function")
-    predict = load_callable(args.model, classes=args.classes)
-    model = callable_model(args.model, predict, size=args.size, classes=args.classes)
-    pairs, left_out = match_files(args.truth, args.images)
-
-    def read(paths: tuple[Path, ...]) -> Any:
-        return read_image(paths[1], args.limit_px), read_mask(paths[0], args.limit_px)
+    found = frames_with_truth(args.truth, args.images, reading=args.reading(args), progress=track)
+    classes = args.classes or max(found.masks.coding.n_classes, 1)
+    predict = load_callable(args.model, classes=classes)
+    model = callable_model(args.model, predict, size=args.size, classes=classes)
+    left_out: list[str] = []
 
     def at(side: int) -> Iterator[Any]:
         left_out.clear()
-        for name, (image, mask) in readable(pairs[: args.frames], read, left_out):
+        for name, (image, mask) in readable(found.items[: args.frames], found.read, left_out):
             frame = (side, side)
             nearest = cv2.resize(mask, frame, interpolation=cv2.INTER_NEAREST)
             yield name, cv2.resize(image, frame, interpolation=cv2.INTER_AREA), nearest
 
     told = audit_model(model, at, step=args.step)
-    return told._replace(left_out=[*told.left_out, *left_out])
+    told = told._replace(left_out=[*told.left_out, *found.left_out, *left_out])
+    return told, found.taken, found.masks.cautions
 
 
 def add_features(parser: argparse.ArgumentParser) -> None:
@@ -153,10 +163,11 @@ def add_features(parser: argparse.ArgumentParser) -> None:
 def features(args: argparse.Namespace) -> Outcome:
     """Each cell with its linear probes and their controls."""
     probe = partial(audit_features, layer=args.layer, seeds=args.random_nets)
-    told = []
+    told, taken = [], []
     for cell in args.cell:
         net, variables, settings = unet_of(args.workdir, cell)
         place = data_here(settings, args.manual_dir)
         shown = cell_frames(place, settings["data.size"], args.frames)
+        taken.append(f"{cell}: {shown.taken}")
         told.append(probe(cell, net, variables, shown.ids, shown.images))
-    return features_report.tell(told)
+    return features_report.tell(told)._replace(taken=taken)

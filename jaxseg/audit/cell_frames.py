@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from jaxseg.data.masks import not_judged_as_background
 from jaxseg.data.progress import Progress, track
 from jaxseg.errors import UsageError
 from jaxseg.grid.prepared import prepared_views
@@ -14,11 +15,15 @@ from jaxseg.grid.sweeps import Settings
 
 
 class Frames(NamedTuple):
-    """Frames that are mapped from disk: images uint8 [n, s, s, 3], masks uint8 [n, s, s]."""
+    """Frames: images uint8 [n, s, s, 3], masks uint8 [n, s, s] with 0 where nothing is judged.
+
+    `taken` says how masks were read.
+    """
 
     ids: Sequence[str]
     images: NDArray[np.uint8]
     masks: NDArray[np.uint8]
+    taken: str = ""
 
 
 def data_here(settings: Settings, manual_dir: str | None = None) -> Settings:
@@ -49,7 +54,8 @@ def cell_frames(settings: Settings, side: int, limit: int, progress: Progress = 
     n = len(store.ids)
     picks = np.unique(np.linspace(0, n - 1, min(limit, n)).round().astype(int))
     ids = [store.ids[i] for i in picks]
-    return Frames(ids, store.images[picks, 0], store.masks[picks, 0])
+    masks = not_judged_as_background(store.masks[picks, 0])[0]
+    return Frames(ids, store.images[picks, 0], masks, store.taken)
 
 
 def frames_at(

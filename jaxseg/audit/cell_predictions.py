@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jaxseg.audit.cell_frames import data_here
+from jaxseg.data.masks import not_judged_as_background
 from jaxseg.data.progress import Progress, track
 from jaxseg.errors import UsageError, check_choice
 from jaxseg.grid.loading import load_cell
@@ -24,12 +25,14 @@ class CellPredictions(NamedTuple):
     """Items of a test set: images uint8 [n, s, s, 3], masks and each cell's masks uint8 [n, s, s].
 
     Where a test set holds several pieces of each frame, one of them in turn: items are independent.
+    Pixels that are not judged are background in all masks; `taken` says how masks were read.
     """
 
     ids: list[str]
     images: NDArray[np.uint8]
     masks: NDArray[np.uint8]
     predicted: list[NDArray[np.uint8]]
+    taken: str
 
 
 def predict_cells(
@@ -52,11 +55,13 @@ def predict_cells(
     first = data_here(loaded[0][1], manual_dir)
     for cell, (_, settings) in zip(cells, loaded):
         _check_frames(cells[0], first, cell, settings)
-    ids, images, masks = _items(first, test_set or first["eval.test_sets"][0], progress)
+    ids, images, masks, taken = _items(first, test_set or first["eval.test_sets"][0], progress)
     starts = range(0, len(ids), _BATCH)
     batches = progress(starts, len(starts), "predicting")
     parts = [[_predict(model, images, start) for model, _ in loaded] for start in batches]
-    return CellPredictions(ids, images, masks, [np.concatenate(each) for each in zip(*parts)])
+    predicted = [np.concatenate(each) for each in zip(*parts)]
+    masks, *predicted = not_judged_as_background(masks, *predicted)
+    return CellPredictions(ids, images, masks, predicted, taken)
 
 
 def _check_frames(cell_a: str, a: Settings, cell_b: str, b: Settings) -> None:
@@ -70,7 +75,7 @@ def _check_frames(cell_a: str, a: Settings, cell_b: str, b: Settings) -> None:
 
 def _items(
     settings: Settings, test_set: str, progress: Progress
-) -> tuple[list[str], NDArray[np.uint8], NDArray[np.uint8]]:
+) -> tuple[list[str], NDArray[np.uint8], NDArray[np.uint8], str]:
     views = test_views(settings)
     check_choice("--test_set", test_set, views)
     view, split = views[test_set], settings["data.test_split"]
@@ -78,7 +83,8 @@ def _items(
     frames, pieces = store.masks.shape[:2]
     piece = np.arange(frames) % pieces
     ids = [f"{name} ({k + 1})" if pieces > 1 else name for name, k in zip(store.ids, piece)]
-    return ids, store.images[np.arange(frames), piece], store.masks[np.arange(frames), piece]
+    rows = np.arange(frames)
+    return ids, store.images[rows, piece], store.masks[rows, piece], store.taken
 
 
 def _predict(model: Predict, images: NDArray[np.uint8], start: int) -> NDArray[np.uint8]:

@@ -3,10 +3,15 @@
 import contextlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from jaxseg.data.crops import fixed_boxes
+import numpy as np
+from numpy.typing import NDArray
+
+from jaxseg.data.crops import fixed_boxes, pixel_box
 from jaxseg.data.host import data_options, quiet_tfds, tensorflow
+from jaxseg.data.images import as_rgb, read_picture
+from jaxseg.data.masks import IGNORED, foreground
 from jaxseg.data.pairs import Pairs
 from jaxseg.data.pipeline import cut
 from jaxseg.data.progress import Progress
@@ -15,6 +20,17 @@ from jaxseg.data.store import StoreWriter, check_space, store_bytes
 from jaxseg.data.views import View
 from jaxseg.errors import DamagedError, JaxsegError, UsageError
 from jaxseg.seals import AGAIN
+
+_SIZES = 16  # pixels between two sizes that are tried for masks that resizing has emptied
+
+
+class _Cut(NamedTuple):
+    """What a view makes of a frame: images [v, s, s, 3], masks [v, s, s], and `lost`: the side in
+    pixels from which on its mask would not be empty after resizing; 0 where it is not."""
+
+    images: NDArray[np.uint8]
+    masks: NDArray[np.uint8]
+    lost: int
 
 
 def fill_stores(
@@ -44,8 +60,8 @@ def fill_stores(
         label = f"preparing {builder.name} {split} at {size}"
         with _damage_named(builder):
             for index, name, pieces in progress(examples, n_images - start, label):
-                for view, (images, masks) in pieces.items():
-                    writers[view].append(int(index), images, masks, name.decode())
+                for view, piece in pieces.items():
+                    writers[view].append(index, piece.images, piece.masks, name, piece.lost)
         _finish(builder, split, list(writers.values()))
     finally:
         for writer in writers.values():
@@ -104,28 +120,74 @@ def _encoded(builder: Any, split: str) -> Any:
 
 def _examples(
     encoded: Any, start: int, n_images: int, size: int, views: Mapping[str, View], pairs: Pairs
-) -> Iterator[tuple[int, bytes, dict[str, Any]]]:
-    """Yields (index, id, {view: (images [v, s, s, 3], masks [v, s, s])}) from image `start` on."""
+) -> Iterator[tuple[int, str, dict[str, _Cut]]]:
+    """Yields (index, id, {view: what it makes of the frame}) from image `start` on."""
     tf = tensorflow()
     boxes = {name: fixed_boxes(view.boxes, n_images) for name, view in views.items()}
+    refused: list[JaxsegError] = []
 
-    def decode_and_cut(index: Any, example: dict[str, Any]) -> tuple[Any, Any, dict[str, Any]]:
-        image, mask = decode(example["image"], example["mask"])
+    def decode_bytes(image: bytes, mask: bytes, name: bytes) -> Any:
+        try:
+            return decode(image, mask, name.decode(), pairs)
+        except JaxsegError as error:
+            refused.append(error)
+            raise
+
+    def decode_and_cut(index: Any, example: dict[str, Any]) -> tuple[Any, Any, Any, dict[str, Any]]:
+        parts = [example[part] for part in ("image", "mask", "id")]
+        image, mask = tf.numpy_function(decode_bytes, parts, (tf.uint8, tf.uint8))
+        image.set_shape((None, None, 3))
+        mask.set_shape((None, None))
         found = {
             name: _pieces(view, (image, mask, example["id"]), tf.gather(boxes[name], index), size)
             for name, view in views.items()
         }
-        return index, example["id"], found
+        return index, example["id"], mask, found
 
     examples = encoded.enumerate().skip(start).map(decode_and_cut, num_parallel_calls=2)
-    done = start
     try:
-        for example in examples.prefetch(2).with_options(data_options()).as_numpy_iterator():
-            yield example
-            done += 1
-    except tf.errors.InvalidArgumentError as error:
-        culprit = next(encoded.skip(done).take(1).as_numpy_iterator())
-        raise JaxsegError(_what_is_wrong(culprit, pairs)) from error
+        for index, name, mask, found in (
+            examples.prefetch(2).with_options(data_options()).as_numpy_iterator()
+        ):
+            pieces = {
+                view: _Cut(images, masks, _lost(mask, masks, boxes[view][index]))
+                for view, (images, masks) in found.items()
+            }
+            yield int(index), name.decode(), pieces
+    except tf.errors.OpError as error:
+        if isinstance(error, tf.errors.DataLossError) or not refused:
+            raise
+        raise refused[0] from error
+
+
+def _lost(mask: NDArray[np.uint8], pieces: NDArray[np.uint8], boxes: NDArray[Any]) -> int:
+    """Whether resizing has emptied a mask [H, W]: its windows hold some, its pieces [v, s, s] none.
+
+    Gives the side from which on one of them keeps some; 0 where nothing is lost, and where the
+    windows hold nothing. A sliver that a window has cut off may vanish: the object is elsewhere.
+    """
+    if foreground(pieces).any():
+        return 0
+    bounds = [pixel_box(box, mask.shape[0], mask.shape[1]) for box in boxes]
+    windows = [foreground(mask[y0:y1, x0:x1]) for y0, x0, y1, x1 in bounds]
+    drawn = [window for window in windows if window.any()]
+    return min((_side_that_keeps(window, pieces.shape[-1]) for window in drawn), default=0)
+
+
+def _side_that_keeps(window: NDArray[np.bool_], side: int) -> int:
+    """The least multiple of _SIZES from which on resizing a mask [h, w] by nearest keeps some."""
+    rows, columns = (np.flatnonzero(window.any(axis)) for axis in (1, 0))
+    kept = max(window.shape)
+    for tried in range(kept // _SIZES * _SIZES, side, -_SIZES):
+        picks = [
+            np.floor((np.arange(tried) + 0.5) * length / tried).astype(int)
+            for length in window.shape
+        ]
+        chosen = [np.intersect1d(p, inside) for p, inside in zip(picks, (rows, columns))]
+        if not window[np.ix_(*chosen)].any():
+            break
+        kept = tried
+    return kept
 
 
 def _pieces(view: View, frame: tuple[Any, Any, Any], boxes: Any, size: int) -> tuple[Any, Any]:
@@ -135,7 +197,9 @@ def _pieces(view: View, frame: tuple[Any, Any, Any], boxes: Any, size: int) -> t
     images = [image] * view.count
     if make := view.versions:
         versions = tf.numpy_function(
-            lambda image, mask, name: make(image, mask, name.decode()),
+            lambda image, mask, name: make(
+                image, np.where(mask == IGNORED, 0, mask), name.decode()
+            ),
             [image, mask, name],
             tf.uint8,
         )
@@ -148,34 +212,22 @@ def _pieces(view: View, frame: tuple[Any, Any, Any], boxes: Any, size: int) -> t
     return tuple(tf.stack(part) for part in parts)  # pyright: ignore[reportReturnType]
 
 
-def decode(image: Any, mask: Any) -> tuple[Any, Any]:
-    """Encoded bytes -> uint8 tensors image [H, W, 3] and mask [H, W], of the same height and width.
+def decode(
+    image: bytes, mask: bytes, name: str, pairs: Pairs
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Encoded bytes -> uint8 image [H, W, 3] and mask [H, W], by the one reader.
 
-    Raises tf.errors.InvalidArgumentError for damaged bytes and for sizes that differ.
+    Raises JaxsegError naming the file of the image called `name` that cannot be decoded.
     """
-    tf = tensorflow()
-    image = tf.io.decode_image(image, channels=3, expand_animations=False)
-    mask = tf.io.decode_image(mask, channels=1, expand_animations=False)[..., 0]
-    image.set_shape((None, None, 3))
-    mask.set_shape((None, None))
-    tf.debugging.assert_equal(tf.shape(image)[:2], tf.shape(mask))
-    return image, mask
+    path = _file_of(name, image, pairs)
+    pixels = as_rgb(read_picture(image, path), path)
+    return pixels, read_picture(mask, Path(f"mask of {name}")).pixels
 
 
-def _what_is_wrong(example: Mapping[str, bytes], pairs: Pairs) -> str:
-    tf = tensorflow()
-    name = example["id"].decode()
-    same = [pair for members in pairs.values() for pair in members if pair.id == name]
-    # Splits may use one name twice: the culprit is the file that holds these very bytes.
-    same.sort(key=lambda pair: pair.image.read_bytes() != example["image"])
-    image_name, mask_name = same[0][1:] if same else (name, f"mask of {name}")
-    sizes = []
-    for part, file in (("image", image_name), ("mask", mask_name)):
-        try:
-            shape = tf.io.decode_image(example[part], expand_animations=False).shape
-        except tf.errors.InvalidArgumentError:
-            return f"{file}: cannot be read as an image (truncated or damaged); replace the file"
-        sizes.append(f"{shape[0]}×{shape[1]}")
-    if sizes[0] == sizes[1]:
-        return f"{image_name}: cannot be decoded to three channels; save it as RGB"
-    return f"{mask_name}: {sizes[1]} pixels but its image has {sizes[0]}; the sizes must agree"
+def _file_of(name: str, image: bytes, pairs: Pairs) -> Path:
+    """The file that an example was made of."""
+    same = [pair.image for members in pairs.values() for pair in members if pair.id == name]
+    if len(same) > 1:
+        # Splits may use one name twice: it is the file that holds these very bytes.
+        same.sort(key=lambda path: path.read_bytes() != image)
+    return same[0] if same else Path(name)

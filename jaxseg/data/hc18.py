@@ -1,12 +1,12 @@
 """HC18, fetal head circumference (van den Heuvel et al. 2018, CC-BY 4.0). Imports TFDS."""
 
-from pathlib import Path
 from typing import Any
 
 import tensorflow_datasets as tfds
 
 from jaxseg.data.outlines import outline_mask, rim
 from jaxseg.data.paired import PairedImages
+from jaxseg.data.pairs import Pair
 from jaxseg.data.sources import SOURCES
 
 
@@ -20,8 +20,8 @@ class Hc18(PairedImages):
     010_HC.png with its outline 010_HC_Annotation.png, and so on. Nothing else is read.
     """
 
-    def _class_mask(self, path: Path) -> tuple[Any, bool]:
-        return outline_mask(path), True
+    def _class_mask(self, pair: Pair) -> Any:
+        return outline_mask(super()._class_mask(pair), pair.masks[0])
 
 
 class Hc18Skull(Hc18):
@@ -29,5 +29,5 @@ class Hc18Skull(Hc18):
 
     VERSION = tfds.core.Version(SOURCES["hc18_skull"].version)
 
-    def _class_mask(self, path: Path) -> tuple[Any, bool]:
-        return rim(outline_mask(path)), True
+    def _class_mask(self, pair: Pair) -> Any:
+        return rim(super()._class_mask(pair))

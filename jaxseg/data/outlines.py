@@ -6,7 +6,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from jaxseg.data.masks import read_mask
 from jaxseg.errors import JaxsegError
 
 Mask = np.ndarray
@@ -14,13 +13,13 @@ RIM = 0.03  # of a frame's height, about a skull's thickness in the second trime
 SHIFT = 6  # OpenCV's fixed-point bits: an ellipse is drawn to 1/64 pixel
 
 
-def outline_mask(path: Path) -> Mask:
-    """The filled mask, uint8 [H, W] in {0, 1}, of a file that holds an ellipse's outline.
+def outline_mask(drawn: Mask, path: Path) -> Mask:
+    """The filled mask, uint8 [H, W] in {0, 1}, of an ellipse's outline drawn in a mask [H, W].
 
-    Raises JaxsegError naming a file that cannot be read, is not grey, is empty, or whose line is
+    Raises JaxsegError naming `path`, the mask's file, for one that is empty or whose line is
     neither closed nor an ellipse that the frame's edge cuts.
     """
-    line = (read_mask(path) > 0).astype(np.uint8)
+    line = (drawn > 0).astype(np.uint8)
     if not line.any():
         raise JaxsegError(f"{path}: holds no outline; redraw it or remove the frame")
     mask = fill_outline(line)

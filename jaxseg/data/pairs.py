@@ -9,31 +9,43 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from jaxseg.data.files import by_id, match_masks, scan, split_roles
 from jaxseg.errors import JaxsegError, UsageError
 
 SPLITS = ("train", "validation", "test")
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
-MASK_STEMS = re.compile(r"_(mask|segmentation|gt)$", re.IGNORECASE)
+# What people call the folders of the splits.
+_SPLIT_FOLDERS = {
+    "train": ("train", "training"),
+    "validation": ("validation", "val", "valid"),
+    "test": ("test", "testing"),
+}
 ISIC_FOLDERS = {
     "train": ("ISIC-2017_Training_Data", "ISIC-2017_Training_Part1_GroundTruth"),
     "validation": ("ISIC-2017_Validation_Data", "ISIC-2017_Validation_Part1_GroundTruth"),
     "test": ("ISIC-2017_Test_v2_Data", "ISIC-2017_Test_v2_Part1_GroundTruth"),
 }
-
-
-class Pair(NamedTuple):
-    """One example on disk."""
-
-    id: str
-    image: Path
-    mask: Path
-
-
-Pairs = Mapping[str, list[Pair]]
 HC18_STEM = re.compile(r"(\d+)_\d?HC")
 
 
-def isic2017_pairs(root: Path) -> Pairs:
+class Pair(NamedTuple):
+    """One example on disk: an image and its masks, several where each object has its own."""
+
+    id: str
+    image: Path
+    masks: tuple[Path, ...]
+
+
+class Patterns(NamedTuple):
+    """Which file names are images and which are true masks, as in a shell; `*` is every one."""
+
+    images: str = "*"
+    masks: str = "*"
+
+
+Pairs = Mapping[str, list[Pair]]
+
+
+def isic2017_pairs(root: Path, patterns: Patterns = Patterns()) -> Pairs:  # noqa: B008
     """Pairs of each official ISIC 2017 split present below `root`; superpixels and tables ignored.
 
     Raises UsageError when no split is there or one lacks its masks, JaxsegError for files without a
@@ -48,39 +60,86 @@ def isic2017_pairs(root: Path) -> Pairs:
             missing = masks if present[0] else images
             raise UsageError(f"data.manual_dir={str(root)!r}: folder {missing} is missing in it")
         pairs[split] = _match(
-            _by_stem(root / images, (".jpg", ".jpeg")), _by_stem(root / masks, (".png",))
+            _named(root / images, (".jpg", ".jpeg"), patterns.images),
+            _named(root / masks, (".png",), patterns.masks),
         )
     return pairs or _nothing_found(root, ISIC_FOLDERS["train"][0])
 
 
-def folder_pairs(root: Path) -> Pairs:
-    """Pairs of `root`/images and `root`/masks, or of train/, validation/ and test/ that hold them.
+def folder_pairs(root: Path, patterns: Patterns = Patterns()) -> Pairs:  # noqa: B008
+    """Pairs of a folder of any of these layouts, sub-folders included.
 
-    Stems are matched; a mask may add _mask, _segmentation or _gt. Raises UsageError when neither
-    layout is there or both are, JaxsegError for files without a partner and empty folders.
+    `root`/images with `root`/masks; folders train, validation (or val) and test that each hold the
+    two; or images and masks side by side, in `root` or in the folders of the splits, where a mask
+    has its image's stem and an ending such as _mask, or fits `patterns.masks`. Raises UsageError
+    when none of them is there or two are, JaxsegError for files without a partner.
     """
-    homes = {split: root / split for split in SPLITS if (root / split).is_dir()}
-    if (root / "images").is_dir():
+    homes = _split_homes(root)
+    if (root / "images").is_dir() or (root / "masks").is_dir():
         if homes:
             raise UsageError(
-                f"data.manual_dir={str(root)!r}: holds both images/ and {', '.join(homes)}/; "
-                "keep one layout"
+                f"data.manual_dir={str(root)!r}: holds both images/ and "
+                f"{', '.join(home.name for home in homes.values())}/; keep one layout"
             )
         homes = {"train": root}
-    for home in homes.values():
-        for part in ("images", "masks"):
-            if not (home / part).is_dir():
-                raise UsageError(f"data.manual_dir={str(root)!r}: folder {home / part} is missing")
-    pairs = {
-        split: _match(
-            _by_stem(home / "images", IMAGE_SUFFIXES), _by_stem(home / "masks", IMAGE_SUFFIXES)
+    elif not homes:
+        homes = {"train": root}
+    return {split: _pairs_of(home, root, patterns) for split, home in homes.items()}
+
+
+def _split_homes(root: Path) -> dict[str, Path]:
+    """{split: its folder}, of those that are there; UsageError where one has two."""
+    homes = {}
+    for split, names in _SPLIT_FOLDERS.items():
+        there = [root / name for name in names if (root / name).is_dir()]
+        if len(there) > 1:
+            raise UsageError(
+                f"data.manual_dir={str(root)!r}: holds both {there[0].name}/ and {there[1].name}/; "
+                "keep one of the two names"
+            )
+        if there:
+            homes[split] = there[0]
+    return homes
+
+
+def _pairs_of(home: Path, root: Path, patterns: Patterns) -> list[Pair]:
+    there = [(home / part).is_dir() for part in ("images", "masks")]
+    if all(there):
+        return _match(
+            _named(home / "images", None, patterns.images),
+            _named(home / "masks", None, patterns.masks),
         )
-        for split, home in homes.items()
-    }
-    return pairs or _nothing_found(root, "images/ and masks/")
+    if any(there):
+        missing = home / ("masks" if there[0] else "images")
+        raise UsageError(f"data.manual_dir={str(root)!r}: folder {missing} is missing")
+    return _side_by_side(home, root, patterns)
 
 
-def hc18_pairs(root: Path) -> Pairs:
+def _side_by_side(home: Path, root: Path, patterns: Patterns) -> list[Pair]:
+    """Pairs of a folder that holds images and masks together."""
+    if patterns.masks != "*":
+        masks = _named(home, None, patterns.masks)
+        files = _named(home, None, patterns.images)
+        pictures = {name: path for name, path in files.items() if name not in masks}
+    else:
+        try:
+            pictures, masks = split_roles(_named(home, None, patterns.images))
+        except JaxsegError as error:
+            raise UsageError(
+                f"data.manual_dir={str(root)!r}: must hold images/ and masks/, or images with "
+                f"their masks beside them ({error})"
+            ) from error
+    if not masks:
+        raise UsageError(
+            f"data.manual_dir={str(root)!r}: must hold images/ and masks/, or images with their "
+            f"masks beside them: of the {len(pictures)} files in {home} none is the mask of "
+            "another by its name, such as a.png with a_mask.png (masks of other names: "
+            "data.truth_pattern)"
+        )
+    return _match(pictures, masks)
+
+
+def hc18_pairs(root: Path, patterns: Patterns = Patterns()) -> Pairs:  # noqa: B008
     """Frames of `root`/training_set with their outlines (`*_Annotation`), split by subject.
 
     The official test_set has no outlines and is left alone. Frames 010_HC, 010_2HC and 010_3HC show
@@ -92,10 +151,9 @@ def hc18_pairs(root: Path) -> Pairs:
         raise UsageError(
             f"data.manual_dir={str(root)!r}: must hold the folder training_set of HC18"
         )
-    files = _by_stem(folder, (".png",))
-    ending = "_Annotation"
-    outlines = {s.removesuffix(ending): p for s, p in files.items() if s.endswith(ending)}
-    frames = {stem: path for stem, path in files.items() if not stem.endswith(ending)}
+    files = _named(folder, (".png",), patterns.images)
+    outlines = {s: p for s, p in files.items() if s.endswith("_Annotation")}
+    frames = {stem: path for stem, path in files.items() if stem not in outlines}
     pairs: dict[str, list[Pair]] = {split: [] for split in SPLITS}
     for pair in _match(frames, outlines):
         match = HC18_STEM.fullmatch(pair.id)
@@ -122,33 +180,27 @@ def _nothing_found(root: Path, wanted: str) -> Pairs:
     raise UsageError(f"data.manual_dir={str(root)!r}: must hold {wanted}, holds none of it")
 
 
-def _by_stem(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
-    found: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
-        hidden = path.name.startswith(".") or path.stem.endswith("_superpixels")
-        if hidden or path.suffix.lower() not in suffixes:
-            continue
-        if path.stem in found:
-            raise JaxsegError(f"{path}: same stem as {found[path.stem].name}; keep one of them")
-        found[path.stem] = path
-    if not found:
-        raise JaxsegError(f"{folder}: holds no images (looked for {', '.join(suffixes)})")
-    return found
+def _named(folder: Path, suffixes: tuple[str, ...] | None, pattern: str) -> dict[str, Path]:
+    """Files below a folder by their id; JaxsegError for the first that cannot be used."""
+    found = scan(folder, suffixes, pattern=pattern)
+    refused = list(found.left_out)
+    named = by_id(found.files, folder, refused)
+    if refused:
+        raise JaxsegError(refused[0])
+    return named
 
 
 def _match(images: dict[str, Path], masks: dict[str, Path]) -> list[Pair]:
-    """Pairs by stem; each image must have one mask and each mask one image."""
-    partners: dict[str, Path] = {}
-    for stem, path in masks.items():
-        key = stem if stem in images else MASK_STEMS.sub("", stem)
-        if key not in images:
-            raise JaxsegError(f"{path}: mask without an image; add the image or remove the mask")
-        if key in partners:
-            raise JaxsegError(f"{path}: second mask of {images[key].name}; keep one of them")
-        partners[key] = path
-    alone = [path for stem, path in images.items() if stem not in partners]
+    """Images with their masks; each image must have one at least and each mask an image."""
+    found, lacking, alone = match_masks(images, masks)
     if alone:
         raise JaxsegError(
-            f"{alone[0]}: image without a mask ({len(alone)} in all); add the mask or remove it"
+            f"{masks[alone[0]]}: mask without an image ({len(alone)} in all); add the image, or "
+            "keep the mask out of this folder"
         )
-    return [Pair(stem, path, partners[stem]) for stem, path in images.items()]
+    if lacking:
+        raise JaxsegError(
+            f"{images[lacking[0]]}: image without a mask ({len(lacking)} in all); add the mask (an "
+            "empty one where nothing is to be found), or keep the image out of this folder"
+        )
+    return [Pair(name, path, found[name]) for name, path in images.items()]

@@ -17,6 +17,7 @@ from jaxseg.data.decoding import fill_stores
 from jaxseg.data.host import quiet_tfds
 from jaxseg.data.planes import plane_of
 from jaxseg.data.progress import Progress, track
+from jaxseg.data.sources import Reading
 from jaxseg.data.store import (
     Prepared,
     check_space,
@@ -27,6 +28,7 @@ from jaxseg.data.store import (
     verify_store,
 )
 from jaxseg.data.views import edition, find_view
+from jaxseg.data.volumes import whole_file
 from jaxseg.errors import JaxsegError, UsageError, is_disk_full
 
 
@@ -37,29 +39,30 @@ def prepare_views(
     size: int,
     views: Sequence[str],
     manual_dir: str | Path | None = None,
+    reading: Reading = Reading(),  # noqa: B008
     data_dir: str | Path | None = None,
     planes: str = "",
     progress: Progress = track,
 ) -> dict[str, Prepared]:
     """Prepared views of a split: those on disk are mapped, the others made in one decoding pass.
 
-    `name` is one of `sources.SOURCES`; `split` may be sliced (`train[:85%]`); `views` are `full`,
-    `quarter` (4), `random` (4 fixed boxes an image), each at `size`, `frame2x`, the whole frame at
-    2 · `size`, and those of annotation studies (see `views`), which write the plane that the
-    pattern `planes` finds in an id on its frame. `data_dir` is by default $JAXSEG_CACHE or
-    ~/.cache/jaxseg. An interrupted call is finished by the next one. What is on
-    disk is used only while the source's file names, sizes and times are unchanged, and needs no
-    TensorFlow. Raises UsageError for wrong arguments and JaxsegError for files that cannot be used
-    and for a full disk.
+    `name` is one of `sources.SOURCES`, whose files lie below `manual_dir` and are read as `reading`
+    says; `split` may be sliced (`train[:85%]`); `views` are `full`, `quarter` (4), `random` (4
+    fixed boxes an image), each at `size`, `frame2x`, the whole frame at 2 · `size`, and those of
+    annotation studies (see `views`), which write the plane that the pattern `planes` finds in an id
+    on its frame. `data_dir` is by
+    default $JAXSEG_CACHE or ~/.cache/jaxseg. An interrupted call is finished by the next one. What
+    is on disk is used only for files of the same content, and needs no TensorFlow. Raises
+    UsageError for wrong arguments and JaxsegError for files that cannot be used and for a full
+    disk.
     """
     plane_of((), planes)
     made = {view: find_view(view, planes) for view in views}
     if size < 1:
         raise UsageError(f"data.size={size}: must be 1 or more pixels")
-    pairs, mark = sources.find_files(name, manual_dir)
-    sources.check_split(name, split, pairs, manual_dir)
     root = Path(data_dir).expanduser() if data_dir else default_data_dir()
-    source = (name, sources.find_source(name).version, mark)
+    files = find_split_files(name, split, manual_dir, reading, cache=root, progress=progress)
+    source = (name, sources.find_source(name).version, files.mark)
     folders = {
         view: store_folder(root, source, split, size, edition(view, planes)) for view in views
     }
@@ -68,10 +71,42 @@ def prepare_views(
             # Another process may have made them in the meantime.
             missing = [view for view in folders if load_store(folders[view]) is None]
             if missing:
-                builder = _built(name, mark, manual_dir, root, pairs, progress)
+                builder = _built(name, files, manual_dir, root, progress)
                 lacking = {view: (folders[view], made[view]) for view in missing}
-                fill_stores(builder, split, size, lacking, pairs, progress)
-    return {view: _loaded(folder) for view, folder in folders.items()}
+                fill_stores(builder, split, size, lacking, files.pairs, progress)
+    return {view: _told(_loaded(folder), files, split) for view, folder in folders.items()}
+
+
+def find_split_files(
+    name: str,
+    split: str,
+    manual_dir: str | Path | None,
+    reading: Reading,
+    *,
+    cache: Path,
+    progress: Progress = track,
+) -> sources.SourceFiles:
+    """`sources.find_files`, after the split has been checked: before any file is opened."""
+    pairs = sources.find_pairs(name, manual_dir, reading.patterns)
+    sources.check_split(name, split, pairs, manual_dir)
+    return sources.find_files(
+        name, manual_dir, reading, cache=cache, progress=progress, pairs=pairs
+    )
+
+
+def _told(store: Prepared, files: sources.SourceFiles, split: str) -> Prepared:
+    """The store with what is known of its files."""
+    if files.masks is None:
+        n = len(store.classes)
+        taken = f"masks: generated, background and {n} class{'es' if n > 1 else ''}"
+        return store._replace(taken=taken)
+    known = [files.digests[base] for base in sources.base_splits(split)]
+    found = (next((ids[i] for ids in known if i in ids), "") for i in store.ids)
+    splits = tuple((base, len(members)) for base, members in files.pairs.items())
+    cautions = tuple(files.masks.cautions)
+    return store._replace(
+        taken=files.masks.line, cautions=cautions, digests=tuple(found), splits=splits
+    )
 
 
 def _loaded(folder: Path) -> Prepared:
@@ -96,26 +131,27 @@ def _only_one_at_a_time(root: Path) -> Iterator[None]:
 
 def _built(
     name: str,
-    mark: str,
+    files: sources.SourceFiles,
     manual_dir: str | Path | None,
     root: Path,
-    pairs: sources.Pairs,
     progress: Progress,
 ) -> Any:
     """The TFDS builder with its records on disk, made now if need be."""
     source = sources.find_source(name)
-    home = root / "tfds" / mark
+    home = root / "tfds" / files.mark
     with quiet_tfds() as tfds:
         make = getattr(importlib.import_module(source.module), source.builder)
-        files = {"manual_dir": manual_dir, "progress": progress} if source.find_pairs else {}
-        builder = make(data_dir=str(home), **files)
+        options: dict[str, Any] = {}
+        if source.find_pairs:
+            options = {"manual_dir": manual_dir, "files": files, "progress": progress}
+        builder = make(data_dir=str(home), **options)
         if str(builder.version) != source.version:
             raise JaxsegError(f"{name}: builder {builder.version}, table says {source.version}")
         if builder.is_prepared():
             return builder
         for left_over in home.glob(f"{name}/incomplete*"):
             shutil.rmtree(left_over)
-        needed = _bytes_on_disk(pairs)
+        needed = _bytes_on_disk(files.pairs)
         check_space(home, needed)
         try:
             config = tfds.download.DownloadConfig(try_download_gcs=False)
@@ -128,5 +164,6 @@ def _built(
 
 
 def _bytes_on_disk(pairs: sources.Pairs) -> int:
-    files = [path for members in pairs.values() for pair in members for path in pair[1:]]
-    return sum(Path(path).stat().st_size for path in files)
+    every = (pair for members in pairs.values() for pair in members)
+    files = {path for pair in every for path in (pair.image, *pair.masks)}
+    return sum(whole_file(path).stat().st_size for path in files)

@@ -1,6 +1,8 @@
-"""Where data sets come from: the table of builders, how their files are found, their fingerprint.
+"""Where data sets come from: the table of builders, how their files are found, what names them.
 
-Nothing here opens an image or imports TensorFlow, so that a prepared cache is found without either.
+Nothing here imports TensorFlow, so that a prepared cache is found without it. Masks are looked at
+once for all files of a data set (see `masks`), and the content of all files names what is prepared
+from them (see `index`).
 """
 
 import hashlib
@@ -9,16 +11,21 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from jaxseg.data import images
+from jaxseg.data.index import FileIndex
+from jaxseg.data.masks import MaskOptions, Masks, look_at
 from jaxseg.data.pairs import (
     ISIC_FOLDERS,
     SPLITS,
     Pairs,
+    Patterns,
     folder_pairs,
     hc18_pairs,
     isic2017_pairs,
 )
+from jaxseg.data.progress import Progress, silent
 from jaxseg.data.ultrasound_anatomy import STRUCTURES
-from jaxseg.errors import UsageError, check_choice
+from jaxseg.errors import JaxsegError, UsageError, check_choice
 
 
 class Source(NamedTuple):
@@ -27,21 +34,35 @@ class Source(NamedTuple):
     module: str
     builder: str
     version: str
-    find_pairs: Callable[[Path], Pairs] | None
+    find_pairs: Callable[[Path, Patterns], Pairs] | None
     splits: Mapping[str, str]  # split -> what must exist below manual_dir for it
-    classes: tuple[str, ...] | None  # None: the builder finds them in the masks
+    classes: tuple[str, ...] | None  # None: found in the masks
 
 
-def fingerprint(pairs: Pairs, root: Path) -> str:
-    """16 hex digits over every file's name below `root`, size and modification time."""
-    digest = hashlib.sha256()
-    for split, members in sorted(pairs.items()):
-        for pair in members:
-            for path in (pair.image, pair.mask):
-                stat = path.stat()
-                line = f"{split}|{path.relative_to(root)}|{stat.st_size}|{stat.st_mtime_ns}\n"
-                digest.update(line.encode())
-    return digest.hexdigest()[:16]
+class Reading(NamedTuple):
+    """How the files of a data set are found and read.
+
+    `patterns` choose files by name, `options` say what masks cannot, `rehash` reads every file
+    again, whatever its size and times say.
+    """
+
+    patterns: Patterns = Patterns()
+    options: MaskOptions = MaskOptions()
+    rehash: bool = False
+
+
+class SourceFiles(NamedTuple):
+    """The files of a data set: its pairs, how its masks are read, what names its content.
+
+    `digests` holds {split: {id: digest of the image}}. A generated data set has no files, `mark`
+    "generated" and no masks.
+    """
+
+    pairs: Pairs
+    mark: str
+    masks: Masks | None
+    digests: Mapping[str, Mapping[str, str]]
+    classes: tuple[str, ...]
 
 
 def find_source(name: str) -> Source:
@@ -49,22 +70,77 @@ def find_source(name: str) -> Source:
     return SOURCES[check_choice("data.name", name, SOURCES)]
 
 
-def find_files(name: str, manual_dir: str | Path | None) -> tuple[Pairs, str]:
-    """The pairs below `manual_dir` and their fingerprint; empty for a generated data set."""
+def find_pairs(
+    name: str,
+    manual_dir: str | Path | None,
+    patterns: Patterns = Patterns(),  # noqa: B008
+) -> Pairs:
+    """The pairs below `manual_dir`, none of them opened; empty for a generated data set.
+
+    Raises UsageError for a folder that is missing, JaxsegError for files that do not fit together.
+    """
     source = find_source(name)
     if source.find_pairs is None:
-        return {}, "generated"
+        return {}
     if manual_dir is None:
         raise UsageError(f"data.manual_dir=None: {name} needs the folder that holds its images")
     root = Path(manual_dir).expanduser()
     if not root.is_dir():
         raise UsageError(f"data.manual_dir={str(manual_dir)!r}: no such folder")
-    pairs = source.find_pairs(root)
-    return pairs, fingerprint(pairs, root)
+    return source.find_pairs(root, patterns)
+
+
+def find_files(
+    name: str,
+    manual_dir: str | Path | None,
+    reading: Reading = Reading(),  # noqa: B008
+    *,
+    cache: Path | None = None,
+    progress: Progress = silent,
+    pairs: Pairs | None = None,
+) -> SourceFiles:
+    """The files of a data set, all looked at; what is known of them is kept in `cache`, if given.
+
+    `pairs` are those of `find_pairs`, where they are known already. Raises what `find_pairs` and
+    `masks.look_at` raise, and JaxsegError for masks of more classes than the data set has.
+    """
+    source = find_source(name)
+    pairs = find_pairs(name, manual_dir, reading.patterns) if pairs is None else pairs
+    if source.find_pairs is None:
+        return SourceFiles({}, "generated", None, {}, source.classes or ())
+    assert manual_dir is not None
+    index = FileIndex(cache, Path(manual_dir).expanduser(), rehash=reading.rehash)
+    every = [(split, pair) for split, members in sorted(pairs.items()) for pair in members]
+    lines: list[str] = []
+    digests: dict[str, dict[str, str]] = {split: {} for split in pairs}
+    for split, pair in progress(every, len(every), f"reading {name}"):
+        digest = digests[split][pair.id] = index.digest(pair.image)
+        lines.append(f"{split}|{pair.id}|{digest}|{'|'.join(map(index.digest, pair.masks))}")
+    items = [(pair.id, pair.masks) for _, pair in every]
+    looked = progress(items, len(items), f"looking at the masks of {name}")
+    limit_px = images.MAX_LIMIT_PX
+    found = look_at("masks", looked, reading.options, limit_px=limit_px, survey=index.labels)
+    index.save()
+    if source.classes is not None and found.coding.n_classes > len(source.classes):
+        raise JaxsegError(
+            f"data.manual_dir={str(manual_dir)!r}: masks of {name} have {found.coding.said}; the "
+            f"data set has {len(source.classes)} class"
+        )
+    known_as = (images.EDITION, found.coding._replace(said=""), reading.options.several)
+    digest = hashlib.sha256("\n".join([*sorted(lines), repr(known_as)]).encode())
+    classes = source.classes or found.coding.class_names()
+    return SourceFiles(pairs, digest.hexdigest()[:16], found, digests, classes)
+
+
+def base_splits(split: str) -> list[str]:
+    """The splits that a sliced or summed one is made of: `train[:80%]+test` is train and test."""
+    return [part.strip().partition("[")[0] for part in split.split("+")]
 
 
 def check_split(name: str, split: str, pairs: Pairs, manual_dir: str | Path | None) -> None:
-    """Raises UsageError unless each part of `split`, such as `train[:85%]`, can be read."""
+    """Checks a split before anything is read.
+
+    Raises UsageError unless each part of `split`, such as `train[:85%]`, can be read."""
     source = find_source(name)
     number = r"-?\d+%?"  # as TFDS reads them
     for part in split.split("+"):
@@ -117,7 +193,7 @@ SOURCES: dict[str, Source] = {
         "Folders",
         "1.0.0",
         folder_pairs,
-        {split: f"folder {split}/images" for split in SPLITS},
+        {split: f"folder {split}" for split in SPLITS},
         None,
     ),
     "lesion_phantoms": Source(

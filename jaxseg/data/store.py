@@ -20,6 +20,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from jaxseg.data.masks import foreground
 from jaxseg.errors import DamagedError, JaxsegError
 from jaxseg.seals import read_sealed, seal
 
@@ -33,7 +34,11 @@ class Prepared(NamedTuple):
 
     `images` uint8 [n, v, s, s, 3] in 0..255, `masks` uint8 [n, v, s, s] class indices with 0 the
     background, `ids` the n names, `classes` the names of the foreground classes 1, 2, …;
-    `name` is the store's below its source's folder; `checksum` is that of images and masks.
+    `name` is the store's below its source's folder; `checksum` is that of images and masks. `lost`
+    has, for each image of which resizing has emptied a mask, the side in pixels from which on none
+    would be. `taken` says what the masks were taken for and `cautions` what to bear in mind of
+    them; `digests` are those of the files of each image, empty for generated ones; `splits` are the
+    splits that the data set has, with their numbers of images.
     """
 
     images: NDArray[np.uint8]
@@ -42,6 +47,11 @@ class Prepared(NamedTuple):
     classes: tuple[str, ...]
     name: str = ""
     checksum: str = ""
+    lost: tuple[int, ...] = ()
+    taken: str = ""
+    cautions: tuple[str, ...] = ()
+    digests: tuple[str, ...] = ()
+    splits: tuple[tuple[str, int], ...] = ()
 
 
 def default_data_dir() -> Path:
@@ -71,7 +81,9 @@ def load_store(folder: Path) -> Prepared | None:
         raise DamagedError(folder, str(error), _MEND) from error
     ids, classes = tuple(described["ids"]), tuple(described["classes"])
     checksum = "-".join(f"{described['checksums'][part]:08x}" for part in _PARTS)
-    return Prepared(images, masks, ids, classes, f"{folder.parent.name}/{folder.name}", checksum)
+    lost = tuple(side for _, side in described.get("lost", []))
+    name = f"{folder.parent.name}/{folder.name}"
+    return Prepared(images, masks, ids, classes, name, checksum, lost)
 
 
 def checksums(name: str, stores: Iterable[Prepared]) -> dict[str, str]:
@@ -132,16 +144,24 @@ class StoreWriter:
         shapes = [(n_images, views, side, side, 3), (n_images, views, side, side)]
         headers = [_npy_header(shape) for shape in shapes]
         records = [int(np.prod(shape[1:])) for shape in shapes]
-        self.ids, self._sums = self._safe_point(headers)
+        self.ids, self._sums, self._lost = self._safe_point(headers)
         self._files = [
             _open_at(self._partial / f"{part}.npy", header, record * len(self.ids))
             for part, header, record in zip(_PARTS, headers, records, strict=True)
         ]
 
     def append(
-        self, index: int, images: NDArray[np.uint8], masks: NDArray[np.uint8], name: str
+        self,
+        index: int,
+        images: NDArray[np.uint8],
+        masks: NDArray[np.uint8],
+        name: str,
+        lost: int = 0,
     ) -> None:
-        """Adds image `index` (uint8 [v, s, s, 3] and [v, s, s]) unless it is there already."""
+        """Adds image `index` (uint8 [v, s, s, 3] and [v, s, s]) unless it is there already.
+
+        `lost` is as in Prepared, 0 where resizing has emptied no mask.
+        """
         if index < len(self.ids):
             return
         try:
@@ -152,6 +172,8 @@ class StoreWriter:
         except OSError as error:
             self._raise_disk_full(error)
         self.ids.append(name)
+        if lost:
+            self._lost.append([index, lost])
         if len(self.ids) % SAVE_EVERY == 0:
             self.save()
 
@@ -161,7 +183,7 @@ class StoreWriter:
             for file in self._files:
                 file.flush()
                 os.fsync(file.fileno())
-            done = {"ids": self.ids, "sums": self._sums}
+            done = {"ids": self.ids, "sums": self._sums, "lost": self._lost}
             _write_json(self._partial / "done.json", seal(done))
         except OSError as error:
             self._raise_disk_full(error)
@@ -169,14 +191,15 @@ class StoreWriter:
     def has_foreground(self) -> bool:
         """Whether any mask written so far holds anything but background."""
         self.save()
-        return bool(np.load(self._partial / "masks.npy", mmap_mode="r")[: len(self.ids)].any())
+        masks = np.load(self._partial / "masks.npy", mmap_mode="r")[: len(self.ids)]
+        return any(foreground(mask).any() for mask in masks)
 
     def finish(self, classes: Sequence[str]) -> None:
         """Turns the partial store into a finished one, in one rename."""
         self.save()
         self.close()
         sums = dict(zip(_PARTS, self._sums, strict=True))
-        about = {"ids": self.ids, "classes": list(classes), "checksums": sums}
+        about = {"ids": self.ids, "classes": list(classes), "checksums": sums, "lost": self._lost}
         try:
             _write_json(self._partial / "store.json", seal(about))
         except OSError as error:
@@ -195,14 +218,14 @@ class StoreWriter:
         self.close()
         shutil.rmtree(self._partial)
 
-    def _safe_point(self, headers: list[bytes]) -> tuple[list[str], list[int]]:
-        """Ids and checksums of what an earlier writer has left, or those of the headers alone."""
+    def _safe_point(self, headers: list[bytes]) -> tuple[list[str], list[int], list[list[int]]]:
+        """Ids, checksums and `lost` of what an earlier writer has left, or of the headers alone."""
         same = all(_starts_with(self._partial / f"{p}.npy", h) for p, h in zip(_PARTS, headers))
         with contextlib.suppress(DamagedError, FileNotFoundError):
             done = read_sealed(self._partial / "done.json")
             if same:
-                return done["ids"], done["sums"]
-        return [], [zlib.crc32(header) for header in headers]
+                return done["ids"], done["sums"], done.get("lost", [])
+        return [], [zlib.crc32(header) for header in headers], []
 
     def _raise_disk_full(self, error: OSError) -> None:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):

@@ -12,6 +12,8 @@ from jaxseg.data.crops import CROP_POLICIES
 from jaxseg.errors import UsageError, check_choice
 from jaxseg.grid import marking
 from jaxseg.grid.optimiser import SCHEDULES, check_selection
+from jaxseg.grid.prepared import DEFAULTS as READING
+from jaxseg.grid.prepared import data_reading
 from jaxseg.grid.sweeps import SEED, Settings, flatten, grid_axes, resolve_overlays
 from jaxseg.metrics.dice import EMPTY
 from jaxseg.nets.dtunet import DTUNet, check_dtunet_settings
@@ -27,7 +29,7 @@ FEEDS = ("auto", "host", "device")
 # Fields that a config may leave out.
 DEFAULTS: Settings = {
     "net.name": "unet", "optim.weight_decay": 0.0, "optim.schedule": "constant",
-    "optim.patience": 0, "eval.saliency_layer": "",
+    "optim.patience": 0, "eval.saliency_layer": "", **READING,
 }  # fmt: skip
 
 
@@ -111,6 +113,11 @@ def check_cell(settings: Settings) -> None:
             f"data.size={size}; use at least {REFERENCE_SIZE / size:g}"
         )
     marking.check_marking(settings)
+    reading = data_reading(settings)
+    if reading.options.ignore is not None and settings["net.name"] == "dtunet":
+        raise UsageError(
+            f"data.ignore_label={reading.options.ignore}: a dtunet judges every pixel; use a unet"
+        )
     _check_net(settings)
 
 

@@ -44,6 +44,7 @@ def _describe_group(index: int, group: Group, done: Mapping[str, Any]) -> list[s
     compile_s, step_s, memory = measure_step(group)
     mesh = dict(group.layout.mesh.shape)
     return [
+        *(f"  {line}" for line in (group.data.taken, *group.data.cautions)),
         f"program {index}: {len(group.cells)} cells in {len(pending)} chunks of "
         f"{group.layout.slots} on {mesh['cell']} × {mesh['data']} devices",
         f"  {group.steps_per_epoch} steps × {group.settings['optim.epochs']} epochs = "

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxseg.data.masks import IGNORED, foreground
 from jaxseg.data.streams import Stream, annotated_images
 from jaxseg.grid.cells import REFERENCE_SIZE
 from jaxseg.grid.mapping import Layout, map_cells
@@ -78,7 +79,8 @@ def make_scorer(layout: Layout, rings: dict[str, np.ndarray], classes: int) -> A
     """A mapped function (a cell's class indices, truth: [B, H, W] both) -> {layout: counts}."""
 
     def score(predictions, masks):
-        chosen, truth = one_hot(predictions, classes), one_hot(masks, classes)
+        chosen = one_hot(jnp.where(masks == IGNORED, 0, predictions), classes)
+        truth = one_hot(masks, classes)
         return {name: band_counts(chosen, truth, ring) for name, ring in rings.items()}
 
     return map_cells(score, layout, ("cell", "shared"))
@@ -132,7 +134,7 @@ def stability(predictions: np.ndarray, image: np.ndarray, classes: int) -> np.nd
 
 def choose_frames(name: str, test: TestSet, planes: Sequence[str]) -> Examples:
     """The frame of median foreground area in each plane; four by area where there is one plane."""
-    area = (test.masks > 0).sum((1, 2))
+    area = foreground(test.masks).sum((1, 2))
     named = list(dict.fromkeys(planes))
     if len(named) > 1:
         of_plane = {plane: np.flatnonzero(np.asarray(planes) == plane) for plane in named}
@@ -157,7 +159,7 @@ def choose_examples(name: str, test: TestSet, border_px: int) -> Examples:
     """Items at fixed percentiles of foreground area near the border; a rule over the truth only."""
     size = test.masks.shape[1]
     outer = border_rings(size, border_px) == 0
-    area = ((test.masks > 0) & outer[None]).sum((1, 2))
+    area = (foreground(test.masks) & outer[None]).sum((1, 2))
     ranked = np.argsort(area, kind="stable")
     ranked = ranked[area[ranked] > 0]
     if not len(ranked):

@@ -15,6 +15,7 @@ from jaxseg.data.store import Prepared, checksums
 from jaxseg.data.streams import Stream
 from jaxseg.errors import JaxsegError
 from jaxseg.grid.cells import Cell, Settings, make_net
+from jaxseg.grid.data_cautions import data_cautions
 from jaxseg.grid.evaluate import TestSet, flatten_views, make_scorer, ring_maps, validation_items
 from jaxseg.grid.frames import Frames, choose_feed, send_frames
 from jaxseg.grid.mapping import DATA, Layout, fill, make_layout, map_cells, put
@@ -24,7 +25,7 @@ from jaxseg.grid.marking import (
     validation_stream,
 )
 from jaxseg.grid.optimiser import Optimiser
-from jaxseg.grid.prepared import prepared_views
+from jaxseg.grid.prepared import data_reading, prepared_views
 from jaxseg.grid.processes import own_devices
 from jaxseg.grid.train import Hyper, Program, make_program
 from jaxseg.nets.padding import STANDARD_MODES, padding_code
@@ -34,7 +35,8 @@ class GroupData(NamedTuple):
     """Prepared data of a group: training stores by view, validation items by stream, test by set.
 
     `planes` are the standard planes of the test frames, empty strings where ids name none;
-    `checksums` those of all stores, by data set and store.
+    `checksums` those of all stores, by data set and store. `taken` says what the masks were taken
+    for, `cautions` what to bear in mind of the data.
     """
 
     train: Mapping[str, Any]
@@ -43,6 +45,8 @@ class GroupData(NamedTuple):
     classes: tuple[str, ...]
     planes: list[str]
     checksums: Mapping[str, str]
+    taken: str
+    cautions: list[str]
 
 
 class Group(NamedTuple):
@@ -145,6 +149,7 @@ def _map_group(
         padding_as_data=len({cell.settings["net.padding"] for cell in cells}) > 1,
         optimiser=Optimiser(s["optim.weight_decay"], s["optim.schedule"], steps),
         patience=s["optim.patience"],
+        ignores=data_reading(s).options.ignore is not None,
     )
     rings = ring_maps(s["data.size"], s["eval.ring_width"], s["eval.border_px"])
     return Group(
@@ -185,13 +190,16 @@ def _load_data(cells: Sequence[Cell]) -> GroupData:
     wanted = test_views(s)
     test = prepare(s["data.test_split"], wanted.values())
     first, any_test = (next(iter(part.values())) for part in (train, test))
+    validation = _validation_stores(cells, prepare)
     return GroupData(
         train,
-        _validation_items(cells, prepare),
+        _validation_items(cells, validation),
         {name: flatten_views(test[v].images, test[v].masks) for name, v in wanted.items()},
         first.classes,
         _test_planes(s.get("data.planes", ""), first.ids, any_test.ids),
         known,
+        first.taken,
+        data_cautions(s, train, validation, test),
     )
 
 
@@ -204,12 +212,18 @@ def _prepare(
     return stores
 
 
-def _validation_items(cells: Sequence[Cell], prepare: Any) -> dict[Stream, TestSet]:
+def _validation_stores(cells: Sequence[Cell], prepare: Any) -> dict[str, Prepared]:
     split = cells[0].settings["data.val_split"]
     if not split:
         return {}
-    streams = dict.fromkeys(validation_stream(cell.settings) for cell in cells)
-    stores = prepare(split, dict.fromkeys(stream.store for stream in streams))
+    streams = [validation_stream(cell.settings) for cell in cells]
+    return prepare(split, dict.fromkeys(stream.store for stream in streams))
+
+
+def _validation_items(
+    cells: Sequence[Cell], stores: Mapping[str, Prepared]
+) -> dict[Stream, TestSet]:
+    streams = dict.fromkeys(validation_stream(cell.settings) for cell in cells) if stores else {}
     return {
         stream: validation_items(stream, stores[stream.store].images, stores[stream.store].masks)
         for stream in streams

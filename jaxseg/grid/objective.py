@@ -19,6 +19,7 @@ from jaxseg.nets.unet import UNet
 
 DTU_LOSS = "dtu"
 _ERASING = 1  # folded into a step's key for the patches, so that they and padding noise differ
+_CERTAIN = -1e4  # a logit whose probability is 0 in float32 and bfloat16
 Net = UNet | DTUNet
 
 
@@ -31,6 +32,7 @@ def training_loss(
     *,
     padding_code: Any,
     key: jax.Array,
+    judged: jax.Array | None = None,
 ) -> tuple[jax.Array, Any]:
     """(mean loss, collections that the batch updates) of one training batch.
 
@@ -42,6 +44,7 @@ def training_loss(
         targets: bool [B, H, W, classes].
         padding_code: int32 scalar, or None for the network's own padding.
         key: the step's PRNG key, the same on all devices of a cell.
+        judged: which pixels count, bool [B, H, W, 1]; None for all. `dtu` takes None alone.
 
     Of the topology network's three passes (coarse map, truth, erased truth) the first alone
     updates the running moments: it is the one that prediction repeats. All three are normalised by
@@ -58,7 +61,7 @@ def training_loss(
     )
     if loss != DTU_LOSS:
         logits, updates = apply(images)
-        return per_example_loss(loss, logits, targets).mean(), updates
+        return per_example_loss(loss, _only(judged, logits), targets).mean(), updates
     maps, updates = apply(images, method="maps")
     erased = erase_patches(targets, _example_keys(key, len(targets), net.batch_axis))
     positive, negative = (
@@ -67,6 +70,11 @@ def training_loss(
     )
     triplet = triplet_loss(maps.embedding, positive, negative, targets)
     return (maps_loss(maps, targets) + triplet).mean(), updates
+
+
+def _only(judged: jax.Array | None, logits: jax.Array) -> jax.Array:
+    """Logits that say a certain background where nothing is judged: no loss there, no gradient."""
+    return logits if judged is None else jnp.where(judged, logits, _CERTAIN)
 
 
 def _apply(net: Net, variables: Any, *arrays: Any, **options: Any) -> Any:
@@ -88,6 +96,7 @@ def validation_loss(
     targets: jax.Array,
     *,
     padding_code: Any,
+    judged: jax.Array | None = None,
 ) -> tuple[jax.Array, jax.Array]:
     """(loss of each example [B], logits float32 [B, H, W, classes]); arguments as above.
 
@@ -96,6 +105,6 @@ def validation_loss(
     apply = partial(_apply, net, variables, images, padding_code=padding_code)
     if loss != DTU_LOSS:
         logits = apply()
-        return per_example_loss(loss, logits, targets), logits
+        return per_example_loss(loss, _only(judged, logits), targets), logits
     maps = apply(method="maps")
     return maps_loss(maps, targets), maps.fused

@@ -2,10 +2,36 @@
 
 from collections.abc import Iterable
 
+from jaxseg.data.masks import MaskOptions
+from jaxseg.data.pairs import Patterns
 from jaxseg.data.prepare import prepare_views
 from jaxseg.data.progress import Progress, track
+from jaxseg.data.sources import Reading
 from jaxseg.data.store import Prepared
 from jaxseg.grid.sweeps import Settings
+
+# Fields of `data` that say how files are found and read; a config may leave them out.
+READING: Settings = {
+    "pattern": "*",  # names of images to read, as in a shell
+    "truth_pattern": "*",  # names of masks, such as *_Annotation.png
+    "mask_threshold": 0.0,  # above 0: masks are soft, foreground from this share on
+    "ignore_label": -1,  # label of pixels that are not judged; -1: none
+    "several_masks": "join",  # of one picture: join, first or refuse
+    "rehash": False,  # read every file again, whatever its size and times say
+}
+DEFAULTS: Settings = {f"data.{name}": value for name, value in READING.items()}
+
+
+def data_reading(settings: Settings) -> Reading:
+    """How a cell's files are found and read, by its settings; UsageError for a wrong one."""
+    s = DEFAULTS | settings
+    options = MaskOptions(
+        threshold=s["data.mask_threshold"] or None,
+        ignore=None if s["data.ignore_label"] < 0 else s["data.ignore_label"],
+        several=s["data.several_masks"],
+    )
+    patterns = Patterns(s["data.pattern"], s["data.truth_pattern"])
+    return Reading(patterns, options.check(), s["data.rehash"])
 
 
 def prepared_views(
@@ -23,6 +49,7 @@ def prepared_views(
         size=settings["data.size"] if size is None else size,
         views=list(views),
         manual_dir=settings["data.manual_dir"] or None,
+        reading=data_reading(settings),
         data_dir=settings["data.data_dir"] or None,
         planes=settings.get("data.planes", ""),
         progress=progress,

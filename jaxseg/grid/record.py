@@ -10,6 +10,7 @@ import jax
 import numpy as np
 from etils.epath import Path
 
+from jaxseg.data.masks import not_judged_as_background
 from jaxseg.errors import DamagedError
 from jaxseg.grid import storage
 from jaxseg.grid import workdir as files
@@ -61,12 +62,18 @@ def write_config(
         "classes": list(group.data.classes),
         "planes": group.data.planes,
         "feed": group.feed,
+        "masks": group.data.taken,
+        "cautions": group.data.cautions,
     }
     about = {"config": dict(config), "grid": list(grid), "axes": axes, "data": data}
     path = workdir / "config.json"
     if path.exists():
         files.check_config(workdir, config, grid)
         old = files.read_config(workdir)
+        # Groups may be trained on other splits: what is to be said of any of them stays.
+        data["cautions"] = list(
+            dict.fromkeys([*old["data"].get("cautions", []), *data["cautions"]])
+        )
         if json.loads(json.dumps(about)) == {key: old.get(key) for key in about}:
             return
     about["environment"] = files.environment(jax.local_devices(), processes)
@@ -95,7 +102,7 @@ def write_examples(workdir: Path, group: Group) -> Examples:
     shown = sets[chosen.test_set]
     arrays = {
         "image": shown.images[chosen.item],
-        "truth": shown.masks[chosen.item],
+        "truth": not_judged_as_background(shown.masks[chosen.item])[0],
         "item": chosen.item,
         "label": np.asarray(chosen.label),
         "rule": np.asarray(chosen.rule),

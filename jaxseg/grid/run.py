@@ -4,6 +4,7 @@ The one module that reads the config; below it plain keyword arguments are passe
 """
 
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -12,6 +13,7 @@ import jax
 from etils.epath import Path
 
 from jaxseg.data.progress import track
+from jaxseg.escape import printable
 from jaxseg.grid import locks, merged, record
 from jaxseg.grid import workdir as files
 from jaxseg.grid.cells import Cell, expand, group_cells
@@ -114,6 +116,8 @@ def _finish_group(
     record.write_config(run.workdir, config, grid, run.axes, group, run.share.count)
     examples = record.write_examples(run.workdir, group)
     run.merge_cells()
+    for line in (group.data.taken, *(f"! {caution}" for caution in group.data.cautions)):
+        print(printable(line), file=sys.stderr, flush=True)
     run.seconds["prepare_s"] += time.monotonic() - clock
     while not _fits(run, group, index, examples, check_lock):
         group = halve(group)

@@ -14,6 +14,7 @@ import optax
 from jax import lax
 from jax.flatten_util import ravel_pytree
 
+from jaxseg.data.masks import IGNORED
 from jaxseg.grid.objective import Net, training_loss, validation_loss
 from jaxseg.grid.optimiser import Optimiser, make_optimiser
 from jaxseg.grid.state import NEVER, Hyper, TrainState, Variables
@@ -59,7 +60,8 @@ class Recipe(NamedTuple):
 
     With `net.batch_axis` set, gradients and losses are averaged over that mapped axis too.
     `padding_as_data` lets `Hyper.padding_code` choose among the standard modes. `patience` is the
-    number of validations in a row without a better loss that stop a cell; 0 is without end.
+    number of validations in a row without a better loss that stop a cell; 0 is without end. With
+    `ignores`, pixels of masks that are IGNORED count in no loss and no score.
     """
 
     net: Net
@@ -69,6 +71,11 @@ class Recipe(NamedTuple):
     padding_as_data: bool
     optimiser: Optimiser = Optimiser()
     patience: int = 0
+    ignores: bool = False
+
+    def judged(self, masks: jax.Array) -> jax.Array | None:
+        """Which pixels count: bool [..., H, W, 1], or None for all of them."""
+        return jnp.expand_dims(masks != IGNORED, -1) if self.ignores else None
 
     def padding(self, hyper: Hyper) -> Any:
         """The padding code that the network is given, if any."""
@@ -137,7 +144,10 @@ def _gradients(
     def objective(params):
         variables = state.variables | {"params": params}
         code = recipe.padding(hyper)
-        return training_loss(recipe.net, recipe.loss, variables, *batch, padding_code=code, key=key)
+        return training_loss(
+            recipe.net, recipe.loss, variables, *batch,
+            padding_code=code, key=key, judged=recipe.judged(masks),
+        )  # fmt: skip
 
     grad = jax.value_and_grad(objective, has_aux=True)
     (value, updates), grads = grad(state.variables["params"])
@@ -151,8 +161,12 @@ def _validate(
 ) -> jax.Array:
     targets, code = one_hot(masks, recipe.net.classes), recipe.padding(hyper)
     batch = (state.variables, normalise(images), targets)
-    losses, logits = validation_loss(recipe.net, recipe.loss, *batch, padding_code=code)
+    judged = recipe.judged(masks)
+    losses, logits = validation_loss(
+        recipe.net, recipe.loss, *batch, padding_code=code, judged=judged
+    )
     chosen = one_hot(class_indices(logits), recipe.net.classes)
+    chosen = chosen if judged is None else chosen & judged
     weight = weights[:, None, None, None]
     outcomes = (chosen & targets, chosen & ~targets, ~chosen & targets)
     lost = jnp.sum(losses * weights)

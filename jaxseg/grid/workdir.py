@@ -31,7 +31,7 @@ from jaxseg.grid.workdir_door import Row, read_about, read_progress, read_rows, 
 from jaxseg.seals import AGAIN, read_sealed
 
 # Where things lie and how they are mapped may change between runs of one workdir; numbers may not.
-_MAY_DIFFER = ("run.", "data.data_dir", "data.manual_dir", "eval.resamples")
+_MAY_DIFFER = ("run.", "data.data_dir", "data.manual_dir", "data.rehash", "eval.resamples")
 _LOSSES = f"{AGAIN}: the cell's losses by epoch that it holds are lost, its counts are not"
 OTHER = "give another --workdir or remove this one"
 

@@ -82,6 +82,7 @@ def section_html(outcome: Outcome, drawn: Sequence[bytes], command: str) -> str:
         *figures,
         *(_table(table) for table in outcome.tables),
         notes,
+        _taken(outcome),
         _left_out(outcome),
         f"<p>Made by:</p><pre>{escape(command)}</pre>",
     ]
@@ -111,6 +112,10 @@ def _table(table: Table) -> str:
     more = f"{plural(hidden, 'more row')} in " if hidden > 0 else "As CSV: "
     link = f'<p class="soft">{more}<a href="{table.name}.csv">{table.name}.csv</a></p>'
     return sections.table(list(zip(table.columns, right)), body, table.title) + link
+
+
+def _taken(outcome: Outcome) -> str:
+    return f"<p><b>Read:</b></p>{sections.bullets(outcome.taken)}" if outcome.taken else ""
 
 
 def _left_out(outcome: Outcome) -> str:

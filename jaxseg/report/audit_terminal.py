@@ -16,8 +16,9 @@ GRID = "python launch/grid.py --config configs/padding_ablation.py:folders"
 
 
 def outcome_text(outcome: Outcome, page: Path, next_step: str) -> str:
-    """Tables, verdict, cautions, what was left out, where the page is, and what to do next."""
+    """What was read, tables, verdict, cautions, what was left out, the page and the next step."""
     parts = [
+        [line for text in outcome.taken for line in _hanging(text, "")],
         *(_table(table) for table in outcome.tables),
         [line for text in outcome.verdict for line in textwrap.wrap(text, WIDTH)],
         [line for text in outcome.notes for line in _hanging(text, "! ")],

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 
+from jaxseg.escape import printable
 from jaxseg.report.comparisons import ALPHA, HIGHER, INDEX, LOWER, Comparison, families
 from jaxseg.report.results import Results, setting
 from jaxseg.report.tables import SummaryRow
@@ -20,6 +21,7 @@ def cautions(
     return [
         *seed_cautions(comparisons, rows),
         *_hollow_indices(comparisons),
+        *data_cautions(results),
         *_design_cautions(results),
         *learning_cautions([row for row in rows if (row.metric, row.band) == ("dice", "all")]),
         *left_out_cautions(results),
@@ -110,6 +112,11 @@ def _design_cautions(results: Results) -> Iterator[str]:
         )
     if results.probe == "full":
         yield "Judged on full frames, where few objects reach the border; add the quarter test set."
+
+
+def data_cautions(results: Results) -> list[str]:
+    """What the run itself has said of its images and masks."""
+    return [printable(str(line)) for line in results.data.get("cautions") or []]
 
 
 def learning_cautions(rows: Sequence[SummaryRow]) -> Iterator[str]:

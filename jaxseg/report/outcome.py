@@ -28,7 +28,7 @@ class Outcome(NamedTuple):
     """One section of an audit's page.
 
     `verdict` leads, with its rule stated; `notes` are cautions; `left_out` names, a line each, the
-    files that could not be used and why.
+    files that could not be used and why; `taken` says, a line each, what was read and as what.
     """
 
     name: str
@@ -38,3 +38,4 @@ class Outcome(NamedTuple):
     pictures: Sequence[Picture]
     notes: Sequence[str] = ()
     left_out: Sequence[str] = ()
+    taken: Sequence[str] = ()

@@ -1,0 +1,301 @@
+"""Files below folders: which can be read, which are masks, and which belong together.
+
+Names are compared in one Unicode form. A mask is known by its name: its stem is that of its
+picture, or that and an ending such as `_mask`, `_segmentation`, `_gt` or `_lesion`, and a number
+where a picture has several. Every command finds and matches files here.
+"""
+
+import os
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import NamedTuple
+
+from jaxseg.data import volumes
+from jaxseg.data.images import SUFFIXES, cannot_open, stem_of, suffix_of
+from jaxseg.errors import JaxsegError, UsageError
+from jaxseg.escape import printable
+
+_ENDING = re.compile(
+    r"[_\-. ](?:mask|masks|segmentation|seg|gt|groundtruth|ground_truth|lesion|label|labels|"
+    r"annotation|pred|prediction)(?P<number>[_\-. ]?\d+)?$",
+    re.IGNORECASE,
+)
+_CHANNEL = re.compile(r"_0000$")  # nnU-Net's name of an image's first channel
+# What file servers, cameras and systems leave beside files; hidden folders are passed over too.
+_FOREIGN = {"@eadir", "__macosx", "#recycle", "@recycle", "$recycle.bin", "lost+found", "@tmp"}
+_FOREIGN |= {"system volume information", "@recently-snapshot", "#snapshot", "__pycache__"}
+_FOREIGN_FILES = {"thumbs.db", "desktop.ini"}
+
+
+class Found(NamedTuple):
+    """Files of a folder, sorted, and a line for each that was refused."""
+
+    files: list[Path]
+    left_out: list[str]
+
+
+class Matched(NamedTuple):
+    """(id, the files of each folder) by id, and a line for each file without partners.
+
+    The first entry of an item holds all masks of a picture, the others one file each. `separated`
+    is the number of pictures that the first folder held among its masks.
+    """
+
+    pairs: list[tuple[str, tuple[tuple[Path, ...], ...]]]
+    left_out: list[str]
+    separated: int = 0
+
+
+def scan(root: str | Path, suffixes: Sequence[str] | None = None, *, pattern: str = "*") -> Found:
+    """Files below `root`, in sub-folders too, whose names fit `pattern` (as in a shell).
+
+    A pattern with "/" is compared with the path below `root`. Hidden files and folders, those that
+    file servers leave (`@eaDir`, `__MACOSX`), and `*_superpixels` are passed over. Links are
+    followed, wherever they lead (git-annex, DVC and hub caches keep files so); refused are those
+    that lead nowhere and folders that hold themselves. A NIfTI volume stands for its slices. Raises
+    UsageError when `root` is no folder, JaxsegError when nothing in it can be used.
+    """
+    root = Path(root).expanduser()
+    if not root.is_dir():
+        raise UsageError(f"{root}: no such folder")
+    wanted, left_out = tuple(suffixes or SUFFIXES), []
+    files = []
+    for path in _walk(root, left_out):
+        if suffix_of(path) not in wanted or not _fits(path, root, pattern):
+            continue
+        if stem_of(path).endswith("_superpixels"):
+            continue
+        if refusal := _refusal(path):
+            left_out.append(refusal)
+        else:
+            files += volumes.slices(path) if suffix_of(path) in volumes.SUFFIXES else [path]
+    if not files:
+        first = f"; {left_out[0]}" if left_out else ""
+        names = f"{pattern} of " if pattern != "*" else ""
+        raise JaxsegError(f"{root}: holds no files to read ({names}{', '.join(wanted)}){first}")
+    return Found(sorted(files), list(map(printable, left_out)))
+
+
+def find_files(
+    root: str | Path, suffixes: Sequence[str] | None = None, *, pattern: str = "*"
+) -> list[Path]:
+    """The files of `scan`; JaxsegError for the first that it refuses."""
+    found = scan(root, suffixes, pattern=pattern)
+    if found.left_out:
+        raise JaxsegError(found.left_out[0])
+    return found.files
+
+
+def by_id(files: Iterable[Path], root: Path, left_out: list[str]) -> dict[str, Path]:
+    """Files by their place below `root` without suffix, in composed Unicode: `case7/slice3`.
+
+    Of two files of one id the second is left out with a line.
+    """
+    named: dict[str, Path] = {}
+    for path in files:
+        place = (path.parent.relative_to(root) / stem_of(path)).as_posix()
+        name = printable(unicodedata.normalize("NFC", place))
+        if name in named:
+            left_out.append(f"{path}: same name as {named[name].name}; rename one of them")
+        else:
+            named[name] = path
+    return named
+
+
+def split_roles(files: dict[str, Path]) -> tuple[dict[str, Path], dict[str, Path]]:
+    """(pictures, masks) of one folder that holds both: a mask has its picture's stem and an ending.
+
+    Files that are no mask of any other are pictures.
+    """
+    masks = {name: path for name, path in files.items() if _picture_of(name, files) is not None}
+    return {name: path for name, path in files.items() if name not in masks}, masks
+
+
+def _picture_of(name: str, files: Iterable[str]) -> str | None:
+    """The other id whose mask `name` is by its ending; None where there is none."""
+    stripped = _ENDING.sub("", name)
+    return stripped if stripped != name and stripped in files else None
+
+
+def match_masks(
+    pictures: dict[str, Path], masks: dict[str, Path]
+) -> tuple[dict[str, tuple[Path, ...]], list[str], list[str]]:
+    """({picture's id: its masks}, ids of pictures without a mask, ids of masks without a picture).
+
+    A mask belongs to the picture of its own id, else to that of its id without its ending; a
+    picture may end in _0000, as nnU-Net names first channels.
+    """
+    channels = {_CHANNEL.sub("", name): name for name in pictures}
+    found: dict[str, list[Path]] = {}
+    alone = []
+    for name, path in masks.items():
+        ids = (name, _ENDING.sub("", name))
+        home = next((i for i in ids if i in pictures), None)
+        home = home or next((channels[i] for i in ids if i in channels), None)
+        if home is None:
+            alone.append(name)
+        else:
+            found.setdefault(home, []).append(path)
+    lacking = [name for name in pictures if name not in found]
+    return {name: tuple(paths) for name, paths in found.items()}, lacking, alone
+
+
+def group_masks(masks: dict[str, Path]) -> dict[str, tuple[Path, ...]]:
+    """Masks alone by picture: `a_mask` and `a_mask_1` are two of one, called `a`.
+
+    `a_mask_1` without `a_mask` is one of its own: it may as well be the mask of frame 1.
+    """
+    found: dict[str, list[str]] = {}
+    for name in sorted(masks, key=_has_number):
+        ending = _ENDING.search(name)
+        number = ending["number"] if ending else None
+        base = name.removesuffix(number) if number else name
+        found.setdefault(base if base in masks else name, []).append(name)
+    stems = [_ENDING.sub("", name) for name in found]
+    counts = Counter(stems)
+    short = {
+        name: stem if counts[stem] == 1 and stem not in masks else name
+        for name, stem in zip(found, stems)
+    }
+    return {short[name]: tuple(masks[n] for n in names) for name, names in found.items()}
+
+
+def _has_number(name: str) -> bool:
+    ending = _ENDING.search(name)
+    return bool(ending and ending["number"])
+
+
+def mask_groups(
+    root: str | Path, *, pattern: str = "*"
+) -> tuple[dict[str, tuple[Path, ...]], list[str], int]:
+    """({id: masks of one picture}, lines of what is left out, pictures among them) below a folder.
+
+    Where pictures and masks lie in one folder, they are told apart by name. Raises as `scan`.
+    """
+    home = Path(root).expanduser()
+    found = scan(root, pattern=pattern)
+    left_out = list(found.left_out)
+    pictures, masks = split_roles(by_id(found.files, home, left_out))
+    if not masks:
+        return group_masks(pictures), left_out, 0
+    groups, lacking, _ = match_masks(pictures, masks)
+    # Among files of which some are masks of others, those without are pictures without a mask.
+    left_out += [f"{pictures[name]}: no mask of this picture beside it" for name in lacking]
+    return groups, left_out, len(pictures)
+
+
+def match_files(
+    *roots: str | Path, pattern: str = "*", patterns: Sequence[str] | None = None
+) -> Matched:
+    """Files that belong together, of each root, by their place below it: `case7/slice3`.
+
+    The first root holds true masks, perhaps several of a picture and perhaps the pictures too; of
+    the others each holds one file a picture. Stems may have the endings of masks; suffixes may
+    differ. `pattern` chooses files of the first root, `patterns` of each. Raises as `scan` does,
+    and JaxsegError when no stem is common to all roots.
+    """
+    patterns = patterns or (pattern, *["*"] * (len(roots) - 1))
+    truths, left_out, separated = mask_groups(roots[0], pattern=patterns[0])
+    named = [_partners(Path(root), chosen, truths, left_out)
+             for root, chosen in zip(roots[1:], patterns[1:])]  # fmt: skip
+    common = [name for name in truths if all(name in files for files, _ in named)]
+    if not common:
+        lists = [list(truths), *([*files, *others] for files, others in named)]
+        examples = " against ".join(", ".join(ids[:3]) for ids in lists)
+        raise JaxsegError(f"{', '.join(map(str, roots))}: no stem in common ({examples})")
+    taken = set(common)
+    where = [" or ".join(str(other) for other in roots if other is not root) for root in roots]
+    for name, paths in truths.items():
+        if name not in taken:
+            left_out.append(f"{paths[0]}: no file of this stem in {where[0]}")
+    for (files, others), place in zip(named, where[1:]):
+        lone = [*others.values(), *(path for name, path in files.items() if name not in taken)]
+        left_out += [f"{path}: no file of this stem in {place}" for path in lone]
+    pairs = [
+        (name, (truths[name], *((files[name],) for files, _ in named))) for name in sorted(common)
+    ]
+    return Matched(pairs, list(map(printable, left_out)), separated)
+
+
+def _partners(
+    root: Path, pattern: str, truths: dict[str, tuple[Path, ...]], left_out: list[str]
+) -> tuple[dict[str, Path], dict[str, Path]]:
+    """({truth's id: the file below `root` that belongs to it}, files that belong to none by id)."""
+    home = root.expanduser()
+    found = scan(root, pattern=pattern)
+    left_out += found.left_out
+    files = by_id(found.files, home, left_out)
+    own = {name: name for name in truths}
+    for shorten in (_ENDING, _CHANNEL):
+        for name in truths:
+            own.setdefault(shorten.sub("", name), name)
+    partners: dict[str, Path] = {}
+    others: dict[str, Path] = {}
+    exact = sorted(files, key=lambda name: name not in truths)  # stable: exact names come first
+    for name in exact:
+        ids = (name, _ENDING.sub("", name), _CHANNEL.sub("", name))
+        home_id = next((own[i] for i in ids if i in own), None)
+        if home_id is None or home_id in partners:
+            others[name] = files[name]
+        else:
+            partners[home_id] = files[name]
+    return partners, others
+
+
+def _fits(path: Path, root: Path, pattern: str) -> bool:
+    name = path.relative_to(root).as_posix() if "/" in pattern else path.name
+    form = unicodedata.normalize
+    return fnmatchcase(form("NFC", name), form("NFC", pattern))
+
+
+def _walk(root: Path, left_out: list[str]) -> Iterator[Path]:
+    """Files below `root` that are not hidden; links to folders are followed, but in no circle."""
+
+    def closed(error: OSError) -> None:
+        left_out.append(str(cannot_open(Path(error.filename), error)))
+
+    above: dict[str, tuple[str, ...]] = {str(root): (os.path.realpath(root),)}
+    for folder, folders, names in os.walk(root, onerror=closed, followlinks=True):
+        here = Path(folder)
+        lineage = above.pop(folder, ())
+        kept = []
+        for name in sorted(folders):
+            if name.startswith(".") or name.lower() in _FOREIGN:
+                continue
+            target = os.path.realpath(here / name)
+            if target in lineage:
+                left_out.append(f"{here / name}: link to a folder above it; not followed")
+                continue
+            above[os.path.join(folder, name)] = (*lineage, target)
+            kept.append(name)
+        folders[:] = kept
+        yield from (here / name for name in names if _is_own(name))
+
+
+def _is_own(name: str) -> bool:
+    return not name.startswith(".") and name.lower() not in _FOREIGN_FILES
+
+
+def _refusal(path: Path) -> str | None:
+    """Why a file is refused without opening it, or None."""
+    if not _is_text(path.name):
+        return f"{path.parent}/{path.name!a}: name is not valid UTF-8; rename the file"
+    try:
+        target = path.resolve(strict=True)
+    except PermissionError as error:
+        return str(cannot_open(path, error))
+    except (OSError, RuntimeError):
+        return f"{path}: link that loops or leads nowhere; restore what it points to"
+    return None if target.is_file() else f"{path}: not a regular file"
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

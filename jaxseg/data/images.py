@@ -1,0 +1,395 @@
+"""The one reader of picture files, arrays and volumes: pixels as a viewer shows them.
+
+What one command reads the others read, with the same pixels. Pictures are known by their content,
+not by their suffix; Pillow reads their headers first, so that a small file that declares a huge
+frame is refused before memory is taken for it, and OpenCV decodes them (JPEG exactly, by the
+accurate inverse transform). Orientation tags are applied, MinIsWhite is turned, of several pictures
+in one JPEG (MPO) the first is taken. `read_image` makes an image of any of them, `masks` a mask.
+"""
+
+import errno
+import io
+import os
+import tokenize
+import warnings
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+import PIL.Image
+from numpy.typing import NDArray
+
+from jaxseg.data import volumes
+from jaxseg.data.arrays import Check, Shape, array_names, read_array, read_member
+from jaxseg.errors import JaxsegError, UsageError
+from jaxseg.escape import one_line
+
+# A change of what pixels a file gives raises it: prepared images are then made again.
+EDITION = "r2"
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".gif", ".webp", ".ppm")
+PICTURE_SUFFIXES += (".pgm", ".pbm")
+SUFFIXES = (*PICTURE_SUFFIXES, ".npy", ".npz", *volumes.SUFFIXES)
+MAX_LIMIT_PX = 178_000_000  # Pillow itself refuses larger pictures
+LIMIT_PX = 100_000_000  # 10,000 × 10,000: beyond a scanner's frame, below a whole slide
+DAMAGED = "cannot be read as an image (truncated or damaged); replace the file"
+DARKEST = 2**14  # a 16-bit image that stays below it holds 10, 12 or 14 bits in disguise
+
+# No other parser of Pillow's is let at a file.
+_FORMATS = ("PNG", "JPEG", "MPO", "BMP", "TIFF", "GIF", "WEBP", "PPM")
+_LOSSY = ("JPEG", "MPO")
+_ORIENTATION, _PHOTOMETRIC = 274, 262  # tags of EXIF and TIFF
+# What Pillow raises for headers that lie, beside its own errors.
+_BAD_HEADER = (OSError, EOFError, ValueError, RuntimeError, SyntaxError, KeyError, TypeError)
+_BAD_HEADER += (tokenize.TokenError, OverflowError, IndexError, AttributeError, MemoryError)
+# How the content of files that are no pictures begins, and what to call it.
+_OTHER_CONTENT = (
+    (b"version https://git-lfs", "a Git LFS pointer; fetch the file itself (git lfs pull)"),
+    (b"<!DOCTYPE", "a web page; download the file itself"),
+    (b"<html", "a web page; download the file itself"),
+    (b"%PDF", "a PDF; export its pictures as PNG"),
+    (b"PK\x03\x04", "a zip archive; unpack it"),
+    (b"\x1f\x8b", "a gzip archive; unpack it"),
+    (b"\x93NUMPY", "a numpy array; name it .npy"),
+    (b"\x89HDF", "an HDF5 file; save its arrays as npy"),
+    (b"<svg", "an SVG drawing; export it as PNG"),
+    (b"\x00\x00\x00\x0cjP", "JPEG 2000; save it as PNG"),
+)
+
+
+class Picture(NamedTuple):
+    """A decoded picture: `pixels` [H, W] or [H, W, channels], colour as blue, green, red (, alpha).
+
+    `palette` uint8 [256, 3] (red first) where pixels are indices of one; `lossy` where the format
+    does not keep values as they were saved.
+    """
+
+    pixels: NDArray
+    palette: NDArray[np.uint8] | None = None
+    lossy: bool = False
+
+
+class _Header(NamedTuple):
+    format: str
+    mode: str
+    shape: tuple[int, int]  # as stored
+    orientation: int
+    min_is_white: bool
+
+
+def suffix_of(path: Path) -> str:
+    """Lower-case suffix of a file or slice; `.nii.gz` is one."""
+    name = volumes.split_name(path.name)[0].lower()
+    return ".nii.gz" if name.endswith(".nii.gz") else Path(name).suffix
+
+
+def stem_of(path: Path) -> str:
+    """The file's name without its suffix; a slice keeps its number: `volume#012`."""
+    name, index = volumes.split_name(path.name)
+    stem = name[: len(name) - len(suffix_of(path))]
+    return stem if index is None else f"{stem}#{index:03d}"
+
+
+def check_limit(limit_px: int) -> None:
+    """Raises UsageError for a pixel limit that cannot be kept."""
+    if not 1 <= limit_px <= MAX_LIMIT_PX:
+        raise UsageError(f"--limit_px {limit_px}: must be from 1 to {MAX_LIMIT_PX} pixels")
+
+
+def read_file(path: Path, limit_px: int = LIMIT_PX, array: str = "image") -> Picture:
+    """What a picture, array or slice of a volume holds, without any scaling of its values.
+
+    `array` is the name taken from an npz file that holds several. Raises JaxsegError, one line that
+    names the file, for what cannot be read, has another shape or declares more than `limit_px`
+    pixels.
+    """
+    suffix = suffix_of(path)
+    if suffix in volumes.SUFFIXES:
+        check_pixels(path, volumes.frame_shape(path), limit_px)
+        return Picture(volumes.read_slice(path))
+    if suffix == ".npy":
+        with _readable(path), path.open("rb") as file:
+            return Picture(_frame(read_array(file, path, _check_within(limit_px))))
+    if suffix == ".npz":
+        return Picture(_member(path, limit_px, array))
+    if suffix not in PICTURE_SUFFIXES:
+        raise JaxsegError(f"{path}: format {suffix!r}; must be one of {', '.join(SUFFIXES)}")
+    with _readable(path):
+        return read_picture(path.read_bytes(), path, limit_px)
+
+
+def read_picture(content: bytes, path: Path, limit_px: int = MAX_LIMIT_PX) -> Picture:
+    """The picture that a file's bytes hold; `path` is what errors call it."""
+    header = _check_header(content, path, limit_px)
+    if header.mode in ("P", "PA"):
+        return _palette_picture(content, path, header)
+    if header.format in ("GIF", "PPM") or header.mode == "LA":
+        pixels = _by_pillow(content, path)
+    else:
+        pixels = _by_opencv(content, path)
+    if header.min_is_white and pixels.dtype == np.uint16:
+        pixels = 65535 - pixels  # of 8 bits OpenCV turns them itself
+    if header.format != "TIFF":  # OpenCV has applied it there
+        pixels = oriented(pixels, header.orientation)
+    return Picture(np.ascontiguousarray(pixels), lossy=header.format in _LOSSY)
+
+
+def picture_shape(content: bytes, path: Path) -> tuple[int, int]:
+    """(height, width) of a picture as it is shown, from its header alone.
+
+    Raises JaxsegError naming `path` for what is no picture, or has several pages.
+    """
+    header = _check_header(content, path, MAX_LIMIT_PX)
+    height, width = header.shape
+    return (width, height) if header.orientation in (5, 6, 7, 8) else (height, width)
+
+
+def oriented(pixels: NDArray, orientation: int) -> NDArray:
+    """Pixels [H, W, ...] as the EXIF orientation 1 to 8 says that they are to be shown."""
+    if orientation in (5, 6, 7, 8):
+        pixels = np.swapaxes(pixels, 0, 1)
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    return pixels
+
+
+def read_image(path: Path, limit_px: int = LIMIT_PX) -> NDArray[np.uint8]:
+    """Image uint8 [H, W, 3], red first; grey is repeated, alpha left out.
+
+    uint16 is divided by 257 and floats in [0, 1] are multiplied by 255, both rounded; slices of
+    volumes are scaled from their own minimum and maximum. Raises JaxsegError naming the
+    file: one that cannot be read, values of another range, and 16 bits that stay below 2**14, which
+    would be nearly black as 8 bits.
+    """
+    picture = read_file(path, limit_px)
+    if suffix_of(path) in volumes.SUFFIXES:
+        return as_rgb(Picture(_stretched(picture.pixels)), path)
+    return as_rgb(picture, path)
+
+
+def as_rgb(picture: Picture, path: Path) -> NDArray[np.uint8]:
+    """`read_image` of a picture that was read from `path`."""
+    if picture.palette is not None:
+        return picture.palette[picture.pixels]
+    pixels = _bytes(picture.pixels, path)
+    if pixels.ndim == 2:
+        return np.repeat(pixels[..., None], 3, axis=-1)
+    # Two channels are grey with alpha.
+    return np.ascontiguousarray(pixels[..., [2, 1, 0] if pixels.shape[-1] > 2 else [0, 0, 0]])
+
+
+def check_pixels(path: Path, shape: tuple[int, ...], limit_px: int) -> None:
+    """Raises JaxsegError unless (height, width) is a frame of at most `limit_px` pixels."""
+    height, width = shape
+    if height < 1 or width < 1 or height * width > limit_px:
+        raise JaxsegError(
+            f"{path}: declares {height}×{width} pixels; must be from 1 to {limit_px} in all "
+            "(audits: --limit_px)"
+        )
+
+
+def check_same_size(path_a: Path, a: NDArray, path_b: Path, b: NDArray) -> None:
+    """Raises JaxsegError naming the second file unless both have one height and width, one place.
+
+    Slices of two volumes must also lie in the same place by their affines.
+    """
+    sizes = [f"{array.shape[0]}×{array.shape[1]}" for array in (a, b)]
+    if sizes[0] != sizes[1]:
+        raise JaxsegError(
+            f"{path_b}: {sizes[1]} pixels but {path_a} has {sizes[0]} (as shown, orientation tags "
+            "applied); the sizes must agree"
+        )
+    if all(suffix_of(path) in volumes.SUFFIXES for path in (path_a, path_b)):
+        volumes.check_same_place(path_a, path_b)
+
+
+def png_bytes(pixels: NDArray[np.uint8]) -> bytes:
+    """A PNG file that holds uint8 values [H, W, 3] (RGB) or [H, W] as they are.
+
+    TFDS would have TensorFlow compress them harder: a tenth to a quarter smaller, for several times
+    as long.
+    """
+    return cv2.imencode(".png", pixels[..., ::-1] if pixels.ndim == 3 else pixels)[1].tobytes()
+
+
+class _readable:
+    """Names a file that may not be read or is gone, as what it is."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        del kind, trace
+        if isinstance(error, OSError) and not isinstance(error, JaxsegError):
+            raise cannot_open(self.path, error) from error
+
+
+def cannot_open(path: Path, error: OSError) -> JaxsegError:
+    """The error for a file that the system does not let be read: says why and what to do."""
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return JaxsegError(f"{path}: permission denied; make it readable (chmod u+r)")
+    if error.errno == errno.ENOENT:
+        return JaxsegError(f"{path}: no such file (a link that leads nowhere?)")
+    return JaxsegError(f"{path}: {error.strerror or one_line(error)}")
+
+
+def _check_header(content: bytes, path: Path, limit_px: int) -> _Header:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with PIL.Image.open(io.BytesIO(content), formats=_FORMATS) as picture:
+                header = _header_of(picture, content)
+                pages = 1 if header.format == "MPO" else getattr(picture, "n_frames", 1)
+                # OpenCV takes memory for a PNG's chunks as long as they say they are.
+                picture.verify()
+    except PIL.Image.DecompressionBombError as error:
+        raise JaxsegError(
+            f"{path}: declares over {MAX_LIMIT_PX} pixels; must be from 1 to {limit_px} in all "
+            "(audits: --limit_px)"
+        ) from error
+    except _BAD_HEADER as error:
+        raise JaxsegError(f"{path}: {_what_else(content)}") from error
+    check_pixels(path, header.shape, limit_px)
+    if pages > 1:
+        raise JaxsegError(f"{path}: holds {pages} pages; save one image a file")
+    return header
+
+
+def _header_of(picture: Any, content: bytes) -> _Header:
+    tags = _png_tags(content) if picture.format == "PNG" else picture.getexif()
+    orientation = tags.get(_ORIENTATION, 1)
+    white = picture.format == "TIFF" and tags.get(_PHOTOMETRIC) == 0
+    known = isinstance(orientation, int) and 1 <= orientation <= 8
+    shape = (picture.size[1], picture.size[0])
+    return _Header(picture.format, picture.mode, shape, orientation if known else 1, white)
+
+
+def _png_tags(content: bytes) -> Any:
+    """EXIF of a PNG, which may stand behind its pixels: asked for only where there is some."""
+    if b"eXIf" not in content:
+        return {}
+    with PIL.Image.open(io.BytesIO(content), formats=("PNG",)) as picture:
+        return picture.getexif()
+
+
+def _what_else(content: bytes) -> str:
+    """What is wrong with a file that is no picture, by its content."""
+    if not content:
+        return "is empty (0 bytes); replace the file"
+    if content[128:132] == b"DICM":
+        return "holds DICOM; export its frames as PNG"
+    for start, name in _OTHER_CONTENT:
+        if content.lstrip()[: len(start)].lower() == start.lower():
+            return f"holds {name}"
+    return DAMAGED
+
+
+def _palette_picture(content: bytes, path: Path, header: _Header) -> Picture:
+    try:
+        with PIL.Image.open(io.BytesIO(content), formats=_FORMATS) as picture:
+            picture.load()
+            indices = np.asarray(picture)
+            colours = np.asarray(picture.getpalette("RGB") or [], np.uint8)
+    except _BAD_HEADER as error:
+        raise JaxsegError(f"{path}: {DAMAGED}") from error
+    indices = indices[..., 0] if indices.ndim == 3 else indices  # of PA the second is alpha
+    palette = np.zeros(256 * 3, np.uint8)
+    palette[: len(colours)] = colours[: len(palette)]
+    if header.format != "TIFF":  # Pillow has applied it there
+        indices = oriented(indices, header.orientation)
+    return Picture(np.ascontiguousarray(indices), palette.reshape(256, 3))
+
+
+def _by_pillow(content: bytes, path: Path) -> NDArray:
+    try:
+        with PIL.Image.open(io.BytesIO(content), formats=_FORMATS) as picture:
+            picture.load()
+            pixels = np.asarray(picture)
+    except _BAD_HEADER as error:
+        raise JaxsegError(f"{path}: {DAMAGED}") from error
+    if pixels.dtype == bool:
+        return pixels.astype(np.uint8) * np.uint8(255)
+    if pixels.ndim == 3 and pixels.shape[-1] >= 3:
+        return pixels[..., [2, 1, 0, *range(3, pixels.shape[-1])]]
+    return pixels
+
+
+def _by_opencv(content: bytes, path: Path) -> NDArray:
+    flags = cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION
+    try:
+        # Not by its name: OpenCV ends the process for one that is no UTF-8.
+        pixels = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
+    except cv2.error:
+        pixels = None
+    if pixels is None:
+        raise JaxsegError(f"{path}: {DAMAGED}")
+    return pixels
+
+
+def _member(path: Path, limit_px: int, array: str) -> NDArray:
+    if not os.access(path, os.R_OK):
+        raise JaxsegError(f"{path}: permission denied; make it readable (chmod u+r)")
+    names = array_names(path)
+    chosen = names[0] if len(names) == 1 else array
+    if chosen not in names:
+        held = ", ".join(names[:6]) or "nothing"
+        raise JaxsegError(f"{path}: holds {held}; must hold one array or one named {array}")
+    return _frame(read_member(path, chosen, _check_within(limit_px)))
+
+
+def _frame(pixels: NDArray) -> NDArray:
+    if pixels.ndim == 2:
+        return pixels
+    colour = {1: 0, 3: [2, 1, 0], 4: [2, 1, 0, 3]}.get(pixels.shape[-1])
+    return pixels[0] if colour is None else pixels[..., colour]
+
+
+def _check_within(limit_px: int) -> Check:
+    """The check of an array's header: numbers, the shape of a frame, its pixels, its bytes."""
+
+    def check(path: Any, shape: Shape, dtype: np.dtype) -> None:
+        if dtype.kind not in "buif":
+            raise JaxsegError(f"{path}: dtype {dtype}; must hold numbers (pickles are never read)")
+        frame = shape
+        if len(shape) == 3:
+            frame = shape[:2] if shape[-1] in (1, 3, 4) else shape[1:] if shape[0] == 1 else shape
+        if len(frame) != 2:
+            raise JaxsegError(
+                f"{path}: shape {shape}; must be [height, width], images also [.., 3]"
+            )
+        check_pixels(path, frame, limit_px)
+
+    return check
+
+
+def _bytes(pixels: NDArray, path: Path) -> NDArray[np.uint8]:
+    if pixels.dtype == np.uint8:
+        return pixels
+    low, high = float(pixels.min()), float(pixels.max())
+    if pixels.dtype == np.uint16:
+        if 0 < high < DARKEST:
+            raise JaxsegError(
+                f"{path}: 16-bit image with values up to {high:g}, nearly black as 8 bits; scale "
+                "it to 0..65535 or save it with 8 bits"
+            )
+        return (pixels / 257 + 0.5).astype(np.uint8)
+    if pixels.dtype.kind in "bf" and 0 <= low <= high <= 1:
+        return (pixels * 255.0 + 0.5).astype(np.uint8)
+    if pixels.dtype.kind in "ui" and 0 <= low <= high <= 255:
+        return pixels.astype(np.uint8)
+    raise JaxsegError(
+        f"{path}: {pixels.dtype} values {low:g}..{high:g}; an image holds uint8, uint16 or floats "
+        "in [0, 1]"
+    )
+
+
+def _stretched(pixels: NDArray) -> NDArray[np.uint8]:
+    # Volumes hold units of their own (HU, arbitrary MR): there is no fixed grey scale to keep.
+    values = np.nan_to_num(pixels.astype(np.float64))
+    low, high = values.min(), values.max()
+    return ((values - low) / max(high - low, 1e-12) * 255 + 0.5).astype(np.uint8)

@@ -1,0 +1,104 @@
+"""What is known of the files of a data set by their content: digests, and the labels of masks.
+
+Files are read once. What was found is kept in the cache, by the place of each file, and taken again
+while the file's size, times and place on the disk are what they were; with `rehash` it is not. The
+content alone then names prepared images, so that two data sets of equal names, sizes and times
+never get each other's, and a copy elsewhere finds what is there.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from jaxseg.data import images, volumes
+from jaxseg.data.masks import FileLabels, labels_as_json, labels_from_json, survey_file
+from jaxseg.errors import JaxsegError
+from jaxseg.seals import read_sealed, seal
+
+FOLDER = "index"
+
+
+class FileIndex:
+    """Digests and labels of the files below one root, kept in `cache`/index.
+
+    Args:
+      cache: folder of prepared data; with None nothing is kept.
+      root: folder of the data set.
+      rehash: read every file again, whatever its size and times say.
+    """
+
+    def __init__(self, cache: Path | None, root: Path, *, rehash: bool = False):
+        name = hashlib.sha256(os.path.realpath(root).encode("utf-8", "surrogateescape")).hexdigest()
+        self._path = cache / FOLDER / f"{name[:32]}.json" if cache else None
+        self._known = {} if rehash else self._load()
+        self._checked: set[str] = set()
+        self._changed = False
+
+    def digest(self, path: Path) -> str:
+        """SHA-256 of a file's bytes, of a volume's slice those of the volume and its number."""
+        name, index = volumes.split_name(path.name)
+        file = path.with_name(name)
+        found = self._entry(file)["sha256"]
+        return found if index is None else f"{found}#{index}"
+
+    def labels(self, path: Path) -> FileLabels:
+        """`survey_file` of a mask; JaxsegError naming it where it cannot be read."""
+        name, index = volumes.split_name(path.name)
+        kept = self._entry(path.with_name(name)).setdefault("labels", {})
+        place = "" if index is None else str(index)
+        try:
+            return labels_from_json(kept[place])
+        except (KeyError, TypeError, ValueError, AttributeError):
+            found = survey_file(path, images.MAX_LIMIT_PX)
+        kept[place] = labels_as_json(found)
+        self._changed = True
+        return found
+
+    def save(self) -> None:
+        """Keeps what was found; raises OSError where the cache cannot be written."""
+        if not self._changed or self._path is None:
+            return
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        beside = self._path.with_suffix(f".{os.getpid()}.tmp")
+        beside.write_text(json.dumps(seal({"edition": images.EDITION, "files": self._known})))
+        beside.replace(self._path)
+        self._changed = False
+
+    def _load(self) -> dict[str, Any]:
+        """What an earlier call kept; nothing where it was damaged or of another edition."""
+        if self._path is None:
+            return {}
+        try:
+            kept = read_sealed(self._path)
+        except (OSError, JaxsegError):
+            return {}
+        files = kept.get("files")
+        same = kept.get("edition") == images.EDITION and isinstance(files, dict)
+        return files if same else {}
+
+    def _entry(self, file: Path) -> dict[str, Any]:
+        key = str(file)
+        if key in self._checked:
+            return self._known[key]
+        try:
+            state = _state_of(file)
+            entry = self._known.get(key)
+            if not isinstance(entry, dict) or entry.get("state") != state:
+                with file.open("rb") as content:
+                    digest = hashlib.file_digest(content, "sha256").hexdigest()
+                entry = {"state": state, "sha256": digest}
+                self._known[key] = entry
+                self._changed = True
+        except OSError as error:
+            raise images.cannot_open(file, error) from error
+        self._checked.add(key)
+        return entry
+
+
+def _state_of(file: Path) -> Sequence[int]:
+    """What changes when a file's content does: even where size and time are set back."""
+    stat = file.stat()
+    return [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]

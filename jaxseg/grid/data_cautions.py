@@ -1,0 +1,86 @@
+"""What a reader should bear in mind of the images and masks that a grid was given."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from jaxseg.data.sources import base_splits
+from jaxseg.data.store import Prepared
+from jaxseg.grid.sweeps import Settings
+
+_NAMED = 3  # images that a sentence names
+_OWN_FOLDERS = "folders"  # the data set whose splits a user lays out
+
+
+def data_cautions(
+    settings: Settings,
+    train: Mapping[str, Prepared],
+    validation: Mapping[str, Prepared],
+    test: Mapping[str, Prepared],
+) -> list[str]:
+    """Sentences without markup; the stores are those of one group by view, {} for no validation.
+
+    They say which masks resizing has emptied, which images are in two splits, which folders of
+    splits are left unused, and what `masks.look_at` has to say of the masks.
+    """
+    splits = {"training": train, "validation": validation, "test": test}
+    first = next(iter(train.values()))
+    return [
+        *first.cautions,
+        *(line for name, stores in splits.items() for line in _emptied(name, stores.values())),
+        *_shared(train, test, "test", "what is scored are images that were trained on"),
+        *_shared(train, validation, "validation", "validation does not tell of new images"),
+        *_unused(settings, first),
+    ]
+
+
+def _emptied(name: str, stores: Iterable[Prepared]) -> Iterator[str]:
+    """Of several views the one that lost most."""
+    most = max(stores, key=lambda store: len(store.lost), default=None)
+    if most is None or not most.lost:
+        return
+    side, n = most.masks.shape[-1], len(most.ids)
+    yield (
+        f"{len(most.lost)} of {n} {name} images have a mask that is empty after resizing to "
+        f"{side} × {side} pixels: what it holds is smaller than a pixel there, and counts as "
+        f"background. From {max(most.lost)} pixels on (data.size) none would be lost."
+    )
+
+
+def _shared(
+    train: Mapping[str, Prepared], other: Mapping[str, Prepared], name: str, so: str
+) -> Iterator[str]:
+    if not other:
+        return
+    known, these = (next(iter(stores.values())) for stores in (train, other))
+    trained = set(known.digests or known.ids)
+    twice = [i for i, key in zip(these.ids, these.digests or these.ids) if key and key in trained]
+    if twice:
+        yield (
+            f"{len(twice)} of {len(these.ids)} {name} images are training images too "
+            f"({_listed(twice)}): {so}. Give splits that share no image."
+        )
+
+
+def _unused(settings: Settings, store: Prepared) -> Iterator[str]:
+    if settings["data.name"] != _OWN_FOLDERS:
+        return
+    fields = ("data.train_split", "data.val_split", "data.test_split")
+    used = {base for field in fields for base in base_splits(settings[field] or "")}
+    idle = {split: n for split, n in store.splits if split not in used}
+    if not idle:
+        return
+    named = " and ".join(f"{split} ({n} images)" for split, n in idle.items())
+    mend = " ".join(
+        f"--config.{field}={split}"
+        for field, split in zip(fields, ("train", "validation", "test"))
+        if split in idle or (split == "train" and settings[field] != "train")
+    )
+    yield (
+        f"Split{'s' if len(idle) > 1 else ''} {named} of data.manual_dir are not used: trained on "
+        f"is {settings['data.train_split']}, tested on {settings['data.test_split']}. To use them: "
+        f"{mend}."
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
