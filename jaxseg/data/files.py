@@ -24,6 +24,7 @@ _ENDING = re.compile(
     r"annotation|pred|prediction)(?P<number>[_\-. ]?\d+)?$",
     re.IGNORECASE,
 )
+_DEPTH = 4  # endings that are taken off a name, one after another
 _CHANNEL = re.compile(r"_0000$")  # nnU-Net's name of an image's first channel
 # What file servers, cameras and systems leave beside files; hidden folders are passed over too.
 _FOREIGN = {"@eadir", "__macosx", "#recycle", "@recycle", "$recycle.bin", "lost+found", "@tmp"}
@@ -133,7 +134,7 @@ def match_masks(
     found: dict[str, list[Path]] = {}
     alone = []
     for name, path in masks.items():
-        ids = (name, _ENDING.sub("", name))
+        ids = _shortened(name)
         home = next((i for i in ids if i in pictures), None)
         home = home or next((channels[i] for i in ids if i in channels), None)
         if home is None:
@@ -176,16 +177,20 @@ def mask_groups(
 
     Where pictures and masks lie in one folder, they are told apart by name. Raises as `scan`.
     """
-    home = Path(root).expanduser()
-    found = scan(root, pattern=pattern)
-    left_out = list(found.left_out)
-    pictures, masks = split_roles(by_id(found.files, home, left_out))
+    left_out: list[str] = []
+    groups, separated = _groups(_named(root, pattern, left_out), left_out)
+    return groups, left_out, separated
+
+
+def _groups(files: dict[str, Path], left_out: list[str]) -> tuple[dict[str, tuple[Path, ...]], int]:
+    """({id: masks of one picture}, number of pictures among the files)."""
+    pictures, masks = split_roles(files)
     if not masks:
-        return group_masks(pictures), left_out, 0
+        return group_masks(pictures), 0
     groups, lacking, _ = match_masks(pictures, masks)
     # Among files of which some are masks of others, those without are pictures without a mask.
     left_out += [f"{pictures[name]}: no mask of this picture beside it" for name in lacking]
-    return groups, left_out, len(pictures)
+    return groups, len(pictures)
 
 
 def match_files(
@@ -199,9 +204,13 @@ def match_files(
     and JaxsegError when no stem is common to all roots.
     """
     patterns = patterns or (pattern, *["*"] * (len(roots) - 1))
-    truths, left_out, separated = mask_groups(roots[0], pattern=patterns[0])
-    named = [_partners(Path(root), chosen, truths, left_out)
-             for root, chosen in zip(roots[1:], patterns[1:])]  # fmt: skip
+    left_out: list[str] = []
+    every = [_named(root, chosen, left_out) for root, chosen in zip(roots, patterns)]
+    if len(every) > 1 and all(every[0].keys() <= files.keys() for files in every[1:]):
+        truths, separated = {name: (path,) for name, path in every[0].items()}, 0
+    else:
+        truths, separated = _groups(every[0], left_out)
+    named = [_partners(files, truths, every[0]) for files in every[1:]]
     common = [name for name in truths if all(name in files for files, _ in named)]
     if not common:
         lists = [list(truths), *([*files, *others] for files, others in named)]
@@ -221,29 +230,43 @@ def match_files(
     return Matched(pairs, list(map(printable, left_out)), separated)
 
 
-def _partners(
-    root: Path, pattern: str, truths: dict[str, tuple[Path, ...]], left_out: list[str]
-) -> tuple[dict[str, Path], dict[str, Path]]:
-    """({truth's id: the file below `root` that belongs to it}, files that belong to none by id)."""
-    home = root.expanduser()
+def _named(root: str | Path, pattern: str, left_out: list[str]) -> dict[str, Path]:
     found = scan(root, pattern=pattern)
     left_out += found.left_out
-    files = by_id(found.files, home, left_out)
-    own = {name: name for name in truths}
-    for shorten in (_ENDING, _CHANNEL):
-        for name in truths:
-            own.setdefault(shorten.sub("", name), name)
+    return by_id(found.files, Path(root).expanduser(), left_out)
+
+
+def _partners(
+    files: dict[str, Path], truths: dict[str, tuple[Path, ...]], true_files: dict[str, Path]
+) -> tuple[dict[str, Path], dict[str, Path]]:
+    """({truth's id: the file that belongs to it}, files that belong to none by id)."""
+    ids_of = {path: name for name, path in true_files.items()}
+    own: dict[str, str] = {}
+    for depth in range(_DEPTH):  # the longest names first: x_gt before x
+        for name, paths in truths.items():
+            ids = _shortened(ids_of[paths[0]])
+            if depth < len(ids):
+                own.setdefault(ids[depth], name)
     partners: dict[str, Path] = {}
     others: dict[str, Path] = {}
-    exact = sorted(files, key=lambda name: name not in truths)  # stable: exact names come first
-    for name in exact:
-        ids = (name, _ENDING.sub("", name), _CHANNEL.sub("", name))
-        home_id = next((own[i] for i in ids if i in own), None)
-        if home_id is None or home_id in partners:
+    for name in sorted(files, key=lambda name: name not in own):  # stable: exact names come first
+        home = next((own[i] for i in _shortened(name) if i in own), None)
+        if home is None or home in partners:
             others[name] = files[name]
         else:
-            partners[home_id] = files[name]
+            partners[home] = files[name]
     return partners, others
+
+
+def _shortened(name: str) -> list[str]:
+    """An id and what is left of it without one ending of a mask or channel after another."""
+    ids = [name]
+    while len(ids) < _DEPTH:
+        shorter = _CHANNEL.sub("", _ENDING.sub("", ids[-1]))
+        if shorter == ids[-1]:
+            break
+        ids.append(shorter)
+    return ids
 
 
 def _fits(path: Path, root: Path, pattern: str) -> bool:

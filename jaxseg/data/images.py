@@ -15,10 +15,12 @@ import warnings
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
+
+# Pillow knows only formats whose readers have been imported.
+from PIL import GifImagePlugin, MpoImagePlugin, PpmImagePlugin, TiffImagePlugin, WebPImagePlugin
 
 from jaxseg.data import volumes
 from jaxseg.data.arrays import Check, Shape, array_names, read_array, read_member
@@ -36,7 +38,8 @@ DAMAGED = "cannot be read as an image (truncated or damaged); replace the file"
 DARKEST = 2**14  # a 16-bit image that stays below it holds 10, 12 or 14 bits in disguise
 
 # No other parser of Pillow's is let at a file.
-_FORMATS = ("PNG", "JPEG", "MPO", "BMP", "TIFF", "GIF", "WEBP", "PPM")
+_READERS = (GifImagePlugin, MpoImagePlugin, PpmImagePlugin, TiffImagePlugin, WebPImagePlugin)
+_FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "GIF", "WEBP", "PPM")  # MPO is read as JPEG
 _LOSSY = ("JPEG", "MPO")
 _ORIENTATION, _PHOTOMETRIC = 274, 262  # tags of EXIF and TIFF
 # What Pillow raises for headers that lie, beside its own errors.
@@ -123,7 +126,9 @@ def read_picture(content: bytes, path: Path, limit_px: int = MAX_LIMIT_PX) -> Pi
     header = _check_header(content, path, limit_px)
     if header.mode in ("P", "PA"):
         return _palette_picture(content, path, header)
-    if header.format in ("GIF", "PPM") or header.mode == "LA":
+    # OpenCV multiplies colours by alpha in a TIFF of 8 bits, and drops that of grey.
+    alpha = header.mode == "LA" or (header.format, header.mode) == ("TIFF", "RGBA")
+    if header.format in ("GIF", "PPM") or (alpha and not _is_wide(content, path, header)):
         pixels = _by_pillow(content, path)
     else:
         pixels = _by_opencv(content, path)
@@ -211,6 +216,8 @@ def png_bytes(pixels: NDArray[np.uint8]) -> bytes:
     TFDS would have TensorFlow compress them harder: a tenth to a quarter smaller, for several times
     as long.
     """
+    import cv2  # prepared views are read without it
+
     return cv2.imencode(".png", pixels[..., ::-1] if pixels.ndim == 3 else pixels)[1].tobytes()
 
 
@@ -305,6 +312,11 @@ def _palette_picture(content: bytes, path: Path, header: _Header) -> Picture:
     return Picture(np.ascontiguousarray(indices), palette.reshape(256, 3))
 
 
+def _is_wide(content: bytes, path: Path, header: _Header) -> bool:
+    """Whether a TIFF has 16 bits a channel, which Pillow would cut to 8."""
+    return header.format == "TIFF" and _by_opencv(content, path).dtype != np.uint8
+
+
 def _by_pillow(content: bytes, path: Path) -> NDArray:
     try:
         with PIL.Image.open(io.BytesIO(content), formats=_FORMATS) as picture:
@@ -320,6 +332,8 @@ def _by_pillow(content: bytes, path: Path) -> NDArray:
 
 
 def _by_opencv(content: bytes, path: Path) -> NDArray:
+    import cv2  # prepared views are read without it
+
     flags = cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION
     try:
         # Not by its name: OpenCV ends the process for one that is no UTF-8.

@@ -5,8 +5,8 @@ from typing import Any
 
 import tensorflow_datasets as tfds
 
+from jaxseg.data.images import png_bytes
 from jaxseg.data.lesion_phantoms import draw_lesion
-from jaxseg.data.pictures import png_bytes
 from jaxseg.data.sources import SOURCES
 
 SIZE = 128

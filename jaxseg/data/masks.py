@@ -7,6 +7,7 @@ into class indices by that decision alone. Predictions are read by a coding that
 their truth, or refused.
 """
 
+import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,6 +27,8 @@ _MANY_LEVELS = 16  # of one file: more than labels have, unless they lie in flat
 _FLAT = 0.6  # of neighbours inside the foreground are equal in label maps, fewer in photographs
 _MOST_LABELS = 16  # of a set whose labels are no class indices
 _CANONICAL = 32  # a label from here on is no class index that somebody counted up to
+_ON = (1, 127, 128, 254, 255, 65535)  # labels that mean "foreground" where there is one class
+_SMALL = 10  # a label below it was counted up to
 _THIN = 0.05  # of a label's pixels lie in flat squares, at least, or they are edges of others
 _NEAR = 16  # grey levels that JPEG moves a value of a flat region by, at most
 _SOFT = 0.1  # of the pixels of a map of two values lie between them, at most
@@ -389,7 +392,7 @@ def decide(
             f"{what}: {parts[0]} holds whole labels and {parts[1]} values between 0 and 1; use one "
             "for all"
         )
-    if wholes == {False} or _is_soft(found, labels, truth is not None):
+    if wholes == {False} or _is_soft(found, labels):
         return _soft(what, found, labels, options.ignore, truth)
     _refuse_photographs(what, found)
     if truth is not None:
@@ -415,7 +418,7 @@ def _refuse_photographs(what: str, found: Mapping[Path, FileLabels]) -> None:
             )
 
 
-def _is_soft(found: Mapping[Path, FileLabels], labels: Sequence[int], predicted: bool) -> bool:
+def _is_soft(found: Mapping[Path, FileLabels], labels: Sequence[int]) -> bool:
     """Whether whole values are those of two, blurred: by JPEG, by resizing or as probabilities."""
     if len(labels) < 3 or labels[-1] < 2 * _CANONICAL or labels[0] < 0:
         return False
@@ -424,15 +427,15 @@ def _is_soft(found: Mapping[Path, FileLabels], labels: Sequence[int], predicted:
     above = sum(n for v, n in total.items() if v >= top - _NEAR)
     between = sum(n for v, n in total.items() if _NEAR < v < top - _NEAR)
     pixels = sum(total.values())
-    if predicted and not _is_lossy(found):
-        return len(labels) > _MOST_LABELS and between <= 2 * _SOFT * pixels
-    few = between <= min(_SOFT * pixels, above)
-    return few and (_is_lossy(found) or len(labels) > _MOST_LABELS)
+    if _is_lossy(found):
+        return between <= min(_SOFT * pixels, above)
+    return len(labels) > _MOST_LABELS and between <= 2 * _SOFT * pixels
 
 
 def _is_lossy(found: Mapping[Path, FileLabels]) -> bool:
-    """Whether every file of more than two values is of a format that moves them."""
-    return all(one.lossy for one in found.values() if one.levels > 2)
+    """Whether a format that moves values explains every file of more than two."""
+    moved = [one.lossy for one in found.values() if one.levels > 2]
+    return bool(moved) and all(moved)
 
 
 def _upper_value(total: Mapping[int, int]) -> int:
@@ -451,7 +454,8 @@ def _soft(
     """Values of two, blurred. Only what JPEG did, and predictions, are cut without being asked."""
     shares = not all(one.whole for one in found.values())
     name = "probabilities" if shares else f"probabilities × {255 if labels[-1] < 256 else 65535}"
-    ends = "0 to 1" if shares else f"{labels[0]} to {labels[-1]}"
+    low, high = (v / 255 if shares else v for v in (labels[0], labels[-1]))
+    ends = f"{low:.3g} to {high:.3g}"
     if truth is not None and truth.n_classes > 1:
         raise JaxsegError(
             f"{what}: {len(labels)} values from {ends}, as probabilities of one class, but the "
@@ -463,10 +467,11 @@ def _soft(
         return Coding((0, top), said, top / 2, ignore)
     if truth is not None:
         return _thresholded(what, found, labels, 0.5, ignore)
+    most = max((one.levels, str(path)) for path, one in found.items())[1]
     raise JaxsegError(
-        f"{what}: {len(labels)} values from {ends} ({name}, or edges blurred by resizing); a true "
-        "mask holds labels: save it so, or say from which share on a pixel is foreground "
-        "(audits: --threshold 0.5, grids: --config.data.mask_threshold=0.5)"
+        f"{what}: {len(labels)} values from {ends} ({name}, or edges blurred by resizing), such as "
+        f"in {most}; a true mask holds labels: save it so, or say from which share on a pixel is "
+        "foreground (audits: --truth_threshold 0.5, grids: --config.data.mask_threshold=0.5)"
     )
 
 
@@ -485,11 +490,11 @@ def _thresholded(
         most = highest / 255 if shares else highest
         raise JaxsegError(
             f"{what}: no pixel reaches the threshold {threshold:g} (of a scale to {scale}); the "
-            f"highest value is {most:g}; save labels, or give a lower --threshold"
+            f"highest value is {most:g}; save labels, or give a lower threshold"
         )
     times = "" if scale == 1 else f" × {scale}"
     lowest, highest = (v / 255 if shares else v for v in (labels[0], highest))
-    levels = f"{len(labels)} values from {lowest:g} to {highest:g}"
+    levels = f"{len(labels)} values from {lowest:.3g} to {highest:.3g}"
     said = f"{levels}, read as probabilities{times}: background and, from {threshold:g} on, 1 class"
     return Coding((0, 1), said, threshold * scale, ignore)
 
@@ -514,15 +519,19 @@ def _labels_coding(
     counted = labels == list(range(len(labels)))
     if counted and len(labels) - 1 <= MOST_CLASSES and labels[-1] < 2 * _CANONICAL:
         return _coding(labels, ignore)
-    _refuse_ignore_label(what, labels)
+    _refuse_two_codings(what, found, labels)
+    _refuse_ignore_label(what, found, labels)
     thin = _thin_labels(found, labels)
     if len(labels) - 1 > MOST_CLASSES or (len(labels) > _MOST_LABELS and not counted) or thin:
-        why = f"label {thin[0]} lies only along edges, as resizing leaves it" if thin else (
+        why = (
+            f"label {thin[0]} lies only along edges, as resizing leaves it, such as in "
+            f"{_holder(found, thin[0])}"
+        ) if thin else (
             "neither two values, nor class indices 0, 1, 2, …, nor a few flat labels"
         )  # fmt: skip
         raise JaxsegError(
             f"{what}: labels {listed}: {why}; save background 0 and classes 1, 2, …, or say from "
-            "which share on a pixel is foreground (audits: --threshold 0.5, grids: "
+            "which share on a pixel is foreground (audits: --truth_threshold 0.5, grids: "
             "--config.data.mask_threshold=0.5)"
         )
     return _coding(labels, ignore)
@@ -549,20 +558,53 @@ def _refuse_lossy(what: str, found: Mapping[Path, FileLabels], labels: list[int]
         )
 
 
-def _refuse_ignore_label(what: str, labels: list[int]) -> None:
+def _refuse_ignore_label(what: str, found: Mapping[Path, FileLabels], labels: list[int]) -> None:
     rest = labels[:-1]
-    if labels[-1] in (255, 65535) and rest == list(range(len(rest))) and len(rest) < _CANONICAL:
+    if labels[-1] in (255, 65535) and rest[-1] < _CANONICAL:
         raise JaxsegError(
-            f"{what}: labels {list_labels(labels)}: {labels[-1]} stands beside class indices; if "
-            f"it marks pixels that are not judged, say so (audits: --ignore_label {labels[-1]}, "
-            f"grids: --config.data.ignore_label={labels[-1]}), otherwise use one coding"
+            f"{what}: labels {list_labels(labels)}: {labels[-1]} stands beside class indices "
+            f"in {_holder(found, labels[-1])}; if it marks pixels that are not judged, say so "
+            f"(audits: --ignore_label {labels[-1]}, grids: "
+            f"--config.data.ignore_label={labels[-1]}), otherwise use one coding"
         )
+
+
+def _refuse_two_codings(what: str, found: Mapping[Path, FileLabels], labels: list[int]) -> None:
+    """Refuses files that say "foreground" by different labels: {0, 1} in one, {0, 255} in another.
+
+    They show by a label that nobody counts up to, beside others, but never in one file with them.
+    """
+    for on in (v for v in labels[1:] if v in _ON):
+        others = [v for v in labels[1:] if v != on]
+        alone = [path for path, one in found.items() if on in one.counts]
+        if any(other in found[path].counts for path in alone for other in others):
+            continue
+        counted = others == list(range(1, len(others) + 1))
+        if counted or max(others) < _SMALL or all(other in _ON for other in others):
+            other = next(p for p, one in found.items() if any(v in one.counts for v in others))
+            held = [v for v in others if v in found[other].counts]
+            raise JaxsegError(
+                f"{what}: {alone[0]} holds {on} but {other} holds {list_labels(held)}; use one for "
+                "all"
+            )
+    small = [v for v in labels[1:] if v < _SMALL]
+    steps = {b - a for a, b in itertools.pairwise(labels)}
+    if small and labels[-1] >= _CANONICAL and len(steps) > 1 and labels[-1] not in (255, 65535):
+        raise JaxsegError(
+            f"{what}: labels {list_labels(labels)}: class indices beside {labels[-1]} in "
+            f"{_holder(found, labels[-1])}; save background 0 and classes 1, 2, …"
+        )
+
+
+def _holder(found: Mapping[Path, FileLabels], label: int) -> Path:
+    """The first file that holds a label."""
+    return next(path for path, one in found.items() if label in one.counts)
 
 
 def _thin_labels(found: Mapping[Path, FileLabels], labels: Sequence[int]) -> list[int]:
     """Labels between others that fill no flat square: left by resizing, not drawn."""
     total, solid = _total(found), _total(found, "solid")
-    return [v for v in labels[1:-1] if solid.get(v, 0) < _THIN * total[v]]
+    return [v for v in labels[1:-1] if v in total and solid.get(v, 0) < _THIN * total[v]]
 
 
 def _like_truth(what: str, labels: list[int], truth: Coding) -> Coding:

@@ -70,7 +70,7 @@ class PairedImages(
         }
 
     def _generate_examples(self, split: str, pairs: list[Pair]) -> Iterator[tuple[str, dict]]:
-        for pair in self._progress(pairs, len(pairs), f"preparing {self.name} {split}"):
+        for pair in self._progress(pairs, len(pairs), f"reading {self.name} {split}"):
             mask = self._class_mask(pair)
             encoded = image_bytes(pair.image)
             image = np.broadcast_to(np.uint8(0), picture_shape(encoded, pair.image))

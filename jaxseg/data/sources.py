@@ -113,7 +113,7 @@ def find_files(
     every = [(split, pair) for split, members in sorted(pairs.items()) for pair in members]
     lines: list[str] = []
     digests: dict[str, dict[str, str]] = {split: {} for split in pairs}
-    for split, pair in progress(every, len(every), f"reading {name}"):
+    for split, pair in progress(every, len(every), f"reading the files of {name}"):
         digest = digests[split][pair.id] = index.digest(pair.image)
         lines.append(f"{split}|{pair.id}|{digest}|{'|'.join(map(index.digest, pair.masks))}")
     items = [(pair.id, pair.masks) for _, pair in every]

@@ -5,7 +5,7 @@ from typing import Any
 
 import tensorflow_datasets as tfds
 
-from jaxseg.data.pictures import png_bytes
+from jaxseg.data.images import png_bytes
 from jaxseg.data.sources import SOURCES
 from jaxseg.data.ultrasound_phantoms import draw_frame, plane_of_frame
 

@@ -1,4 +1,4 @@
-"""Images as users have them: grey, RGB, RGBA, palette and 16 bits, all to uint8 [H, W, 3]."""
+"""Images as users have them reach the prepared arrays as the one reader gives them."""
 
 import cv2
 import numpy as np
@@ -6,22 +6,24 @@ import pytest
 from PIL import Image
 
 from jaxseg.data.decoding import decode
+from jaxseg.data.images import png_bytes, read_image
 from jaxseg.data.paired import image_bytes
+from jaxseg.data.pairs import Pair
 from jaxseg.data.prepare import prepare_views
 from jaxseg.data.progress import silent
 from jaxseg.errors import JaxsegError
 
 GREY = np.add.outer(np.arange(24, dtype=np.uint8), 3 * np.arange(40, dtype=np.uint8)) + 90
 COLOUR = np.dstack([GREY, GREY[::-1], 255 - GREY])
-ALPHA = np.full_like(GREY, 7)
-MASK = cv2.imencode(".png", (GREY > 150).astype(np.uint8))[1].tobytes()
+MASK = (GREY > 150).astype(np.uint8)
 
 
 def decoded(path):
     """What the data path makes of a file."""
-    image, mask = decode(image_bytes(path), MASK)
-    assert mask.shape == GREY.shape
-    return image.numpy()
+    pairs = {"train": [Pair(path.stem, path, ())]}
+    image, mask = decode(image_bytes(path), png_bytes(MASK), path.stem, pairs)
+    np.testing.assert_array_equal(mask, MASK)
+    return image
 
 
 def write(path, pixels):
@@ -30,18 +32,12 @@ def write(path, pixels):
     return path
 
 
-@pytest.mark.parametrize("suffix", [".png", ".tif"])
-@pytest.mark.parametrize("bits", [8, 16])
-@pytest.mark.parametrize("kind", ["grey", "rgb", "rgba"])
-def test_channels_and_depths_of_frames(tmp_path, kind, bits, suffix):
-    pixels = {"grey": GREY, "rgb": COLOUR, "rgba": np.dstack([COLOUR, ALPHA])}[kind]
-    wanted = np.dstack([GREY] * 3) if kind == "grey" else COLOUR
-    if bits == 16:
-        low = np.arange(pixels.size, dtype=np.uint16).reshape(pixels.shape) % 256
-        pixels = pixels.astype(np.uint16) * 256 + low
-    image = decoded(write(tmp_path / f"frame{suffix}", pixels))
-    assert image.dtype == np.uint8
-    np.testing.assert_array_equal(image, wanted)
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".jpg", ".bmp", ".npy"])
+def test_frames_are_those_of_the_one_reader(tmp_path, suffix):
+    path = tmp_path / f"frame{suffix}"
+    np.save(path, COLOUR) if suffix == ".npy" else write(path, COLOUR)
+    np.testing.assert_array_equal(decoded(path), read_image(path))
+    assert suffix == ".jpg" or (decoded(path) == COLOUR).all()
 
 
 @pytest.mark.parametrize("mode", ["P", "LA", "1"])
@@ -52,30 +48,55 @@ def test_palette_grey_with_alpha_and_single_bits(tmp_path, mode):
     np.testing.assert_array_equal(decoded(tmp_path / "frame.png"), expected)
 
 
-def test_grey_jpeg(tmp_path):
-    image = decoded(write(tmp_path / "frame.jpg", GREY))
-    assert (image == image[..., :1]).all() and np.abs(image[..., 0].astype(int) - GREY).mean() < 3
+def test_a_tagged_photograph_meets_its_mask_as_viewers_show_it(tmp_path):
+    tag = Image.Exif()
+    tag[274] = 6
+    Image.fromarray(COLOUR).save(tmp_path / "frame.jpg", exif=tag, quality=95)
+    assert image_bytes(tmp_path / "frame.jpg")[:3] == b"\xff\xd8\xff"
+    pairs = {"train": [Pair("frame", tmp_path / "frame.jpg", ())]}
+    bytes_ = image_bytes(tmp_path / "frame.jpg")
+    image, _ = decode(bytes_, png_bytes(MASK.T), "frame", pairs)
+    assert image.shape == (40, 24, 3)
 
 
-@pytest.mark.parametrize("suffix", [".png", ".tif"])
-@pytest.mark.parametrize("bits", [10, 12, 14])
-def test_few_bits_in_a_16_bit_file_are_refused(tmp_path, suffix, bits):
-    dim = GREY.astype(np.uint16) << (bits - 8)
-    with pytest.raises(
-        JaxsegError, match=rf"dim\{suffix}: 16-bit image with values up to"
-    ) as error:
-        image_bytes(write(tmp_path / f"dim{suffix}", dim))
-    assert str(dim.max()) in str(error.value) and "\n" not in str(error.value)
+def test_a_jpeg_that_is_cut_short_is_named_while_it_is_decoded(make_folder, tmp_path, capfd):
+    root = make_folder(n=3, suffix=".jpg")
+    path = root / "images" / "im1.jpg"
+    path.write_bytes(path.read_bytes()[:-40])
+    options = {"manual_dir": root, "data_dir": tmp_path / "a", "progress": silent}
+    with pytest.raises(JaxsegError, match=r"im1\.jpg: cannot be read as an image"):
+        prepare_views("folders", "train", size=24, views=["full"], **options)
+    capfd.readouterr()
 
 
-def test_a_black_16_bit_frame_is_black(tmp_path):
-    assert not decoded(write(tmp_path / "black.png", np.zeros((24, 40), np.uint16))).any()
+def test_masks_that_resizing_empties_are_counted_with_the_size_that_keeps_them(tmp_path):
+    """Objects of 6 of 512 pixels: one pixel in 85, so that sides below 85 can miss them."""
+    rng = np.random.default_rng(0)
+    for part in ("images", "masks"):
+        (tmp_path / "data" / part).mkdir(parents=True)
+    for k in range(8):
+        mask = np.zeros((512, 512), np.uint8)
+        side, (y, x) = (6 if k % 2 else 60), rng.integers(80, 400, 2)
+        mask[y : y + side, x : x + side] = 255
+        for part in ("images", "masks"):
+            cv2.imwrite(str(tmp_path / "data" / part / f"a{k}.png"), mask)
 
+    def prepare(size, views=("full",)):
+        return prepare_views(
+            "folders", "train", size=size, views=list(views), manual_dir=tmp_path / "data",
+            data_dir=tmp_path / "cache", progress=silent,
+        )  # fmt: skip
 
-def test_floating_point_images_are_refused(tmp_path):
-    path = write(tmp_path / "float.tif", GREY.astype(np.float32))
-    with pytest.raises(JaxsegError, match=r"float\.tif: float32 values; an image has 8 or 16 bits"):
-        image_bytes(path)
+    small = prepare(32)["full"]
+    empty = [not mask.any() for mask in small.masks]
+    assert len(small.lost) == sum(empty) > 0
+    enough = max(small.lost)
+    assert enough <= 96 and not prepare(enough)["full"].lost
+    assert prepare(enough)["full"].masks.any((1, 2, 3)).all()
+    # Of four quarters three are empty as they were drawn: nothing is lost there.
+    quarters = prepare(64, ["quarter"])["quarter"]
+    assert len(quarters.lost) == sum(not mask.any() for mask in quarters.masks)
+    assert len(prepare(48, ["frame2x"])["frame2x"].lost) == len(prepare(96)["full"].lost)
 
 
 def test_a_folder_may_mix_them(make_folder, tmp_path):

@@ -57,7 +57,7 @@ def test_every_frame_has_its_outline_and_its_subjects_split(folder):
     pairs = hc18_pairs(folder)
     members = [pair for split in pairs.values() for pair in split]
     assert sorted(pair.id for pair in members) == sorted(STEMS)
-    assert all(pair.mask.name == f"{pair.id}_Annotation.png" for pair in members)
+    assert all([m.name for m in pair.masks] == [f"{pair.id}_Annotation.png"] for pair in members)
     assert all(pair.image.parent.name == "training_set" for pair in members)
     assert {split: len(found) for split, found in subjects(pairs).items()} == {
         "train": 16,
@@ -135,7 +135,7 @@ def test_a_split_without_subjects_is_refused(folder):
     for path in (folder / "training_set").iterdir():
         if hc18_split(int(path.name[:3])) == "test":
             path.unlink()
-    pairs, _ = find_files("hc18", folder)
+    pairs = hc18_pairs(folder)
     with pytest.raises(UsageError, match="a frame of a test subject in training_set is missing"):
         check_split("hc18", "test", pairs, folder)
 
@@ -146,7 +146,8 @@ def test_real_frames_each_hold_one_head_as_large_as_was_measured(hc18):
         rows = {row[0].removesuffix(".png"): row[1:] for row in csv.reader(table)}
     apart = []
     for pair in [pair for members in hc18_pairs(hc18).values() for pair in members]:
-        mask = outline_mask(pair.mask)
+        (path,) = pair.masks
+        mask = outline_mask(cv2.imread(str(path), cv2.IMREAD_GRAYSCALE), path)
         assert cv2.connectedComponents(mask)[0] == 2 and 0.02 < mask.mean() < 0.65
         contour = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)[0][0]
         a, b = (side / 2 for side in cv2.fitEllipse(contour)[1])
@@ -160,7 +161,7 @@ def test_real_frames_each_hold_one_head_as_large_as_was_measured(hc18):
 def test_real_outlines_are_filled_to_the_same_heads(hc18):
     """Every real head, drawn as a bare outline and cut by the frame as it is, is filled again."""
     for path in sorted(hc18.glob("training_set/*_Annotation.png")):
-        mask = outline_mask(path)
+        mask = outline_mask(cv2.imread(str(path), cv2.IMREAD_GRAYSCALE), path)
         padded = cv2.copyMakeBorder(mask, 1, 1, 1, 1, cv2.BORDER_REPLICATE)
         line = (mask - cv2.erode(padded, np.ones((3, 3)))[1:-1, 1:-1]).astype(np.uint8)
         again = fill_outline(line)

@@ -85,7 +85,7 @@ def test_a_prepared_cache_needs_neither_tensorflow_nor_opencv(make_folder):
         "assert p.images.shape[0] == 2\n"
         "from jaxseg.errors import JaxsegError\n"
         "try: prepare_views('folders', 'train', size=7, views=['full'], "
-        f"manual_dir={str(root)!r})\n"
+        f"manual_dir={str(root)!r}, data_dir={str(root.parent / 'cache')!r})\n"
         "except JaxsegError as error: assert 'TensorFlow cannot be imported' in str(error)\n"
         "else: raise SystemExit('no error')"
     )
@@ -131,7 +131,7 @@ def test_an_interrupted_view_is_finished_beside_a_new_one(make_folder, monkeypat
         return iter(items)
 
     resumed = run(root, views=["full"], progress=count)
-    assert seen == [(f"preparing folders train at {SIZE}", 3)]  # two of five were safe
+    assert seen[-1] == (f"preparing folders train at {SIZE}", 3)  # two of five were safe
     undisturbed = run(root, data_dir=root.parent / "other")
     for view, store in {**run(root), **resumed}.items():
         np.testing.assert_array_equal(store.images, undisturbed[view].images)
@@ -200,8 +200,8 @@ def all_empty(root):
         (truncate_image, r"images/im1\.png: cannot be read as an image"),
         (no_image, r"images/im1\.png: cannot be read as an image"),
         (truncate_mask, r"masks/im1\.png: cannot be read as an image"),
-        (other_size, r"masks/im1\.png: 30×40 pixels but its image has 63×83"),
-        (grey_mask, r"masks/im1\.png: values \{0, 37, 255\}"),
+        (other_size, r"masks/im1\.png: 30×40 pixels but .*images/im1\.png has 63×83"),
+        (grey_mask, r"labels 0, 37 and 255: .* such as in .*masks/im1\.png"),
         (mixed_coding, r"holds .* but .* holds .*; use one for all"),
         (all_empty, r"folders train: all 3 masks are empty"),
     ],
@@ -224,7 +224,7 @@ def test_damage_is_named_in_one_line_and_can_be_mended(make_folder, capfd, damag
     [
         ({"views": ["ful"]}, "views='ful'.*did you mean 'full'"),
         ({"size": 0}, "data.size=0"),
-        ({"split": "test"}, "test/images is missing"),
+        ({"split": "test"}, "folder test is missing"),
     ],
 )
 def test_wrong_arguments_are_named(make_folder, options, words):
@@ -257,9 +257,7 @@ def test_isic_quarters_of_real_images(real_data, tmp_path):
             y0, x0, y1, x1 = pixel_box(box, 256, 256)
             assert (y1 - y0, x1 - x0) == (128, 128)
             expected = pil_cut(image, mask // 255, box, 64)
-            assert (
-                np.abs(store.images[row, v].astype(int) - expected[0]).max() <= 4
-            )  # JPEG decoders
+            assert np.abs(store.images[row, v].astype(int) - expected[0]).max() <= 1
             np.testing.assert_array_equal(store.masks[row, v], expected[1])
     with pytest.raises(UsageError, match=r"ISIC-2017_Test_v2_Data is missing in data.manual_dir"):
         prepare_views(
