@@ -13,7 +13,7 @@ from etils.epath import Path
 from jaxseg.errors import DamagedError
 from jaxseg.grid import storage
 from jaxseg.grid import workdir as files
-from jaxseg.grid.cells import FEEDS, Cell
+from jaxseg.grid.cells import FEEDS, Cell, base_settings
 from jaxseg.grid.chunk import Trained
 from jaxseg.grid.evaluate import (
     Examples,
@@ -25,6 +25,7 @@ from jaxseg.grid.evaluate import (
 )
 from jaxseg.grid.group import Group
 from jaxseg.grid.processes import Share
+from jaxseg.grid.sweeps import resolve_overlays
 
 # Where a run's time went, as in progress.json; steps and waiting for data are parts of training.
 SECONDS: tuple[str, ...] = (
@@ -62,7 +63,8 @@ def write_config(
         "planes": group.data.planes,
         "feed": group.feed,
     }
-    about = {"config": dict(config), "grid": list(grid), "axes": axes, "data": data}
+    overlays = resolve_overlays(grid, base_settings(config))
+    about = {"config": dict(config), "grid": overlays, "axes": axes, "data": data}
     path = workdir / "config.json"
     if path.exists():
         files.check_config(workdir, config, grid)

@@ -14,7 +14,7 @@ from etils.epath import Path
 from jaxseg.data.progress import track
 from jaxseg.grid import locks, merged, record
 from jaxseg.grid import workdir as files
-from jaxseg.grid.cells import Cell, expand, group_cells
+from jaxseg.grid.cells import Cell, base_settings, expand, group_cells
 from jaxseg.grid.chunk import train_chunk
 from jaxseg.grid.evaluate import Examples
 from jaxseg.grid.group import Group, compile_step, halve, is_out_of_memory, make_group
@@ -92,7 +92,8 @@ def _open_run(
     groups = group_cells(cells)
     split = shares(groups, share.count)
     files.open_workdir(workdir, config, grid)
-    axes = grid_axes(resolve_overlays(grid, cells[0].settings))
+    base = base_settings(config)
+    axes = grid_axes(resolve_overlays(grid, base), base)
     parts = [max(len(part[index]) for part in split) for index in range(len(groups))]
     seconds = dict.fromkeys(record.SECONDS, 0.0)
     done = files.read_finished(workdir)
