@@ -100,6 +100,9 @@ def add_shift(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--images", metavar="DIR", help="Of a function: images to show it")
     parser.add_argument("--truth", metavar="DIR", help="Of a function: their masks")
     parser.add_argument("--size", type=int, default=256, help="Of a function: side of its frames")
+    parser.add_argument(
+        "--batched", action="store_true", help="Of a function: it maps [B, H, W, 3] to [B, H, W]"
+    )
     parser.add_argument("--classes", type=int, default=1, help="Of a function: foreground classes")
     parser.add_argument("--frames", type=int, default=24, help="How many to use (default: 24)")
     parser.add_argument("--step", type=int, help="Pixels by which windows of one scale move")
@@ -120,7 +123,7 @@ def _shift_of_cell(args: argparse.Namespace) -> Shift:
 def _shift_of_function(args: argparse.Namespace) -> Shift:
     if not (args.images and args.truth):
         raise UsageError("shift: needs --cell of a grid, or --images and --truth for a function")
-    predict = load_callable(args.model, classes=args.classes)
+    predict = load_callable(args.model, classes=args.classes, batched=args.batched, side=args.size)
     model = callable_model(args.model, predict, size=args.size, classes=args.classes)
     pairs, left_out = match_files(args.truth, args.images)
 
