@@ -28,6 +28,7 @@ from typing import Any, NoReturn
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import audit_models
+import checks
 from absl import logging
 
 from jaxseg.audit import dataset_files
@@ -41,6 +42,7 @@ from jaxseg.audit.reading import (
     read_image,
     read_mask,
     readable,
+    scan,
 )
 from jaxseg.data.progress import track
 from jaxseg.errors import JaxsegError, UsageError, one_line_errors
@@ -105,6 +107,12 @@ def dataset(args: argparse.Namespace) -> Outcome:
     images = args.images or [None] * len(args.masks)
     if len(images) != len(args.masks):
         raise UsageError(f"--images: {len(images)} folders for {len(args.masks)} of masks")
+    # All of them before the first is measured, which may take minutes.
+    for (_, folder), pictures in zip(folders, images):
+        checks.check_folder("MASKS", folder)
+        checks.check_folder("--images", pictures)
+        if args.pattern != "*":
+            scan(folder, pattern=args.pattern)  # raises where no file fits
     measured, refused = [], []
     for (name, folder), pictures in zip(folders, images):
         reading = {"pattern": args.pattern, "limit_px": args.limit_px, "fill": args.fill}
@@ -157,6 +165,8 @@ def add_predictions(commands: Any) -> None:
 
 def predictions(args: argparse.Namespace) -> Outcome:
     """One or several models against the truth; files that cannot be used are left out."""
+    checks.check_least("--border_px", args.border_px)
+    checks.check_least("--scale_to", args.scale_to)
     found = audit_models.cell_pairs(args) if args.cell or args.workdir else folder_pairs(args)
     audit = audit_predictions(
         found.masks,
@@ -179,6 +189,10 @@ def folder_pairs(args: argparse.Namespace) -> audit_models.Pairs:
             "see --help"
         )
     models = named_folders(args.pred)
+    checks.check_folder("--truth", args.truth)
+    checks.check_folder("--images", args.images)
+    for _, folder in models:
+        checks.check_folder("--pred", folder)
     items, left_out = match_files(args.truth, *[folder for _, folder in models])
     images = dict(match_files(args.truth, args.images).pairs) if args.images else {}
 
@@ -233,6 +247,7 @@ def main(argv: Sequence[str]) -> None:
     args = build_parser().parse_args(argv[1:])
     check_limit(args.limit_px)
     check_out(Path(args.out).expanduser())
+    checks.check_writable("--out", args.out)
     outcome = args.run(args)
     page = write_outcome(args.out, outcome, command=shlex.join(["python", *argv]))
     print(outcome_text(outcome, page, args.next_step or f"open {page}"))

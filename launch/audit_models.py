@@ -1,13 +1,15 @@
 """What audit.py asks of a grid's cells or a function: `shift`, `features`, their predictions."""
 
 import argparse
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import checks
 import cv2
 
+from jaxseg.audit.activations import layer_names
 from jaxseg.audit.callables import load_callable
 from jaxseg.audit.cell_frames import cell_frames, data_here, frames_at
 from jaxseg.audit.cell_predictions import predict_cells
@@ -16,7 +18,8 @@ from jaxseg.audit.models import callable_model
 from jaxseg.audit.prediction_examples import Chosen
 from jaxseg.audit.reading import match_files, read_image, read_mask, readable
 from jaxseg.audit.shift import Shift, audit_cell, audit_model
-from jaxseg.errors import UsageError
+from jaxseg.errors import UsageError, check_choice
+from jaxseg.grid.checkpoints import find_cells
 from jaxseg.grid.loading import load_variables
 from jaxseg.grid.sweeps import Settings
 from jaxseg.nets.unet import UNet
@@ -25,6 +28,7 @@ from jaxseg.report import audit_shift as shift_report
 from jaxseg.report.outcome import Outcome
 
 SHIFT = "What moving the frame does to a model's predictions, and how far the border reaches."
+FEWEST_FRAMES = 7  # half of them train the probe
 FEATURES = "Whether a cell's features tell how far from the border they are."
 
 
@@ -63,6 +67,7 @@ def cell_pairs(args: argparse.Namespace) -> Pairs:
         raise UsageError(
             "predictions: WORKDIR and --cell go together, without --truth and --pred; see --help"
         )
+    check_cells(args.workdir, args.cell, args.manual_dir)
     found = predict_cells(args.workdir, args.cell, args.test_set, manual_dir=args.manual_dir)
     place = {name: k for k, name in enumerate(found.ids)}
 
@@ -71,6 +76,16 @@ def cell_pairs(args: argparse.Namespace) -> Pairs:
         return found.masks[k], [masks[k] for masks in found.predicted], found.images[k]
 
     return Pairs(args.cell, zip(found.ids, found.masks, *found.predicted), [], show)
+
+
+def check_cells(workdir: str, cells: Sequence[str], manual_dir: str | None) -> None:
+    """Raises UsageError for a folder that is not there or a cell that the grid does not have."""
+    if "://" not in workdir:
+        checks.check_folder("WORKDIR", workdir)
+    checks.check_folder("--manual_dir", manual_dir)
+    known = find_cells(workdir)
+    for cell in cells:
+        check_choice("--cell", cell, known)
 
 
 def unet_of(workdir: str, cell: str) -> tuple[UNet, dict[str, Any], Settings]:
@@ -110,10 +125,18 @@ def add_shift(parser: argparse.ArgumentParser) -> None:
 
 def shift(args: argparse.Namespace) -> Outcome:
     """A cell of a grid by its logits, or any function from images to masks by its masks."""
+    checks.check_least("--frames", args.frames)
+    checks.check_least("--step", args.step)
     return shift_report.tell(_shift_of_cell(args) if args.cell else _shift_of_function(args))
 
 
 def _shift_of_cell(args: argparse.Namespace) -> Shift:
+    if args.images or args.truth:
+        raise UsageError(
+            "--images, --truth: are of a function; a cell is shown its own test images, which "
+            "--manual_dir finds"
+        )
+    check_cells(args.model, [args.cell], args.manual_dir)
     net, variables, settings = unet_of(args.model, args.cell)
     frames = frames_at(data_here(settings, args.manual_dir), args.frames)
     size = settings["data.size"]
@@ -123,9 +146,13 @@ def _shift_of_cell(args: argparse.Namespace) -> Shift:
 def _shift_of_function(args: argparse.Namespace) -> Shift:
     if not (args.images and args.truth):
         raise UsageError("shift: needs --cell of a grid, or --images and --truth for a function")
+    checks.check_folder("--images", args.images)
+    checks.check_folder("--truth", args.truth)
+    checks.check_least("--size", args.size, 8)
+    checks.check_least("--classes", args.classes)
+    pairs, left_out = match_files(args.truth, args.images)
     predict = load_callable(args.model, classes=args.classes, batched=args.batched, side=args.size)
     model = callable_model(args.model, predict, size=args.size, classes=args.classes)
-    pairs, left_out = match_files(args.truth, args.images)
 
     def read(paths: tuple[Path, ...]) -> Any:
         return read_image(paths[1], args.limit_px), read_mask(paths[0], args.limit_px)
@@ -155,11 +182,18 @@ def add_features(parser: argparse.ArgumentParser) -> None:
 
 def features(args: argparse.Namespace) -> Outcome:
     """Each cell with its linear probes and their controls."""
+    checks.check_least("--frames", args.frames, FEWEST_FRAMES)
+    checks.check_least("--random_nets", args.random_nets)
+    check_cells(args.workdir, args.cell, args.manual_dir)
     probe = partial(audit_features, layer=args.layer, seeds=args.random_nets)
+    # All of them before the first is probed, which takes a while.
+    asked = [(cell, *unet_of(args.workdir, cell)) for cell in args.cell]
+    places = [data_here(settings, args.manual_dir) for *_, settings in asked]
+    for _, net, *_ in asked:
+        if args.layer is not None:
+            check_choice("--layer", args.layer, layer_names(net.depth))
     told = []
-    for cell in args.cell:
-        net, variables, settings = unet_of(args.workdir, cell)
-        place = data_here(settings, args.manual_dir)
+    for (cell, net, variables, settings), place in zip(asked, places):
         shown = cell_frames(place, settings["data.size"], args.frames)
         told.append(probe(cell, net, variables, shown.ids, shown.images))
     return features_report.tell(told)

@@ -25,6 +25,7 @@ from typing import Any
 # Before JAX sets its own: their C++ parts log what we say in one line, and XLA its slow compiles.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import checks
 from absl import app, flags, logging
 from ml_collections import config_flags
 
@@ -161,6 +162,8 @@ def main(argv: list[str]) -> None:
         raise UsageError(f"--config {path}: no such file")
     grid = load_grid(raw) if raw else []
     parse_flags(argv)
+    if _WORKDIR.value:
+        checks.check_writable("--workdir", _WORKDIR.value)
     share = find_share(_SHARD.value, os.environ)
     start(share)
     from jaxseg.audit.grid_saliency import check_saliency_layer

@@ -96,7 +96,7 @@ def _call(
         raise _blame(spec, f"raised for uint8 {list(images.shape)}", error, hint) from error
 
 
-def _size_hint(error: BaseException, side: int) -> str:
+def _size_hint(error: BaseException, side: int | None) -> str:
     """What to say of --size where a function fails over the shape of a frame; else nothing."""
     text = str(error)
     if not (_OF_SHAPES.search(text) or isinstance(error, AssertionError)):

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from jaxseg.data import sources
 from jaxseg.data.prepare import prepare_views
 from jaxseg.data.progress import Progress, track
 from jaxseg.data.store import Prepared
@@ -27,3 +28,23 @@ def prepared_views(
         planes=settings.get("data.planes", ""),
         progress=progress,
     )
+
+
+def check_splits(all_settings: Iterable[Settings]) -> None:
+    """Raises UsageError for a split that cannot be read, before any is prepared.
+
+    What a source raises for its folder is raised too; no picture is opened.
+    """
+    fields = ("data.name", "data.manual_dir")
+    splits = ("data.train_split", "data.val_split", "data.test_split")
+    asked = {
+        (*(settings[field] for field in fields), settings[split])
+        for settings in all_settings
+        for split in splits
+        if settings[split]
+    }
+    known: dict[tuple[str, str], sources.Pairs] = {}
+    for name, place, split in sorted(asked):
+        if (name, place) not in known:
+            known[name, place] = sources.find_files(name, place or None)[0]
+        sources.check_split(name, split, known[name, place], place or None)

@@ -18,6 +18,7 @@ from jaxseg.grid.chunk import train_chunk
 from jaxseg.grid.evaluate import Examples
 from jaxseg.grid.group import Group, compile_step, halve, is_out_of_memory, make_group
 from jaxseg.grid.mapping import chunks
+from jaxseg.grid.prepared import check_splits
 from jaxseg.grid.processes import Share, shares
 from jaxseg.grid.storage import as_folder
 from jaxseg.grid.sweeps import grid_axes, resolve_overlays
@@ -73,6 +74,7 @@ def run_grid(
     """
     run = _open_run(config, grid, as_folder(workdir), share)
     if missing := [cell for mine in run.mine for cell in run.missing(mine)]:
+        check_splits(cell.settings for cell in missing)
         with (
             locks.hold(run.workdir, [cell.id for cell in missing]) as check_lock,
             record.progress_kept(run.workdir, share, run.seconds),

@@ -201,3 +201,23 @@ def test_overlays_with_lists_resume(tmp_path):
     about = {"config": CONFIG, "grid": grid, "data": {}}
     write_sealed(tmp_path / "config.json", json.loads(json.dumps(about)))
     check_config(as_folder(tmp_path), CONFIG, grid)
+
+
+@pytest.mark.parametrize(
+    "change, grid, message",
+    [
+        ({"test_split": "tst"}, [{}], "did you mean 'test'"),
+        ({"val_split": "validation[:5"}, [{}], "must look like train"),
+        ({}, [{}, {"data.train_split": "trane"}], "did you mean 'train'"),
+        ({"name": "folders", "manual_dir": "/none"}, [{}], "data.manual_dir='/none': no such"),
+    ],
+)
+def test_splits_of_all_cells_are_checked_before_the_first_is_prepared(
+    change, grid, message, tmp_path, monkeypatch
+):
+    config = copy.deepcopy(CONFIG)
+    config["data"] |= change
+    monkeypatch.setattr("jaxseg.grid.group.prepared_views", lambda *_: pytest.fail("prepared"))
+    for ask in (run_grid, lambda *args: describe(*args[:2], as_folder(args[2]))):
+        with pytest.raises(UsageError, match=message):
+            ask(config, grid, tmp_path / "run")
