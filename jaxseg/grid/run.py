@@ -16,7 +16,14 @@ from jaxseg.grid import workdir as files
 from jaxseg.grid.cells import Cell, base_settings, expand, group_cells
 from jaxseg.grid.chunk import train_chunk
 from jaxseg.grid.evaluate import Examples
-from jaxseg.grid.group import Group, compile_step, halve, is_out_of_memory, make_group
+from jaxseg.grid.group import (
+    Group,
+    check_batches,
+    compile_step,
+    halve,
+    is_out_of_memory,
+    make_group,
+)
 from jaxseg.grid.mapping import chunks
 from jaxseg.grid.prepared import check_splits
 from jaxseg.grid.processes import Share, shares
@@ -113,10 +120,13 @@ def _finish_group(
     with run.seconds.of("prepare_s"):
         feed = record.read_feed(run.workdir)
         group = tune(make_group(run.groups[index], run.parts[index], feed))
+        check_batches(group, [cell for mine in run.mine for cell in run.missing(mine)])
         files.check_data(run.workdir, group.data.checksums)
         record.write_config(run.workdir, config, grid, run.axes, group, run.share.count)
         examples = record.write_examples(run.workdir, group)
         run.merge_cells()
+    # A signal that meets a compiler may end the process at once.
+    record.add_progress(run.workdir, run.share, run.seconds)
     while not _fits(run, group, index, examples, check_lock):
         group = halve(group)
 
@@ -126,8 +136,8 @@ def _fits(
 ) -> bool:
     """Compiles a group, trains and scores its missing chunks; False when memory did not suffice."""
     try:
-        group, compile_s = compile_step(group)
-        run.seconds["compile_s"] += compile_s
+        with run.seconds.of("compile_s"):
+            group, _ = compile_step(group)
         pending = [c for c in map(run.missing, chunks(run.mine[index], group.layout.slots)) if c]
         steps = len(pending) * group.steps_per_epoch * group.settings["optim.epochs"]
         work = _finish_chunks(run, group, pending, examples)
