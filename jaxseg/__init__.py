@@ -18,6 +18,8 @@ _HOMES = {
     "band_counts": "jaxseg.metrics.bands",
     "dice": "jaxseg.metrics.dice",
     "load_cell": "jaxseg.grid.loading",
+    "export_cell": "jaxseg.grid.export",
+    "load_export": "jaxseg.grid.export",
 }
 __all__ = ["__version__", *_HOMES]
 

@@ -55,7 +55,9 @@ def check_choice(argument: str, value: str, choices: Iterable[str]) -> str:
     choices = list(choices)
     if value in choices:
         return value
-    close = difflib.get_close_matches(str(value), choices, n=1, cutoff=0.4)
+    spellings = (str(value), str(value).lower())
+    found = (difflib.get_close_matches(word, choices, n=1, cutoff=0.4) for word in spellings)
+    close = next(filter(None, found), None)
     hint = f"; did you mean {close[0]!r}?" if close else ""
     raise UsageError(f"{argument}={value!r}: must be one of {', '.join(choices)}{hint}")
 

@@ -28,6 +28,7 @@ from typing import Any, NoReturn
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import audit_models
+import checks
 from absl import logging
 
 from jaxseg.audit.folders import FolderReading, audit_folder, read_predictions
@@ -144,8 +145,12 @@ def dataset(args: argparse.Namespace) -> Outcome:
     if len(images) != len(args.masks):
         raise UsageError(f"--images: {len(images)} folders for {len(args.masks)} of masks")
     # What chooses masks is called --pattern where nothing but masks is read.
-    masks = args.pattern if not args.images and args.truth_pattern == "*" else args.truth_pattern
-    reading = folder_reading(args)._replace(truth_pattern=masks)
+    chosen = args.pattern if not args.images and args.truth_pattern == "*" else args.truth_pattern
+    reading = folder_reading(args)._replace(truth_pattern=chosen)
+    # All of them before the first is measured, which may take minutes.
+    for (_, folder), pictures in zip(folders, images):
+        checks.check_folder("MASKS", folder, reading.truth_pattern)
+        checks.check_folder("--images", pictures, reading.pattern)
     measured, refused = [], []
     for (name, folder), pictures in zip(folders, images):
         try:
@@ -203,6 +208,8 @@ def add_predictions(commands: Any) -> None:
 
 def predictions(args: argparse.Namespace) -> Outcome:
     """One or several models against the truth; files that cannot be used are left out."""
+    checks.check_least("--border_px", args.border_px)
+    checks.check_least("--scale_to", args.scale_to)
     found = audit_models.cell_pairs(args) if args.cell or args.workdir else folder_pairs(args)
     audit = audit_predictions(
         found.masks,
@@ -226,6 +233,10 @@ def folder_pairs(args: argparse.Namespace) -> audit_models.Pairs:
             "see --help"
         )
     models = named_folders(args.pred)
+    checks.check_folder("--truth", args.truth, args.truth_pattern)
+    checks.check_folder("--images", args.images)
+    for _, folder in models:
+        checks.check_folder("--pred", folder, args.pattern)
     found = read_predictions(
         args.truth, models, args.images, reading=folder_reading(args), progress=track
     )
@@ -273,6 +284,7 @@ def main(argv: Sequence[str]) -> None:
     args = build_parser().parse_args(argv[1:])
     check_limit(args.limit_px)
     check_out(Path(args.out).expanduser())
+    checks.check_writable("--out", args.out)
     outcome = args.run(args)
     page = write_outcome(args.out, outcome, command=shlex.join(["python", *argv]))
     print(outcome_text(outcome, page, args.next_step or f"open {page}"))

@@ -1,12 +1,14 @@
 """What audit.py asks of a grid's cells or a function: `shift`, `features`, their predictions."""
 
 import argparse
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
+import checks
 import cv2
 
+from jaxseg.audit.activations import layer_names
 from jaxseg.audit.callables import load_callable
 from jaxseg.audit.cell_frames import cell_frames, data_here, frames_at
 from jaxseg.audit.cell_predictions import predict_cells
@@ -15,7 +17,8 @@ from jaxseg.audit.folders import frames_with_truth, readable
 from jaxseg.audit.models import callable_model
 from jaxseg.audit.shift import Shift, audit_cell, audit_model
 from jaxseg.data.progress import track
-from jaxseg.errors import UsageError
+from jaxseg.errors import UsageError, check_choice
+from jaxseg.grid.checkpoints import find_cells
 from jaxseg.grid.loading import load_variables
 from jaxseg.grid.sweeps import Settings
 from jaxseg.nets.unet import UNet
@@ -24,6 +27,7 @@ from jaxseg.report import audit_shift as shift_report
 from jaxseg.report.outcome import Outcome
 
 SHIFT = "What moving the frame does to a model's predictions, and how far the border reaches."
+FEWEST_FRAMES = 7  # half of them train the probe
 FEATURES = "Whether a cell's features tell how far from the border they are."
 
 
@@ -65,6 +69,7 @@ def cell_pairs(args: argparse.Namespace) -> Pairs:
         raise UsageError(
             "predictions: WORKDIR and --cell go together, without --truth and --pred; see --help"
         )
+    check_cells(args.workdir, args.cell, args.manual_dir)
     found = predict_cells(args.workdir, args.cell, args.test_set, manual_dir=args.manual_dir)
     place = {name: k for k, name in enumerate(found.ids)}
 
@@ -74,6 +79,16 @@ def cell_pairs(args: argparse.Namespace) -> Pairs:
 
     items = zip(found.ids, found.masks, *found.predicted)
     return Pairs(args.cell, items, [], show, [found.taken], [])
+
+
+def check_cells(workdir: str, cells: Sequence[str], manual_dir: str | None) -> None:
+    """Raises UsageError for a folder that is not there or a cell that the grid does not have."""
+    if "://" not in workdir:
+        checks.check_folder("WORKDIR", workdir)
+    checks.check_folder("--manual_dir", manual_dir)
+    known = find_cells(workdir)
+    for cell in cells:
+        check_choice("--cell", cell, known)
 
 
 def unet_of(workdir: str, cell: str) -> tuple[UNet, dict[str, Any], Settings]:
@@ -104,6 +119,9 @@ def add_shift(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--truth", metavar="DIR", help="Of a function: their masks")
     parser.add_argument("--size", type=int, default=256, help="Of a function: side of its frames")
     parser.add_argument(
+        "--batched", action="store_true", help="Of a function: it maps [B, H, W, 3] to [B, H, W]"
+    )
+    parser.add_argument(
         "--classes",
         type=int,
         help="Of a function: foreground classes (default: as many as the truth has)",
@@ -114,12 +132,20 @@ def add_shift(parser: argparse.ArgumentParser) -> None:
 
 def shift(args: argparse.Namespace) -> Outcome:
     """A cell of a grid by its logits, or any function from images to masks by its masks."""
+    checks.check_least("--frames", args.frames)
+    checks.check_least("--step", args.step)
     told, taken, cautions = (_shift_of_cell if args.cell else _shift_of_function)(args)
     outcome = shift_report.tell(told)
     return outcome._replace(taken=taken, notes=[*cautions, *outcome.notes])
 
 
 def _shift_of_cell(args: argparse.Namespace) -> tuple[Shift, list[str], list[str]]:
+    if args.images or args.truth:
+        raise UsageError(
+            "--images, --truth: are of a function; a cell is shown its own test images, which "
+            "--manual_dir finds"
+        )
+    check_cells(args.model, [args.cell], args.manual_dir)
     net, variables, settings = unet_of(args.model, args.cell)
     place, size = data_here(settings, args.manual_dir), settings["data.size"]
     taken = cell_frames(place, size, 1).taken
@@ -130,9 +156,14 @@ def _shift_of_cell(args: argparse.Namespace) -> tuple[Shift, list[str], list[str
 def _shift_of_function(args: argparse.Namespace) -> tuple[Shift, list[str], list[str]]:
     if not (args.images and args.truth):
         raise UsageError("shift: needs --cell of a grid, or --images and --truth for a function")
-    found = frames_with_truth(args.truth, args.images, reading=args.reading(args), progress=track)
+    reading = args.reading(args)
+    checks.check_folder("--images", args.images, reading.pattern)
+    checks.check_folder("--truth", args.truth, reading.truth_pattern)
+    checks.check_least("--size", args.size, 8)
+    checks.check_least("--classes", args.classes)
+    found = frames_with_truth(args.truth, args.images, reading=reading, progress=track)
     classes = args.classes or max(found.masks.coding.n_classes, 1)
-    predict = load_callable(args.model, classes=classes)
+    predict = load_callable(args.model, classes=classes, batched=args.batched, side=args.size)
     model = callable_model(args.model, predict, size=args.size, classes=classes)
     left_out: list[str] = []
 
@@ -162,11 +193,18 @@ def add_features(parser: argparse.ArgumentParser) -> None:
 
 def features(args: argparse.Namespace) -> Outcome:
     """Each cell with its linear probes and their controls."""
+    checks.check_least("--frames", args.frames, FEWEST_FRAMES)
+    checks.check_least("--random_nets", args.random_nets)
+    check_cells(args.workdir, args.cell, args.manual_dir)
     probe = partial(audit_features, layer=args.layer, seeds=args.random_nets)
+    # All of them before the first is probed, which takes a while.
+    asked = [(cell, *unet_of(args.workdir, cell)) for cell in args.cell]
+    places = [data_here(settings, args.manual_dir) for *_, settings in asked]
+    for _, net, *_ in asked:
+        if args.layer is not None:
+            check_choice("--layer", args.layer, layer_names(net.depth))
     told, taken = [], []
-    for cell in args.cell:
-        net, variables, settings = unet_of(args.workdir, cell)
-        place = data_here(settings, args.manual_dir)
+    for (cell, net, variables, settings), place in zip(asked, places):
         shown = cell_frames(place, settings["data.size"], args.frames)
         taken.append(f"{cell}: {shown.taken}")
         told.append(probe(cell, net, variables, shown.ids, shown.images))

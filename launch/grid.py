@@ -25,6 +25,7 @@ from typing import Any
 # Before JAX sets its own: their C++ parts log what we say in one line, and XLA its slow compiles.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import checks
 from absl import app, flags, logging
 from ml_collections import config_flags
 
@@ -88,15 +89,16 @@ def load_module(path: str) -> Any:
 
 def check_fields(raw: str, settings: dict, grid: list[dict], overrides: list[str]) -> None:
     """Raises UsageError for a field set by --config that an axis of the grid would overrule."""
-    from jaxseg.grid.sweeps import flatten, resolve_field
+    from jaxseg.grid.cells import base_settings
+    from jaxseg.grid.sweeps import resolve_field
 
     path, _, variant = raw.partition(":")
-    default = flatten(load_module(path).get_config(variant or None).to_dict())
+    default = base_settings(load_module(path).get_config(variant or None).to_dict())
     names = [
         *(key for overlay in grid for key in overlay),
-        *(o.partition("=")[0] for o in overrides),
+        *(o.partition("=")[0].strip() for o in overrides),
     ]
-    for field in dict.fromkeys(resolve_field(name, default) for name in names if name in default):
+    for field in dict.fromkeys(resolve_field(name, default) for name in names):
         if settings[field] != default[field]:
             raise UsageError(
                 f"--config.{field}={settings[field]}: is an axis of the grid, whose values hold; "
@@ -160,21 +162,26 @@ def main(argv: list[str]) -> None:
         raise UsageError(f"--config {path}: no such file")
     grid = load_grid(raw) if raw else []
     parse_flags(argv)
+    if _WORKDIR.value:
+        checks.check_writable("--workdir", _WORKDIR.value)
     share = find_share(_SHARD.value, os.environ)
     start(share)
     from jaxseg.audit.grid_saliency import check_saliency_layer
-    from jaxseg.grid.cells import expand, group_cells
+    from jaxseg.grid.cells import base_settings, expand, group_cells
     from jaxseg.grid.describe import describe
     from jaxseg.grid.run import run_grid
     from jaxseg.grid.storage import as_folder
-    from jaxseg.grid.sweeps import flatten, override_axes
+    from jaxseg.grid.sweeps import override_axes
 
     config = _CONFIG.value.to_dict()
-    check_fields(raw, flatten(config), grid, _GRID.value)
-    grid = override_axes(grid, _GRID.value, flatten(config)) if _GRID.value else grid
-    for cells in group_cells(expand(config, grid)):
+    settings = base_settings(config)
+    check_fields(raw, settings, grid, _GRID.value)
+    grid = override_axes(grid, _GRID.value, settings) if _GRID.value else grid
+    groups = group_cells(expand(config, grid))
+    for cells in groups:
         check_saliency_layer(cells[0].settings)
-    workdir = _WORKDIR.value or os.path.join("runs", config["name"])
+    settings = groups[0][0].settings  # an overlay may set a name or test sets, the same for all
+    workdir = _WORKDIR.value or os.path.join("runs", settings["name"])
     if _DRY_RUN.value:
         print(describe(config, grid, as_folder(workdir)))
         return
@@ -183,7 +190,7 @@ def main(argv: list[str]) -> None:
         if missing:
             print(f"{len(missing)} of {len(grid)} cells are missing; the last process reports")
             return
-        score_saliency(workdir, config["eval"]["test_sets"])
+        score_saliency(workdir, settings["eval.test_sets"])
         write_and_print_report(workdir)
 
 

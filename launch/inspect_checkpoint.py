@@ -14,21 +14,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 from absl import logging
 from etils import epath
 
 from jaxseg.errors import JaxsegError, UsageError, one_line_errors
 from jaxseg.grid.checkpoints import find_cells, restore_cell
-from jaxseg.grid.storage import as_folder, write_arrays
+from jaxseg.grid.export import check_target, export_cell, flat_arrays
+from jaxseg.grid.storage import as_folder
 from jaxseg.report.files import read_rows
-
-
-def flat_arrays(tree: Any) -> dict[str, np.ndarray]:
-    """{path joined by "/": array} of a checkpoint's tree."""
-    leaves = jax.tree_util.tree_leaves_with_path(tree)
-    return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in leaves}
 
 
 def describe_cells(workdir: epath.Path) -> str:
@@ -98,8 +92,15 @@ def main(argv: list[str]) -> None:
     parser.add_argument("workdir", type=as_folder, help="folder of a grid")
     parser.add_argument("--cell", help="describe this cell's arrays and settings")
     parser.add_argument("--diff", metavar="CELL", help="compare --cell with this one")
-    parser.add_argument("--export", type=Path, metavar="FILE.npz", help="write --cell's arrays")
+    parser.add_argument(
+        "--export",
+        type=Path,
+        metavar="FILE.npz",
+        help="write --cell's network, which jaxseg.load_export reads anywhere",
+    )
     args = parser.parse_args(argv[1:])
+    if args.export:
+        check_target(args.export, "--export")
     if not args.workdir.is_dir():
         raise JaxsegError(f"{args.workdir}: no such folder")
     if args.cell is None:
@@ -108,6 +109,8 @@ def main(argv: list[str]) -> None:
         print(describe_cells(args.workdir))
         return
     tree, meta = restore_cell(args.workdir, args.cell)
+    if args.export:  # a cell that cannot be exported says so in one line, before the tables
+        export_cell(args.workdir, args.cell, args.export)
     arrays = flat_arrays(tree)
     if args.diff:
         print(describe_difference(arrays, flat_arrays(restore_cell(args.workdir, args.diff)[0])))
@@ -115,10 +118,8 @@ def main(argv: list[str]) -> None:
         print(describe_tree(arrays))
         print(describe_settings(args.workdir, args.cell, meta))
     if args.export:
-        if args.export.suffix != ".npz":
-            raise UsageError(f"--export {args.export}: must end in .npz")
-        write_arrays(args.export, arrays)
-        print(f"wrote {args.export}")
+        print(f"wrote {args.export}; masks of it, from uint8 images [B, H, W, 3], in Python:")
+        print(f"  predict, settings = jaxseg.load_export({str(args.export)!r})")
 
 
 if __name__ == "__main__":

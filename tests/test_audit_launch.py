@@ -13,8 +13,9 @@ import cv2
 import numpy as np
 import pytest
 
-from jaxseg.errors import UsageError
+from jaxseg.errors import JaxsegError, UsageError
 from jaxseg.nets.dtunet import DTUNet
+from jaxseg.nets.unet import UNet
 from jaxseg.report.audit_terminal import training_step
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -138,6 +139,73 @@ def test_mistakes_are_one_line(arguments, code, message, run, tmp_path, monkeypa
     assert ended.value.code == code and message in told, told
     assert told.startswith("audit.py: error: ") and len(told.splitlines()) == 1
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture(scope="module")
+def launched():
+    """launch/audit.py as a module."""
+    return importlib.import_module("audit")
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["dataset", "{a}", "{home}/none"], "MASKS {home}/none: no such folder"),
+        (["dataset", "{a}", "x={home}/none"], "MASKS {home}/none: no such folder"),
+        (["dataset", "{a}", "--images", "{home}/none"], "--images {home}/none: no such folder"),
+        (["dataset", "{a}", "{b}", "--pattern", "*.none"], "{a}: holds no files to read (*.none"),
+        (["dataset", "{a}", "{b}", "--pattern", "001*", "--out", "{a}/002.png/o"],
+         "--out {a}/002.png/o: {a}/002.png is no folder"),
+        (["predictions", "--truth", "{b}", "--pred", "{home}/none"], "--pred {home}/none: no such"),
+        (["predictions", "--truth", "{b}", "--pred", "{b}", "--images", "{b}/001.png"],
+         "--images {b}/001.png: is a file; give a folder"),
+        (["predictions", "--truth", "{b}", "--pred", "{b}", "--border_px", "0"], "--border_px 0: "),
+        (["predictions", "--truth", "{b}", "--pred", "{b}", "--scale_to", "-1"], "--scale_to -1: "),
+        (["predictions", "{home}/none", "--cell", "c"], "WORKDIR {home}/none: no such folder"),
+        (["shift", "nowhere:f", "--images", "{home}/none", "--truth", "{b}"],
+         "--images {home}/none"),
+        (["shift", "nowhere:f", "--images", "{b}", "--truth", "{b}", "--size", "0"], "--size 0: "),
+        (["shift", "nowhere:f", "--images", "{b}", "--truth", "{b}", "--frames", "0"],
+         "--frames 0"),
+        (["shift", "{home}/none", "--cell", "c"], "WORKDIR {home}/none: no such folder"),
+        (["shift", "{b}", "--cell", "c", "--images", "{b}"],
+         "--images, --truth: are of a function"),
+        (["shift", "{b}", "--cell", "c", "--manual_dir", "{home}/no"],
+         "--manual_dir {home}/no: no"),
+        (["features", "{b}", "--cell", "c", "--frames", "6"], "--frames 6: must be at least 7"),
+        (["features", "{b}", "--cell", "c", "--random_nets", "0"], "--random_nets 0: must be"),
+    ],
+)  # fmt: skip
+def test_folders_patterns_and_numbers_are_refused_before_any_file_is_read(
+    arguments, message, run, launched, tmp_path, monkeypatch
+):
+    def read(*_):
+        raise AssertionError("read before all was checked")
+
+    monkeypatch.chdir(tmp_path)
+    for module in ("audit", "audit_models"):
+        for name in ("read_mask", "read_image", "load_callable", "predict_cells", "load_variables"):
+            monkeypatch.setattr(f"{module}.{name}", read, raising=False)
+    monkeypatch.setattr("jaxseg.audit.dataset_files.read_mask", read)
+    places = {"home": run[0], "a": run[0] / "a/masks", "b": run[0] / "b/masks"}
+    with pytest.raises(JaxsegError) as error:
+        launched.main(["audit.py", *(word.format(**places) for word in arguments)])
+    assert message.format(**places) in str(error.value) and str(error.value).isprintable()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_every_cell_and_layer_is_known_before_the_first_is_probed(launched, monkeypatch, tmp_path):
+    models = importlib.import_module("audit_models")
+    monkeypatch.setattr(models, "find_cells", lambda _: {"a-s0": 0, "b-s0": 0})
+    settings = {"data.manual_dir": "", "data.size": 16}
+    monkeypatch.setattr(models, "load_variables", lambda *_: (UNet(depth=2), {}, settings))
+    monkeypatch.setattr(models, "cell_frames", lambda *_: pytest.fail("prepared before checking"))
+    monkeypatch.chdir(tmp_path)
+    ask = ["audit.py", "features", str(tmp_path), "--cell", "a-s0", "--cell"]
+    with pytest.raises(UsageError, match=r"--cell='c-s0': must be one of a-s0, b-s0"):
+        launched.main([*ask, "c-s0"])
+    with pytest.raises(UsageError, match=r"--layer='down3': must be one of inc, down1, down2"):
+        launched.main([*ask, "b-s0", "--layer", "down3"])
 
 
 def test_shift_and_features_refuse_networks_of_two_unets(monkeypatch):

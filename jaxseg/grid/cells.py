@@ -3,14 +3,15 @@
 The sweep is a list of dicts (see `sweeps`), each laid over the config's fields.
 """
 
+import math
 import re
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from jaxseg.data.crops import CROP_POLICIES
 from jaxseg.errors import UsageError, check_choice
 from jaxseg.grid import marking
+from jaxseg.grid.axes import check_axes
 from jaxseg.grid.optimiser import SCHEDULES, check_selection
 from jaxseg.grid.prepared import DEFAULTS as READING
 from jaxseg.grid.prepared import data_reading
@@ -25,11 +26,13 @@ NETS = ("unet", "dtunet")
 LOSSES = ("dice", "dice_bce", "bce", "dice_focal", "dtu")
 SELECTIONS = ("last", "best")
 FEEDS = ("auto", "host", "device")
+LONGEST_ID = 200  # bytes: file names have 255, of which temporary ones take some
 
 # Fields that a config may leave out.
 DEFAULTS: Settings = {
     "net.name": "unet", "optim.weight_decay": 0.0, "optim.schedule": "constant",
-    "optim.patience": 0, "eval.saliency_layer": "", **READING,
+    "optim.patience": 0, "eval.saliency_layer": "", "data.planes": "", "net.dtype": "float32",
+    **READING,
 }  # fmt: skip
 
 
@@ -45,35 +48,49 @@ class Cell(NamedTuple):
 def expand(config: Mapping[str, Any], grid: Sequence[Mapping[str, Any]]) -> list[Cell]:
     """Lays each overlay over the config; every cell's settings are checked.
 
-    Raises UsageError for an unknown field, a value out of its rule, a value of the wrong type, an
-    empty grid, or two equal cells.
+    Raises UsageError for an unknown field, a field that may not vary between cells, a value out of
+    its rule, a value of the wrong type, an empty grid, or two equal cells.
     """
-    base = DEFAULTS | flatten(config)
+    base = base_settings(config)
     if not grid:
         raise UsageError("grid: has no cells; give at least one overlay")
     overlays = resolve_overlays(grid, base)
-    axes = grid_axes(overlays)
-    cells = [_make_cell(base, overlay, axes) for overlay in overlays]
-    names = Counter(cell.id for cell in cells)
-    doubled, times = names.most_common(1)[0]
-    if times > 1:
-        raise UsageError(f"grid: cell {doubled} stands in it twice; remove one")
+    axes = grid_axes(overlays, base)
+    check_axes(axes, base)
+    cells = [_make_cell({**base, **overlay}, axes) for overlay in overlays]
+    _check_ids(cells)
     return cells
 
 
-def _make_cell(base: Settings, overlay: Mapping[str, Any], axes: Mapping[str, Any]) -> Cell:
-    settings = {**base, **overlay}
-    for name, value in overlay.items():
-        if type(value) is not type(base[name]) and not (
-            isinstance(base[name], float) and isinstance(value, int)
-        ):
-            raise UsageError(
-                f"grid axis {name}={value!r}: must be of type {type(base[name]).__name__}"
-            )
+def base_settings(config: Mapping[str, Any]) -> Settings:
+    """The config's fields, flat, with the defaults of those that it leaves out."""
+    return DEFAULTS | flatten(config)
+
+
+def _make_cell(settings: Settings, axes: Iterable[str]) -> Cell:
     check_cell(settings)
     values = [str(settings[axis]) for axis in axes] or [settings["net.padding"]]
     slug = "-".join(re.sub(r"[^\w.+]", "_", value) for value in values)
     return Cell(f"{slug}-s{settings[SEED]}", "/".join(values), settings[SEED], settings)
+
+
+def _check_ids(cells: Sequence[Cell]) -> None:
+    """Raises UsageError unless each cell has a name of its own, in files too."""
+    seen: dict[str, Cell] = {}
+    for cell in cells:
+        other = seen.setdefault(cell.id.casefold(), cell)
+        if other is not cell and other.settings == cell.settings:
+            raise UsageError(f"grid: cell {cell.id} stands in it twice; remove one")
+        if other is not cell:
+            raise UsageError(
+                f"grid: arms {other.arm!r} and {cell.arm!r} would share files called {cell.id}; "
+                "change a value or train one of them in another --workdir"
+            )
+        if len(cell.id.encode()) > LONGEST_ID:
+            raise UsageError(
+                f"grid: cell {cell.id[:40]}… has a name of {len(cell.id.encode())} bytes, at most "
+                f"{LONGEST_ID} make a file name; vary fewer fields"
+            )
 
 
 _AT_LEAST = {
@@ -86,13 +103,20 @@ _CHOICES = {
     "data.crop": CROP_POLICIES, "data.feed": FEEDS, "net.name": NETS, "optim.loss": LOSSES,
     "optim.schedule": SCHEDULES, "optim.select": SELECTIONS, "eval.empty": EMPTY,
 }  # fmt: skip
+_OTHERS = (
+    "name", "data.name", "data.manual_dir", "data.data_dir", "data.train_split", "data.val_split",
+    "data.test_split", "net.padding", "optim.learning_rate", "eval.test_sets",
+)  # fmt: skip
 
 
 def check_cell(settings: Settings) -> None:
     """Raises UsageError naming the field, its value and the rule for settings that cannot run."""
-    missing = [name for name in (*_AT_LEAST, *_CHOICES) if name not in settings]
+    missing = [name for name in (*_AT_LEAST, *_CHOICES, *_OTHERS) if name not in settings]
     if missing:
         raise UsageError(f"config field {missing[0]}: is missing in the config file; add it")
+    for name, value in settings.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise UsageError(f"{name}={value}: must be a finite number")
     for name, choices in _CHOICES.items():
         check_choice(name, settings[name], choices)
     for name, least in _AT_LEAST.items():
@@ -137,6 +161,12 @@ def make_net(settings: Settings, classes: int, batch_axis: str | None = None) ->
     """The network of a cell, by `net.name`: a UNet unless it says otherwise."""
     options = {k.removeprefix("net."): v for k, v in settings.items() if k.startswith("net.")}
     network = DTUNet if options.pop("name", "unet") == "dtunet" else UNet
+    known = network.__dataclass_fields__.keys() - {"classes", "batch_axis", "parent", "name"}
+    if unknown := sorted(options.keys() - known):
+        raise UsageError(
+            f"config field net.{unknown[0]}: is no setting of a {network.__name__}, which has "
+            f"{', '.join(sorted(known))}"
+        )
     return network(classes=classes, batch_axis=batch_axis, **options)
 
 

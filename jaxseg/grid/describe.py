@@ -9,6 +9,7 @@ from jaxseg.grid import workdir as files
 from jaxseg.grid.cells import expand, group_cells
 from jaxseg.grid.group import Group, make_group
 from jaxseg.grid.mapping import chunks
+from jaxseg.grid.prepared import check_splits
 from jaxseg.grid.record import read_feed
 from jaxseg.grid.tuning import measure_step, tune
 
@@ -21,6 +22,7 @@ def describe(config: Mapping[str, Any], grid: Sequence[Mapping[str, Any]], workd
     cells = expand(config, grid)
     if (workdir / "config.json").exists():
         files.check_config(workdir, config, grid)
+    check_splits(cell.settings for cell in cells)
     done = files.read_finished(workdir)
     groups = group_cells(cells)
     arms = list(dict.fromkeys(cell.arm for cell in cells))

@@ -100,6 +100,15 @@ def make_group(cells: list[Cell], part: int | None = None, kept_feed: str | None
     return group
 
 
+def check_batches(group: Group, cells: Iterable[Cell]) -> None:
+    """Raises UsageError for a batch, of any group on the same images, that they cannot fill."""
+    n_images = len(next(iter(group.data.train.values())).ids)
+    fields = ("data.name", "data.manual_dir", "data.train_split")
+    for cell in cells:
+        if all(cell.settings[field] == group.settings[field] for field in fields):
+            steps_per_epoch(n_images, cell.settings["optim.batch_size"])
+
+
 def halve(group: Group) -> Group:
     """The group with half the cells per device, as it did not fit into memory.
 

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from jaxseg.errors import JaxsegError
-from jaxseg.grid.cells import Settings, check_cell, make_net
+from jaxseg.grid.cells import DEFAULTS, Settings, check_cell, make_net
 from jaxseg.grid.checkpoint_door import check_variables
 from jaxseg.grid.checkpoints import FOLDER, restore_cell
 from jaxseg.grid.integrity import damage_named
@@ -37,7 +37,7 @@ def load_variables(
             f"cell {cell}: diverged at step {meta['diverged_at'][place]}; its last finite weights "
             "can be inspected (launch/inspect_checkpoint.py) but not used"
         )
-    settings = meta["settings"][place]
+    settings = DEFAULTS | meta["settings"][place]
     with damage_named(as_folder(workdir) / FOLDER / meta["cells"][0] / "meta"):
         check_cell(settings)
         net = make_net(settings, classes=len(meta["classes"]))
@@ -54,9 +54,14 @@ def load_cell(
     `load_variables` raises.
     """
     net, variables, settings = load_variables(workdir, cell)
+    return predictor(net, variables), settings
+
+
+def predictor(net: UNet | DTUNet, variables: Any) -> Callable[[Any], np.ndarray]:
+    """The network as a function from uint8 images [B, H, W, 3] to class indices uint8 [B, H, W]."""
 
     @jax.jit
     def forward(images):
         return class_indices(net.apply(variables, normalise(images)))
 
-    return lambda images: np.asarray(forward(np.asarray(images, np.uint8))), settings
+    return lambda images: np.asarray(forward(np.asarray(images, np.uint8)))

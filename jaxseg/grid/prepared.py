@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from jaxseg.data import sources
 from jaxseg.data.masks import MaskOptions
 from jaxseg.data.pairs import Patterns
 from jaxseg.data.prepare import prepare_views
@@ -54,3 +55,22 @@ def prepared_views(
         planes=settings.get("data.planes", ""),
         progress=progress,
     )
+
+
+def check_splits(all_settings: Iterable[Settings]) -> None:
+    """Raises UsageError for a split that cannot be read, before any is prepared.
+
+    What a source raises for its folder is raised too; no picture is opened.
+    """
+    splits = ("data.train_split", "data.val_split", "data.test_split")
+    asked = {
+        (settings["data.name"], settings["data.manual_dir"], data_reading(settings).patterns, split)
+        for settings in all_settings
+        for split in (settings[field] for field in splits)
+        if split
+    }
+    known: dict[tuple[str, str, Patterns], sources.Pairs] = {}
+    for name, place, patterns, split in sorted(asked):
+        if (name, place, patterns) not in known:
+            known[name, place, patterns] = sources.find_pairs(name, place or None, patterns)
+        sources.check_split(name, split, known[name, place, patterns], place or None)

@@ -1,9 +1,10 @@
 """What a run writes about itself and its cells, beyond the plain files of `workdir`."""
 
+import contextlib
 import json
 import resource
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -11,10 +12,10 @@ import numpy as np
 from etils.epath import Path
 
 from jaxseg.data.masks import not_judged_as_background
-from jaxseg.errors import DamagedError
+from jaxseg.errors import DamagedError, JaxsegError
 from jaxseg.grid import storage
 from jaxseg.grid import workdir as files
-from jaxseg.grid.cells import FEEDS, Cell
+from jaxseg.grid.cells import FEEDS, Cell, base_settings
 from jaxseg.grid.chunk import Trained
 from jaxseg.grid.evaluate import (
     Examples,
@@ -26,6 +27,7 @@ from jaxseg.grid.evaluate import (
 )
 from jaxseg.grid.group import Group
 from jaxseg.grid.processes import Share
+from jaxseg.grid.sweeps import resolve_overlays
 
 # Where a run's time went, as in progress.json; steps and waiting for data are parts of training.
 SECONDS: tuple[str, ...] = (
@@ -36,7 +38,7 @@ SECONDS: tuple[str, ...] = (
     "steps_s",
     "data_wait_s",
 )
-
+KEEP_S = 60.0  # a run's seconds are written down that often
 
 # Test sets whose predictions are looked at beyond their counts.
 _PREDICTIONS_OF = ("clean", "sequence")
@@ -65,7 +67,8 @@ def write_config(
         "masks": group.data.taken,
         "cautions": group.data.cautions,
     }
-    about = {"config": dict(config), "grid": list(grid), "axes": axes, "data": data}
+    overlays = resolve_overlays(grid, base_settings(config))
+    about = {"config": dict(config), "grid": overlays, "axes": axes, "data": data}
     path = workdir / "config.json"
     if path.exists():
         files.check_config(workdir, config, grid)
@@ -155,8 +158,48 @@ def cell_row(cell: Cell, place: int, trained: Trained, steps_per_epoch: int) -> 
     }
 
 
-def add_progress(workdir: Path, share: Share, started: float, seconds: dict[str, float]) -> None:
-    """Adds this run's seconds and peak memory to its share's file."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    total = {"wall_s": time.monotonic() - started, "peak_memory_mb": round(peak)}
-    files.add_progress(workdir, share, seconds | total)
+class Seconds(dict[str, float]):
+    """Where the time of a run has gone since it was last written to its share's file."""
+
+    def __init__(self) -> None:
+        super().__init__(dict.fromkeys(SECONDS, 0.0))
+        self.since = time.monotonic()
+
+    @contextlib.contextmanager
+    def of(self, name: str) -> Iterator[None]:
+        """Counts what happens within as `name`, also when it is interrupted."""
+        clock = time.monotonic()
+        try:
+            yield
+        finally:
+            self[name] += time.monotonic() - clock
+
+
+def add_progress(workdir: Path, share: Share, seconds: Seconds) -> None:
+    """Adds the seconds, with the wall time, to the share's file, and begins them anew."""
+    now, peak = time.monotonic(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    total = {"wall_s": now - seconds.since, "peak_memory_mb": round(peak)}
+    files.add_progress(workdir, share, {**seconds, **total})
+    seconds.update(dict.fromkeys(SECONDS, 0.0))
+    seconds.since = now
+
+
+def keep_progress(workdir: Path, share: Share, seconds: Seconds) -> None:
+    """`add_progress` once in KEEP_S: what is killed has lost little of its time."""
+    if time.monotonic() - seconds.since >= KEEP_S:
+        add_progress(workdir, share, seconds)
+
+
+@contextlib.contextmanager
+def progress_kept(workdir: Path, share: Share, seconds: Seconds) -> Iterator[None]:
+    """Adds the seconds at the end, also when the run is interrupted or fails.
+
+    Then what is wrong with the file itself is not said: the run's own error is.
+    """
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(JaxsegError, OSError):
+            add_progress(workdir, share, seconds)
+        raise
+    add_progress(workdir, share, seconds)

@@ -5,7 +5,6 @@ The one module that reads the config; below it plain keyword arguments are passe
 
 import os
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -16,11 +15,19 @@ from jaxseg.data.progress import track
 from jaxseg.escape import printable
 from jaxseg.grid import locks, merged, record
 from jaxseg.grid import workdir as files
-from jaxseg.grid.cells import Cell, expand, group_cells
+from jaxseg.grid.cells import Cell, base_settings, expand, group_cells
 from jaxseg.grid.chunk import train_chunk
 from jaxseg.grid.evaluate import Examples
-from jaxseg.grid.group import Group, compile_step, halve, is_out_of_memory, make_group
+from jaxseg.grid.group import (
+    Group,
+    check_batches,
+    compile_step,
+    halve,
+    is_out_of_memory,
+    make_group,
+)
 from jaxseg.grid.mapping import chunks
+from jaxseg.grid.prepared import check_splits
 from jaxseg.grid.processes import Share, shares
 from jaxseg.grid.storage import as_folder
 from jaxseg.grid.sweeps import grid_axes, resolve_overlays
@@ -41,7 +48,7 @@ class Run(NamedTuple):
     parts: list[int]
     axes: Mapping[str, Any]
     done: dict[str, files.Row]
-    seconds: dict[str, float]
+    seconds: record.Seconds
 
     def missing(self, cells: Sequence[Cell]) -> list[Cell]:
         """Those of `cells` that have not ended."""
@@ -74,15 +81,17 @@ def run_grid(
         UsageError: settings that cannot run, a workdir made by others, more processes than cells.
         JaxsegError: data that cannot be used, or cells that another process is training.
     """
-    started = time.monotonic()
     run = _open_run(config, grid, as_folder(workdir), share)
     if missing := [cell for mine in run.mine for cell in run.missing(mine)]:
-        with locks.hold(run.workdir, [cell.id for cell in missing]) as check_lock:
+        check_splits(cell.settings for cell in missing)
+        with (
+            locks.hold(run.workdir, [cell.id for cell in missing]) as check_lock,
+            record.progress_kept(run.workdir, share, run.seconds),
+        ):
             run.done.update(files.read_finished(run.workdir, run.done))
             for index, mine in enumerate(run.mine):
                 if run.missing(mine):
                     _finish_group(run, config, grid, index, check_lock)
-            record.add_progress(run.workdir, share, started, run.seconds)
     done = merged.merge_all(run.workdir, run.groups, run.axes, run.done)
     return [cell.id for group in run.groups for cell in group if cell.id not in done]
 
@@ -90,13 +99,14 @@ def run_grid(
 def _open_run(
     config: Mapping[str, Any], grid: Sequence[Mapping[str, Any]], workdir: Path, share: Share
 ) -> Run:
+    seconds = record.Seconds()
     cells = expand(config, grid)
     groups = group_cells(cells)
     split = shares(groups, share.count)
     files.open_workdir(workdir, config, grid)
-    axes = grid_axes(resolve_overlays(grid, cells[0].settings))
+    base = base_settings(config)
+    axes = grid_axes(resolve_overlays(grid, base), base)
     parts = [max(len(part[index]) for part in split) for index in range(len(groups))]
-    seconds = dict.fromkeys(record.SECONDS, 0.0)
     done = files.read_finished(workdir)
     return Run(workdir, share, groups, split[share.index], parts, axes, done, seconds)
 
@@ -109,16 +119,18 @@ def _finish_group(
     check_lock: Callable[[], None],
 ) -> None:
     """Prepares a group and finishes this process's part with as many cells at a time as fit."""
-    clock = time.monotonic()
-    feed = record.read_feed(run.workdir)
-    group = tune(make_group(run.groups[index], run.parts[index], feed))
-    files.check_data(run.workdir, group.data.checksums)
-    record.write_config(run.workdir, config, grid, run.axes, group, run.share.count)
-    examples = record.write_examples(run.workdir, group)
-    run.merge_cells()
+    with run.seconds.of("prepare_s"):
+        feed = record.read_feed(run.workdir)
+        group = tune(make_group(run.groups[index], run.parts[index], feed))
+        check_batches(group, [cell for mine in run.mine for cell in run.missing(mine)])
+        files.check_data(run.workdir, group.data.checksums)
+        record.write_config(run.workdir, config, grid, run.axes, group, run.share.count)
+        examples = record.write_examples(run.workdir, group)
+        run.merge_cells()
     for line in (group.data.taken, *(f"! {caution}" for caution in group.data.cautions)):
         print(printable(line), file=sys.stderr, flush=True)
-    run.seconds["prepare_s"] += time.monotonic() - clock
+    # A signal that meets a compiler may end the process at once.
+    record.add_progress(run.workdir, run.share, run.seconds)
     while not _fits(run, group, index, examples, check_lock):
         group = halve(group)
 
@@ -128,13 +140,14 @@ def _fits(
 ) -> bool:
     """Compiles a group, trains and scores its missing chunks; False when memory did not suffice."""
     try:
-        group, compile_s = compile_step(group)
-        run.seconds["compile_s"] += compile_s
+        with run.seconds.of("compile_s"):
+            group, _ = compile_step(group)
         pending = [c for c in map(run.missing, chunks(run.mine[index], group.layout.slots)) if c]
         steps = len(pending) * group.steps_per_epoch * group.settings["optim.epochs"]
         work = _finish_chunks(run, group, pending, examples)
         for _ in track(work, steps, "training", unit="step"):
             check_lock()
+            record.keep_progress(run.workdir, run.share, run.seconds)
     except jax.errors.JaxRuntimeError as error:
         if not is_out_of_memory(error):
             raise
@@ -147,15 +160,13 @@ def _finish_chunks(
 ) -> Iterator[None]:
     """Trains and scores chunk after chunk; yields after every training step."""
     for chunk in pending:
-        clock = time.monotonic()
-        trained = yield from train_chunk(run.workdir, group, chunk)
-        train_s = time.monotonic() - clock
-        record.store_counts(run.workdir, group, chunk, trained, examples)
-        for i, cell in enumerate(chunk):
-            row = record.cell_row(cell, i, trained, group.steps_per_epoch)
-            files.write_status(run.workdir, cell.id, row)
-        run.merge_cells()
-        run.seconds["train_s"] += train_s
-        run.seconds["evaluate_s"] += time.monotonic() - clock - train_s
+        with run.seconds.of("train_s"):
+            trained = yield from train_chunk(run.workdir, group, chunk)
+        with run.seconds.of("evaluate_s"):
+            record.store_counts(run.workdir, group, chunk, trained, examples)
+            for i, cell in enumerate(chunk):
+                row = record.cell_row(cell, i, trained, group.steps_per_epoch)
+                files.write_status(run.workdir, cell.id, row)
+            run.merge_cells()
         run.seconds["steps_s"] += trained.wait.steps_s
         run.seconds["data_wait_s"] += trained.wait.wait_s

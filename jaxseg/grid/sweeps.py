@@ -4,12 +4,14 @@ They are made by `product` and `zipped`. Fields are dotted names ("net.padding")
 is unique ("padding") will do.
 """
 
+import difflib
 import itertools
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from jaxseg.errors import UsageError, check_choice
+from jaxseg.errors import UsageError
+from jaxseg.grid.axes import axis_names, why_no_axis
 
 SEED = "seed"
 MOST_VALUES = 10_000  # of one axis: more cells than anyone trains
@@ -51,7 +53,10 @@ def resolve_field(name: str, settings: Settings, where: str = "grid axis") -> st
     if matches:
         raise UsageError(f"{where} {name!r}: ambiguous, say one of {', '.join(matches)}")
     shorts = [full.rpartition(".")[2] for full in settings]
-    return check_choice(where, name, [*settings, *shorts])
+    close = difflib.get_close_matches(name.lower(), [*shorts, *settings], n=1, cutoff=0.4)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    known = ", ".join(axis_names(settings))
+    raise UsageError(f"{where}={name!r}: is no field of the config; axes are {known}{hint}")
 
 
 def override_axes(
@@ -88,26 +93,62 @@ def _parse_values(field: str, text: str, like: Any) -> list[Any]:
         if not 1 <= len(values) <= MOST_VALUES:
             raise UsageError(f"--grid {field}={text}: must be 1 to {MOST_VALUES} values")
         return list(values)
+    if isinstance(like, tuple):
+        raise UsageError(
+            f"--grid {field}={text}: is no axis, as {why_no_axis(field)}; set it with "
+            f"--config.{field}=VALUE"
+        )
+    words = [word.strip() for word in text.split(",")]
+    if "" in words:
+        raise UsageError(f"--grid {field}={text}: holds an empty value; remove a comma")
     # bool("False") is true.
     read: Callable[[str], Any] = type(like)
     if isinstance(like, bool):
         read = lambda word: _BOOLEANS[word.lower()]  # noqa: E731
     try:
-        return [read(value.strip()) for value in text.split(",")]
+        values = [read(word) for word in words]
     except (ValueError, KeyError):
         raise UsageError(
             f"--grid {field}={text}: values must be of type {type(like).__name__}"
             + (", such as 0,1,2 or the range 0:6" if type(like) is int else "")
         ) from None
+    for k, value in enumerate(values):
+        if (first := values.index(value)) < k:
+            both = " and ".join(dict.fromkeys((words[first], words[k])))
+            raise UsageError(f"--grid {field}={text}: holds {both} twice; give each value once")
+    return values
 
 
 def resolve_overlays(grid: Sequence[Mapping[str, Any]], settings: Settings) -> list[dict[str, Any]]:
-    """The overlays with their fields' full names. Raises UsageError for an unknown field."""
-    return [{resolve_field(k, settings): v for k, v in overlay.items()} for overlay in grid]
+    """The overlays with their fields' full names, and values of the fields' types.
+
+    Whole numbers become floats and lists tuples where the config's field is one. Raises UsageError
+    for an unknown field and a value of another type.
+    """
+    return [
+        {
+            (field := resolve_field(name, settings)): _typed(field, value, settings[field])
+            for name, value in overlay.items()
+        }
+        for overlay in grid
+    ]
 
 
-def grid_axes(overlays: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
-    """The fields that vary over the grid besides the seed, each with its values in grid order."""
+def _typed(field: str, value: Any, like: Any) -> Any:
+    if type(value) is type(like):
+        return value
+    if type(like) is float and type(value) is int:
+        return float(value)
+    if type(like) is tuple and type(value) is list:
+        return tuple(value)
+    raise UsageError(f"grid axis {field}={value!r}: must be of type {type(like).__name__}")
+
+
+def grid_axes(overlays: Sequence[Mapping[str, Any]], settings: Settings) -> dict[str, list[Any]]:
+    """The fields that vary over the grid besides the seed, each with its values in grid order.
+
+    `overlays` have full names; where one lacks a field, its cell has the value of `settings`.
+    """
     fields = dict.fromkeys(key for overlay in overlays for key in overlay if key != SEED)
-    values = {f: list(dict.fromkeys(o[f] for o in overlays if f in o)) for f in fields}
+    values = {f: list(dict.fromkeys(o.get(f, settings[f]) for o in overlays)) for f in fields}
     return {field: v for field, v in values.items() if len(v) > 1}

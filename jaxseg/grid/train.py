@@ -39,6 +39,9 @@ class Program(NamedTuple):
     predict: Callable[..., jax.Array]
 
 
+SCALING = "float32(image) / 127.5 - 1"  # what `normalise` does, for those who read it elsewhere
+
+
 def normalise(images: jax.Array) -> jax.Array:
     """uint8 [..., 3] in 0 … 255 -> float32 in [-1, 1]."""
     return images.astype(jnp.float32) / 127.5 - 1.0

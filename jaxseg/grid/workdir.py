@@ -24,7 +24,7 @@ from etils.epath import Path
 
 from jaxseg.errors import JaxsegError, UsageError
 from jaxseg.grid import storage
-from jaxseg.grid.cells import expand
+from jaxseg.grid.cells import DEFAULTS, expand
 from jaxseg.grid.processes import Share
 from jaxseg.grid.sweeps import flatten
 from jaxseg.grid.workdir_door import Row, read_about, read_progress, read_rows, read_status
@@ -50,16 +50,15 @@ def check_config(
 ) -> None:
     """Raises UsageError naming the fields in which config.json differs from these settings.
 
-    A grid may hold more cells than the one that made the workdir, such as further seeds.
+    A grid may hold more cells than the one that made the workdir, such as further seeds. A field
+    that one of the two leaves out has its default there.
     """
     old = read_config(workdir)
-    old_config = flatten(old["config"])
-    new = json.loads(json.dumps(flatten(config)))
-    old_config = json.loads(json.dumps(old_config))
+    there, here = (_plain(DEFAULTS | flatten(c)) for c in (old["config"], config))
     differing = [
-        f"{name} ({old_config.get(name)!r} there, {new.get(name)!r} here)"
-        for name in sorted(new.keys() | old_config.keys())
-        if new.get(name) != old_config.get(name) and not name.startswith(_MAY_DIFFER)
+        f"{name} ({there.get(name)!r} there, {here.get(name)!r} here)"
+        for name in sorted(here.keys() | there.keys())
+        if here.get(name) != there.get(name) and not name.startswith(_MAY_DIFFER)
     ]
     # The configs agree here in all that `_cells` tells: ours has been checked.
     cells, old_cells = _cells(config, grid), {} if differing else _cells(config, old["grid"])
@@ -79,13 +78,16 @@ def check_config(
 def _cells(config: Mapping[str, Any], grid: Sequence[Mapping[str, Any]]) -> dict[str, Row]:
     """{cell id: what its numbers depend on}, as JSON would give it back."""
     return {
-        cell.id: {
-            name: json.loads(json.dumps(value))
-            for name, value in cell.settings.items()
-            if not name.startswith(_MAY_DIFFER)
-        }
+        cell.id: _plain(
+            {n: value for n, value in cell.settings.items() if not n.startswith(_MAY_DIFFER)}
+        )
         for cell in expand(config, grid)
     }
+
+
+def _plain(settings: Mapping[str, Any]) -> Row:
+    """The settings as JSON gives them back: tuples are lists."""
+    return json.loads(json.dumps(settings))
 
 
 def read_config(workdir: Path) -> Row:

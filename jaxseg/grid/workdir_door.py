@@ -23,7 +23,7 @@ def read_about(path: Path, mend: str) -> Row:
     for name, kind in blank.items():
         if not isinstance(about[name], type(kind)):
             raise DamagedError(path, f"`{name}` must be a {type(kind).__name__}", mend)
-    if not all(isinstance(cell, dict) and _is_plain(cell) for cell in about["grid"]):
+    if not all(isinstance(cell, dict) and _is_plain(cell, lists=True) for cell in about["grid"]):
         raise DamagedError(path, "`grid` must be a list of fields and plain values", mend)
     return about
 
@@ -57,5 +57,11 @@ def read_progress(path: Path) -> dict[str, float]:
     return found
 
 
-def _is_plain(row: Row) -> bool:
-    return all(value is None or isinstance(value, str | int | float) for value in row.values())
+def _is_plain(row: Row, *, lists: bool = False) -> bool:
+    """Whether a row holds texts, numbers and nothing, and with `lists` also lists of them."""
+    values = [
+        inner
+        for value in row.values()
+        for inner in (value if lists and isinstance(value, list) else [value])
+    ]
+    return all(value is None or isinstance(value, str | int | float) for value in values)

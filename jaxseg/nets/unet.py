@@ -17,6 +17,7 @@ from jaxseg.nets.layers import (
 )
 from jaxseg.nets.padding import PADDING_MODES, Mode, check_padding
 
+DEEPEST = 16  # poolings: a frame of 65,536 pixels ends as one
 DTYPES: tuple[str, ...] = ("float32", "bfloat16")
 
 
@@ -139,6 +140,8 @@ def check_settings(net: Any, height: int, width: int) -> None:
     for name in ("classes", "width", "depth"):
         if getattr(net, name) < 1:
             raise UsageError(f"net.{name}={getattr(net, name)}: must be at least 1")
+    if net.depth > DEEPEST:
+        raise UsageError(f"net.depth={net.depth}: must be at most {DEEPEST}")
     if net.width % 2 and net.upsampling != "transposed":
         raise UsageError(f"net.width={net.width}: must be even (decoder blocks halve it)")
     factor = 2**net.depth

@@ -1,5 +1,6 @@
 """Reads the plain files of a finished workdir; nothing here trains, evaluates or writes."""
 
+import copy
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -62,6 +63,7 @@ def load(workdir: str | Path) -> Results:
     """
     workdir = Path(workdir)
     about = read_json(workdir / "config.json")
+    about = about | {"config": _with_constants(about)}
     check_about(workdir / "config.json", about)
     axes = axes_of(workdir / "config.json", about)
     cells = read_cells(workdir / "cells.csv", list(axes))
@@ -198,6 +200,29 @@ def _stored(results: Results, arm: str, seed: int, key: str) -> np.ndarray:
 def _names(path: Path) -> list[str]:
     with arrays.naming(path):
         return arrays.array_names(path)
+
+
+def _with_constants(about: dict[str, Any]) -> Any:
+    """The config with the fields that all overlays of the grid set to the same value.
+
+    What is no config or no grid is left to `check_about`.
+    """
+    config, grid = about.get("config"), about.get("grid")
+    if not (isinstance(config, dict) and isinstance(grid, list) and grid):
+        return config
+    if not all(isinstance(overlay, dict) for overlay in grid):
+        return config
+    config: dict[str, Any] = copy.deepcopy(config)
+    for field, value in grid[0].items():
+        if field == "seed" or any(field not in o or o[field] != value for o in grid):
+            continue
+        *sections, name = field.split(".")
+        place: Any = config
+        for section in sections:
+            place = place.get(section) if isinstance(place, dict) else None
+        if isinstance(place, dict):
+            place[name] = value
+    return config
 
 
 def _stored_test_sets(workdir: Path, cell: Cell) -> list[str]:

@@ -122,7 +122,9 @@ def run(results: Results) -> str:
     facts: dict[str, Any] = {
         "Data": results.data.get("description") or results.data.get("name", ""),
         "Masks": str(results.data.get("masks", "")).removeprefix("masks: "),
-        "Training images": results.data.get("n_train", ""),
+        "Training images": "differ by arm"
+        if "data.train_split" in results.axes
+        else results.data.get("n_train", ""),
         "Test images": results.data.get("n_test", ""),
         "Cells": f"{done} of {len(results.cells)} finished, {plural(len(results.arms), 'arm')}",
     }

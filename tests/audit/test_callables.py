@@ -82,6 +82,57 @@ def test_what_a_function_does_wrong_is_one_line_that_names_it(module, images, fu
     assert "\n" not in str(error.value) and f"{module}:{function}" in str(error.value)
 
 
+ONE_SIZE = """
+import numpy as np
+
+def reshaped(image): return image.reshape(1, 128, 128, 3)[0, ..., 0] > 3
+def onnx(image):
+    raise RuntimeError("[ONNXRuntimeError] : 2 : INVALID_ARGUMENT : Got invalid dimensions for "
+        "input: x for the following indices\\n index: 2 Got: 64 Expected: 128")
+def torch_export(image):
+    raise RuntimeError("Expected input at *args[0].shape[2] to be equal to 128, but got 64")
+def keras(image):
+    raise ValueError("Input 0 is incompatible with the layer: expected shape=(None, 128, 128, 3), "
+        "found shape=(1, 64, 64, 3)")
+def linear(image):
+    raise RuntimeError("mat1 and mat2 shapes cannot be multiplied (1x4096 and 1024x10)")
+def asserts(image): assert image.shape[0] == 128
+def fixed(image): return np.zeros((128, 128), np.uint8)
+def memory(image): raise RuntimeError("no weights in the file")
+"""
+
+
+@pytest.mark.parametrize(
+    "function, hint",
+    [
+        ("reshaped", "--size 128"),
+        ("onnx", "--size 128"),
+        ("torch_export", "--size 128"),
+        ("keras", "--size 128"),
+        ("linear", "--size N"),
+        ("asserts", "--size N"),
+        ("fixed", "--size 128"),
+    ],
+)
+def test_a_function_of_one_size_is_told_of_the_flag(module, tmp_path, function, hint):
+    (tmp_path / f"{module}_one.py").write_text(ONE_SIZE)
+    spec = f"{module}_one:{function}"
+    with pytest.raises(JaxsegError, match=f"{hint}$") as error:
+        load_callable(spec, side=64)(np.zeros((1, 64, 64, 3), np.uint8))
+    assert str(error.value).isprintable()
+    for side, frame in ((None, 64), (64, 96)):  # frames that --size has not chosen
+        with pytest.raises(JaxsegError) as error:
+            load_callable(spec, side=side)(np.zeros((1, frame, frame, 3), np.uint8))
+        assert "--size" not in str(error.value)
+
+
+def test_other_failures_do_not_speak_of_sizes(module, tmp_path):
+    (tmp_path / f"{module}_one.py").write_text(ONE_SIZE)
+    with pytest.raises(JaxsegError) as error:
+        load_callable(f"{module}_one:memory", side=64)(np.zeros((1, 64, 64, 3), np.uint8))
+    assert "--size" not in str(error.value)
+
+
 def test_a_batch_of_the_wrong_shape_names_the_batch_form(module, images):
     with pytest.raises(JaxsegError, match=r"return one of \[B, H, W\] for a batch"):
         load_callable(f"{module}:small", batched=True)(images)

@@ -50,7 +50,7 @@ def test_standard_paddings_share_a_program_and_others_do_not():
 
 def test_axes_are_what_varies_besides_the_seed():
     overlays = [{"net.padding": p, "data.crop": "center", "seed": s} for p in "ab" for s in (0, 1)]
-    assert grid_axes(overlays) == {"net.padding": ["a", "b"]}
+    assert grid_axes(overlays, flatten(CONFIG)) == {"net.padding": ["a", "b"]}
 
 
 def test_overrides_replace_and_add_axes():

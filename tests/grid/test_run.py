@@ -136,6 +136,16 @@ def test_a_loaded_cell_predicts_what_was_counted(done):
     assert differing.mean() < 0.002  # the padding is static here and data there
 
 
+def test_a_batch_that_cannot_be_filled_is_refused_before_the_first_group_is_trained(
+    tiny_config, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("jaxseg.grid.run.compile_step", lambda _: pytest.fail("compiled"))
+    with pytest.raises(
+        UsageError, match=r"optim\.batch_size=99: must be from 1 to the 16 training"
+    ):
+        run_grid(tiny_config, product(batch_size=(4, 99)), tmp_path / "run")
+
+
 def test_checkpoints_say_what_they_hold(done, tmp_path):
     cells = find_cells(done)
     assert set(cells) == {f"{p}-{c}-s0" for p in ("zeros", "reflect") for c in ("center", "random")}

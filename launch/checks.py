@@ -1,0 +1,45 @@
+"""What a command is asked to read and write, checked before it does any work."""
+
+import os
+from pathlib import Path
+
+from jaxseg.data.files import scan
+from jaxseg.errors import UsageError
+
+
+def check_folder(argument: str, folder: str | None, pattern: str = "*") -> None:
+    """Raises UsageError naming the argument unless it is None or a folder that can be read.
+
+    JaxsegError where it holds no file whose name fits `pattern`.
+    """
+    if folder is None:
+        return
+    path = Path(folder).expanduser()
+    if not path.is_dir():
+        kind = "is a file; give a folder" if path.exists() else "no such folder"
+        raise UsageError(f"{argument} {folder}: {kind}")
+    if not os.access(path, os.R_OK | os.X_OK):
+        raise UsageError(f"{argument} {folder}: may not be read; change its permissions")
+    if pattern != "*":
+        scan(folder, pattern=pattern)
+
+
+def check_writable(argument: str, folder: str) -> None:
+    """Raises UsageError naming the argument unless the folder is there or can be made, and written.
+
+    Places in an object store are not asked.
+    """
+    if "://" in folder:
+        return
+    path = Path(folder).expanduser().absolute()
+    home = next(place for place in (path, *path.parents) if os.path.lexists(place))
+    if not home.is_dir():
+        raise UsageError(f"{argument} {folder}: {home} is no folder; give another place")
+    if not os.access(home, os.W_OK | os.X_OK):
+        raise UsageError(f"{argument} {folder}: {home} may not be written; give another place")
+
+
+def check_least(argument: str, value: int | None, least: int = 1) -> None:
+    """Raises UsageError naming the argument for a number below `least`."""
+    if value is not None and value < least:
+        raise UsageError(f"{argument} {value}: must be at least {least}")
