@@ -5,7 +5,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from jaxseg.audit.dataset import Dataset, duplicates
+from jaxseg.audit.dataset import AGREE, IMAGE, Dataset, Twins, duplicates
+from jaxseg.audit.duplicates import IMAGES, MASKS
 from jaxseg.audit.placement import DRAWS, FEWEST, LEVEL, NOTABLE
 from jaxseg.report.audit_dataset_figures import areas, maps
 from jaxseg.report.outcome import Outcome, Picture, Table
@@ -17,7 +18,7 @@ RULE = (
 )
 MOST = 0.5
 SEVERAL = 0.05  # of the masks with several objects, from which on the reader should know
-ALIKE = 0.01  # of the masks with a duplicate
+ALIKE = 0.01  # of the masks that look like another one, from which on the reader should know
 
 PLACED = {
     "central": "objects are gathered about the centre",
@@ -27,19 +28,15 @@ PLACED = {
 
 def tell(datasets: Sequence[Dataset]) -> Outcome:
     """The section of the data sets side by side, the first one first."""
-    groups = duplicates(datasets)
-    tables = [_numbers(datasets)]
-    if groups:
-        rows = [(k + 1, *member) for k, group in enumerate(groups) for member in group]
-        columns = ("group", "data set", "mask")
-        tables.append(Table("duplicates", "Masks that look alike", columns, rows))
+    twins = duplicates(datasets)
+    tables = [_numbers(datasets), *([_twins(twins)] if twins else [])]
     return Outcome(
         name="dataset",
         title="Where objects lie in the data",
         verdict=[*(line for d in datasets for line in (_prior(d), _placement(d))), RULE],
         tables=tables,
         pictures=_pictures(datasets),
-        notes=[note for d in datasets for note in _notes(d)] + _alike(datasets, groups),
+        notes=[note for d in datasets for note in _notes(d)] + _alike(datasets, twins),
         left_out=[line for d in datasets for line in d.left_out],
     )
 
@@ -164,18 +161,43 @@ def _notes(d: Dataset) -> list[str]:
     return [f"{d.name}: {text}." for holds, text in notes if holds]
 
 
-def _alike(datasets: Sequence[Dataset], groups: Sequence[Sequence[tuple[str, str]]]) -> list[str]:
-    across = sum(len({name for name, _ in group}) > 1 for group in groups)
-    extra = sum(len(group) - 1 for group in groups)
-    notes = []
+def _twins(twins: Sequence[Twins]) -> Table:
+    """A row for each pair; what joins a group of several, its most alike pairs."""
+    columns = ("group", "data set", "mask", "looks like, data set", "looks like, mask")
+    columns += ("what agrees", "correlation of images", "Dice of masks")
+    rows = [(t.group, *t.first, *t.second, t.agree, t.image, t.mask) for t in twins]
+    title = (
+        f"Near-duplicates. Images: at most {IMAGES.distance} of the 64 bits of their hashes differ "
+        f"and their 16 × 16 thumbnails correlate by {IMAGES.least} or more. Masks: at most "
+        f"{MASKS.distance} bits differ and their thumbnails have Dice {MASKS.least} or more. A "
+        "group is all that such pairs join, one after the other; its most alike pairs are listed"
+    )
+    return Table("duplicates", title, columns, rows)
+
+
+def _alike(datasets: Sequence[Dataset], twins: Sequence[Twins]) -> list[str]:
+    if not twins:
+        return []
+    kinds = [t.agree for t in twins]
+    counts = "; ".join(f"{kinds.count(kind)} in {kind}" for kind in AGREE if kind in kinds)
+    notes = [f"{plural(len(twins), 'pair')} of near-duplicates (duplicates.csv): {counts}."]
+    sets: dict[int, set[str]] = {}
+    for t in twins:
+        sets.setdefault(t.group, set()).update((t.first[0], t.second[0]))
+    across = sum(len(names) > 1 for names in sets.values())
     if across:
         notes.append(
-            f"{plural(across, 'group')} of masks or images that look alike span data sets: where "
-            "these are to be training and test data, scores would flatter."
+            f"{plural(across, 'group')} of near-duplicates span data sets: where these are to be "
+            "training and test data, scores would flatter."
         )
-    if extra > ALIKE * sum(len(d.ids) for d in datasets):
+    if IMAGE in kinds:
         notes.append(
-            f"{plural(extra, 'mask')} look like another one (duplicates.csv). Intervals and p take "
-            "masks as independent; they are too sure here."
+            "Where the image is the same and the masks differ, the difference is how far two "
+            "annotations of one picture agree, or an error: look at these pairs."
+        )
+    if len(twins) > ALIKE * sum(len(d.ids) for d in datasets):
+        notes.append(
+            f"{plural(len(twins), 'mask')} look like another one. Intervals and p take masks as "
+            "independent; they are too sure here."
         )
     return notes
