@@ -62,7 +62,7 @@ def fingerprint(frame: NDArray[np.uint8]) -> tuple[int, bytes]:
     """Hash and thumbnail (SIDE² bytes, by rows) of a frame uint8 [H, W] or [H, W, 3]."""
     grey = frame if frame.ndim == 2 else cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
     small = cv2.resize(grey, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
-    return difference_hash(grey), small.tobytes()
+    return difference_hash(frame), small.tobytes()
 
 
 def difference_hash(frame: NDArray[np.uint8]) -> int:
@@ -81,9 +81,9 @@ def difference_hash(frame: NDArray[np.uint8]) -> int:
 
 def correlation(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> NDArray[np.float64]:
     """Pearson's correlation of thumbnails uint8 [k, cells], row by row; NaN where one is flat."""
-    a, b = (x - x.mean(axis=1, dtype=np.float32, keepdims=True) for x in (a, b))
-    norm = np.sqrt(_dot(a, a) * _dot(b, b))
-    return np.divide(_dot(a, b), norm, out=np.full(len(a), np.nan), where=norm > 0)
+    x, y = (rows - rows.mean(axis=1, dtype=np.float32, keepdims=True) for rows in (a, b))
+    norm = np.sqrt(_dot(x, x) * _dot(y, y))
+    return np.divide(_dot(x, y), norm, out=np.full(len(a), np.nan), where=norm > 0)
 
 
 def overlap(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> NDArray[np.float64]:
@@ -134,12 +134,10 @@ def joining(pairs: Pairs, n: int) -> NDArray[np.int64]:
     A group is all that is joined by pairs, directly or over others; of a group of k frames
     the k - 1 pairs of a spanning tree are left, that of the largest likeness (in [-1, 2]).
     """
-    a, b = pairs.frames.T
-    place = coo_array((np.arange(1, len(a) + 1), (a, b)), shape=(n, n)).tocsr()
-    costs = place.astype(np.float64)
-    costs.data = 3 - pairs.likeness[place.data - 1]  # above 0: csgraph takes 0 for no edge
-    tree = minimum_spanning_tree(costs).tocoo()
-    return np.sort(np.asarray(place[tree.row, tree.col]).ravel() - 1).astype(np.int64)
+    a, b = pairs.frames.astype(np.int64).T
+    # Costs above 0: csgraph takes 0 for no edge.
+    tree = minimum_spanning_tree(coo_array((3 - pairs.likeness, (a, b)), shape=(n, n))).tocoo()
+    return np.flatnonzero(np.isin(a * n + b, tree.row.astype(np.int64) * n + tree.col))
 
 
 def group_numbers(frames: NDArray[np.int64], n: int) -> NDArray[np.int64]:

@@ -7,23 +7,20 @@ from numpy.typing import NDArray
 
 from jaxseg.audit.dataset import AGREE, IMAGE, Dataset, Twins, duplicates
 from jaxseg.audit.duplicates import IMAGES, MASKS
-from jaxseg.audit.placement import DRAWS, FEWEST, LEVEL, NOTABLE
+from jaxseg.audit.gathering import Gathering, Place
+from jaxseg.audit.placement import DEAD_CENTRE, DRAWS, FEWEST, LEVEL, NOTABLE
 from jaxseg.report.audit_dataset_figures import areas, maps
 from jaxseg.report.outcome import Outcome, Picture, Table
 from jaxseg.report.words import interval, number, p_text, plural
 
 RULE = (
     f"Rule: placement is biased when p < {LEVEL} and the distance from uniform ≥ {NOTABLE} "
-    "(0 uniform, 1 all dead centre, each object given the room its size leaves)."
+    f"(0 uniform, {DEAD_CENTRE:.2f} all dead centre, 1 all in one corner; each object given the "
+    "room its size leaves). Places are medians of the objects' centres, with 95 % intervals."
 )
 MOST = 0.5
 SEVERAL = 0.05  # of the masks with several objects, from which on the reader should know
 ALIKE = 0.01  # of the masks that look like another one, from which on the reader should know
-
-PLACED = {
-    "central": "objects are gathered about the centre",
-    "elsewhere": "objects keep to one part of the frame, which is not its centre",
-}
 
 
 def tell(datasets: Sequence[Dataset]) -> Outcome:
@@ -53,23 +50,61 @@ def _prior(d: Dataset) -> str:
 
 
 def _placement(d: Dataset) -> str:
-    placed, verdict = d.placement, d.placement.verdict
-    if verdict == "too few":
+    placed = d.placement
+    if placed.verdict == "too few":
         free = plural(placed.n, "mask")
         return (
             f"{d.name}: {free} with an object that does not touch the frame; at least {FEWEST} are "
             "needed to say whether objects are placed uniformly."
         )
     figures = f"distance from uniform {number(placed.distance)}, {_p(placed.p)}"
-    if verdict == "unbiased" and placed.p < LEVEL:
-        return f"{d.name}: no bias of note ({figures}): there is one, but small."
-    if verdict == "unbiased":
+    if placed.gathering is not None:
         return (
-            f"{d.name}: no bias of position shown ({figures}). {plural(placed.n, 'mask')} would "
-            f"have shown objects gathered about the centre to a distance of "
-            f"{number(placed.detectable, 2)} or more."
+            f"{d.name}: objects {_gathered(placed.gathering)} ({figures}). A network can use that "
+            "instead of the image."
         )
-    return f"{d.name}: {PLACED[verdict]} ({figures}), which a network can use instead of the image."
+    if placed.p < LEVEL:
+        return f"{d.name}: no bias of note ({figures}): there is one, but small."
+    return (
+        f"{d.name}: no bias of position shown ({figures}). {plural(placed.n, 'mask')} would have "
+        f"shown objects gathered about the centre to a distance of {number(placed.detectable, 2)} "
+        "or more."
+    )
+
+
+def _gathered(gathering: Gathering) -> str:
+    """`gather above the centre, about x 0.50 [0.49, 0.51], y 0.25 [0.24, 0.26]`, and the like."""
+    first = gathering.places[0]
+    x, y = (_at(first, axis) for axis in (0, 1))
+    about = f"about {x}, {y}"
+    side = "" if first.words == "the centre" else f" ({first.words})"
+    if gathering.kind == "places":
+        named = [
+            f"{_in(p.words)}, about ({number(p.centre[0], 2)}, {number(p.centre[1], 2)}), "
+            f"{100 * p.share:.0f} %"
+            for p in gathering.places
+        ]
+        return f"gather in {len(named)} places: " + "; ".join(named)
+    return {
+        "ring": f"lie round {first.words}, {about}, few of them in it",
+        "column": f"gather at {x}{side}, at any height",
+        "row": f"gather at {y}{side}, anywhere from left to right",
+        "border": "lie along the border, as far out as their size lets them, few of them in the "
+        "middle",
+        "uneven": f"are spread unevenly but gather in no one place; their middle is {about}{side}",
+    }.get(gathering.kind, f"gather {_in(first.words)}, {about}")
+
+
+def _at(place: Place, axis: int) -> str:
+    low, high = place.low[axis], place.high[axis]
+    return f"{'xy'[axis]} {number(place.centre[axis], 2)} {interval(low, high, digits=2)}"
+
+
+def _in(words: str) -> str:
+    """`at the centre`, `in the upper left corner`, `above the centre`."""
+    if not words.startswith("the "):
+        return words
+    return f"{'in' if words.endswith('corner') else 'at'} {words}"
 
 
 def _p(p: float) -> str:
@@ -85,7 +120,7 @@ ROWS: list[tuple[str, Callable[[Dataset], float | int]]] = [
     ("mask centre x, SD", lambda d: _sd(d.centre[:, 0])),
     ("mask centre y, mean", lambda d: _mean(d.centre[:, 1])),
     ("mask centre y, SD", lambda d: _sd(d.centre[:, 1])),
-    ("distance from uniform placement", lambda d: d.placement.distance),
+    ("distance from uniform placement, 1 at most", lambda d: d.placement.distance),
     ("p of uniform placement", lambda d: d.placement.p),
     ("objects tested for it", lambda d: d.placement.n),
     ("centre-prior Dice", lambda d: d.prior.dice),

@@ -95,14 +95,16 @@ def test_objects_are_pieces_and_specks_are_none():
 @pytest.mark.parametrize(
     "where, verdict",
     [("inside", "unbiased"), ("cut", "unbiased"), ("large", "unbiased"), ("centred", "central"),
-     ("left", "elsewhere")],
+     ("left", "column")],
 )  # fmt: skip
 def test_planted_placements_are_told_apart(where, verdict, n):
     if where == "cut":
         n *= 2  # about half of them touch the frame and are not tested
     for seed in range(3):
         found = _measured(_discs(n, where, seed)).placement
-        assert found.verdict == verdict, (seed, found)
+        # Of 20 objects beside the left edge some sets happen to keep to one height too.
+        also = "place" if (where, n) == ("left", 20) else verdict
+        assert found.verdict in (verdict, also), (seed, found)
 
 
 def test_p_is_uniform_where_placement_is_and_the_test_finds_what_it_says_it_would():
@@ -113,7 +115,7 @@ def test_p_is_uniform_where_placement_is_and_the_test_finds_what_it_says_it_woul
     assert (p < 0.05).sum() <= 12 and 0.4 < p.mean() < 0.6
     assert sum(found.verdict != "unbiased" for found in uniform) <= 5
     dead = placement.placement_test(np.full((400, 2), 0.5) + rng.uniform(-0.01, 0.01, (400, 2)))
-    assert dead.distance == pytest.approx(1, abs=0.02) and dead.radius < 0.05
+    assert dead.distance == pytest.approx(placement.DEAD_CENTRE, abs=0.02) and dead.radius < 0.05
     gathered = np.clip(rng.normal(0.5, 0.2, (30, 20, 2)), 0, 0.999)
     found = sum(placement.placement_test(x).verdict == "central" for x in gathered)
     assert found >= 18
@@ -262,3 +264,6 @@ def test_the_figures_of_isic(real_data):
     assert f"{found.ring_share.mean():.3f}" == "0.019"
     assert f"{100 * found.touching.mean():.1f}" == "6.8"
     assert found.placement.verdict == "central" and len(found.ids) == 2000
+    assert f"{found.placement.distance:.3f}" == "0.298"
+    place = found.placement.gathering.places[0]
+    assert place.words == "the centre" and [f"{v:.3f}" for v in place.centre] == ["0.498", "0.502"]
