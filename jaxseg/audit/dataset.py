@@ -80,9 +80,9 @@ class Twins(NamedTuple):
 
 BOTH, IMAGE, MASK, ALONE = AGREE = (
     "image and mask",
-    "image; the masks differ",
-    "mask; the images differ",
-    "mask; no images to compare",
+    "image only",
+    "mask only",
+    "mask (no images)",  # that could be compared
 )
 
 

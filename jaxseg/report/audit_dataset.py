@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from jaxseg.audit.dataset import AGREE, IMAGE, Dataset, Twins, duplicates
+from jaxseg.audit.dataset import ALONE, BOTH, IMAGE, MASK, Dataset, Twins, duplicates
 from jaxseg.audit.duplicates import IMAGES, MASKS
 from jaxseg.audit.gathering import Gathering, Place
 from jaxseg.audit.placement import DEAD_CENTRE, DRAWS, FEWEST, LEVEL, NOTABLE
@@ -21,6 +21,13 @@ RULE = (
 MOST = 0.5
 SEVERAL = 0.05  # of the masks with several objects, from which on the reader should know
 ALIKE = 0.01  # of the masks that look like another one, from which on the reader should know
+
+ALIKE_IN = {
+    BOTH: "in image and mask",
+    IMAGE: "in the image only, the masks differ",
+    MASK: "in the mask only, the images differ",
+    ALONE: "in the mask, there are no images to compare",
+}
 
 
 def tell(datasets: Sequence[Dataset]) -> Outcome:
@@ -198,13 +205,13 @@ def _notes(d: Dataset) -> list[str]:
 
 def _twins(twins: Sequence[Twins]) -> Table:
     """A row for each pair; what joins a group of several, its most alike pairs."""
-    columns = ("group", "data set", "mask", "looks like, data set", "looks like, mask")
-    columns += ("what agrees", "correlation of images", "Dice of masks")
-    rows = [(t.group, *t.first, *t.second, t.agree, t.image, t.mask) for t in twins]
+    columns = ("group", "alike in", "data set", "mask", "like: data set", "like: mask")
+    columns += ("image r", "mask Dice")
+    rows = [(t.group, t.agree, *t.first, *t.second, t.image, t.mask) for t in twins]
     title = (
         f"Near-duplicates. Images: at most {IMAGES.distance} of the 64 bits of their hashes differ "
-        f"and their 16 × 16 thumbnails correlate by {IMAGES.least} or more. Masks: at most "
-        f"{MASKS.distance} bits differ and their thumbnails have Dice {MASKS.least} or more. A "
+        f"and their 16 × 16 thumbnails correlate by r ≥ {IMAGES.least}. Masks: at most "
+        f"{MASKS.distance} bits differ and their thumbnails have Dice ≥ {MASKS.least}. A "
         "group is all that such pairs join, one after the other; its most alike pairs are listed"
     )
     return Table("duplicates", title, columns, rows)
@@ -214,7 +221,7 @@ def _alike(datasets: Sequence[Dataset], twins: Sequence[Twins]) -> list[str]:
     if not twins:
         return []
     kinds = [t.agree for t in twins]
-    counts = "; ".join(f"{kinds.count(kind)} in {kind}" for kind in AGREE if kind in kinds)
+    counts = "; ".join(f"{kinds.count(k)} {words}" for k, words in ALIKE_IN.items() if k in kinds)
     notes = [f"{plural(len(twins), 'pair')} of near-duplicates (duplicates.csv): {counts}."]
     sets: dict[int, set[str]] = {}
     for t in twins:
@@ -222,13 +229,13 @@ def _alike(datasets: Sequence[Dataset], twins: Sequence[Twins]) -> list[str]:
     across = sum(len(names) > 1 for names in sets.values())
     if across:
         notes.append(
-            f"{plural(across, 'group')} of near-duplicates span data sets: where these are to be "
-            "training and test data, scores would flatter."
+            f"Near-duplicates in different data sets: {plural(across, 'group')}. Where these are "
+            "to be training and test data, scores would flatter."
         )
     if IMAGE in kinds:
         notes.append(
-            "Where the image is the same and the masks differ, the difference is how far two "
-            "annotations of one picture agree, or an error: look at these pairs."
+            "Where images are alike and masks differ, two annotators may have drawn them, or one "
+            "mask is wrong: look at these pairs."
         )
     if len(twins) > ALIKE * sum(len(d.ids) for d in datasets):
         notes.append(

@@ -202,7 +202,7 @@ def test_duplicates_are_found_across_data_sets():
     (pair,) = duplicates([train, test])
     assert (pair.first, pair.second) == (("train", "00007"), ("test", "00009"))
     told = tell([train, test])
-    assert "span data sets" in "".join(told.notes) and told.tables[1].rows[0][0] == 1
+    assert "different data sets: 1 group." in "".join(told.notes) and told.tables[1].rows[0][0] == 1
 
 
 def test_images_are_compared_where_they_are_given(tmp_path):

@@ -189,8 +189,8 @@ def test_what_agrees_is_told_for_images_masks_and_both():
     ]  # fmt: skip
     assert found[0].image > 0.99 and found[0].mask == 1 and found[1].mask < 0.98 < found[1].image
     notes = " ".join(tell([train, test]).notes)
-    assert "3 pairs of near-duplicates" in notes and f"1 in {BOTH}" in notes
-    assert "2 groups of near-duplicates span" not in notes and "3 groups" in notes
+    assert "3 pairs of near-duplicates" in notes and "1 in image and mask; 1 in the image" in notes
+    assert "in different data sets: 3 groups" in notes
 
 
 def test_masks_are_compared_with_those_of_data_sets_without_images():
