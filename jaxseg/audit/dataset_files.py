@@ -28,7 +28,7 @@ def audit_folder(
     progress: Progress = silent,
     seed: int = 0,
 ) -> Dataset:
-    """Measures the masks below a folder; duplicates by the images of another, where given.
+    """Measures the masks below a folder, and fingerprints the images of another, where given.
 
     Files that cannot be read are left out and named. Raises UsageError for a folder that is not
     there, JaxsegError when none of its masks can be used or all are empty.

@@ -165,9 +165,9 @@ def _pictures(datasets: Sequence[Dataset]) -> list[Picture]:
     return [
         Picture(
             "dataset_maps",
-            "Centres of objects, relative to centres spread evenly over the frame; and share of "
-            "masks that cover each place, with the outline of the best fixed mask. Dashed: the "
-            "outer 10 % ring",
+            "Centres of objects, relative to centres spread evenly over the frame, with a cross "
+            "where they are said to gather; and share of masks that cover each place, with the "
+            "outline of the best fixed mask. Dashed: the outer 10 % ring",
             f"Maps of object centres and of occupancy in {names}. "
             + " ".join(_seen(d) for d in datasets),
             maps(datasets),
