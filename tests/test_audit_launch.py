@@ -57,7 +57,7 @@ def test_one_command_leaves_a_table_figures_and_a_page(run):
     home, result = run
     assert "masks: a network that ignores the image would reach Dice 0." in result.stdout
     told = " ".join(result.stdout.split())
-    assert "masks: objects are gathered about the centre (distance from uniform 0." in told
+    assert "masks: objects gather at the centre, about x 0." in told
     assert "even: no bias of position shown" in told
     assert f"Report: {home / 'out/report.html'}" in result.stdout
     assert result.stdout.strip().endswith("ablation.py:folders --config.data.manual_dir=DIR")

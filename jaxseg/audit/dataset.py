@@ -1,7 +1,7 @@
 """Where the objects of a data set lie, from its masks alone, in one pass over them.
 
-What is kept of a mask is 80 bytes and its name; maps and the sample for the centre prior have a
-fixed size, so that memory hardly grows with the number of masks.
+What is kept of a mask is its name and about 370 bytes, 260 more where it has an image; maps and the
+sample for the centre prior have a fixed size, so that memory hardly grows with the number of masks.
 """
 
 from array import array
@@ -12,7 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jaxseg.audit.centre_prior import GRID, CentrePrior, Sample, centre_prior
-from jaxseg.audit.duplicates import difference_hash, duplicate_groups
+from jaxseg.audit.duplicates import (
+    IMAGES,
+    MASKS,
+    SIDE,
+    Fingerprints,
+    Pairs,
+    agree,
+    fingerprint,
+    group_numbers,
+    joining,
+    near_duplicates,
+)
 from jaxseg.audit.mask_numbers import MaskNumbers, inner, measure_mask, touches
 from jaxseg.audit.outlines import fill_outlines
 from jaxseg.audit.placement import Placement, free_position, placement_test
@@ -30,7 +41,8 @@ class Dataset(NamedTuple):
     `centre` float [n, 2] (x, y), `area`, `ring_share` and `touching` (0 or 1) float [n],
     `n_objects` float [n], see `mask_numbers`; `ring_area` is the share of the frame that the outer
     ring has; `heat` float [HEAT_BINS, HEAT_BINS] counts the centres of objects, rows from the top;
-    `bits` uint64 [n] are hashes of the images if `by_image`, else of the masks.
+    `masks` and `images` are the fingerprints of the n masks and their images, `images` None where
+    none were given.
     """
 
     name: str
@@ -45,10 +57,49 @@ class Dataset(NamedTuple):
     heat: NDArray[np.float64]
     placement: Placement
     prior: CentrePrior
-    bits: NDArray[np.uint64]
-    by_image: bool
+    masks: Fingerprints
+    images: Fingerprints | None
     outlined: bool
     left_out: list[str]
+
+
+class Twins(NamedTuple):
+    """Two masks, `first` and `second` (data set, id), that are near-duplicates or whose images are.
+
+    `group` counts groups from 1; `agree` is one of the words of AGREE; `image` is the correlation
+    of the images' thumbnails, NaN where one has no image, `mask` the Dice of the masks' thumbnails.
+    """
+
+    group: int
+    first: tuple[str, str]
+    second: tuple[str, str]
+    agree: str
+    image: float
+    mask: float
+
+
+BOTH, IMAGE, MASK, ALONE = AGREE = (
+    "image and mask",
+    "image only",
+    "mask only",
+    "mask (no images)",  # that could be compared
+)
+
+
+class _Prints:
+    """Fingerprints of a stream of frames."""
+
+    def __init__(self) -> None:
+        self.bits, self.thumbnails = array("Q"), bytearray()
+
+    def add(self, frame: NDArray[np.uint8]) -> None:
+        bits, thumbnail = fingerprint(frame)
+        self.bits.append(bits)
+        self.thumbnails += thumbnail
+
+    def all(self) -> Fingerprints:
+        rows = np.frombuffer(bytes(self.thumbnails), np.uint8).reshape(len(self.bits), -1)
+        return Fingerprints(np.array(self.bits, np.uint64), rows)
 
 
 class _Tally:
@@ -57,11 +108,11 @@ class _Tally:
     def __init__(self, seed: int):
         self.ids: list[str] = []
         self.empty: list[str] = []
-        self.rows, self.bits, self.positions = array("d"), array("Q"), array("d")
+        self.rows, self.positions, self.places = array("d"), array("d"), array("d")
+        self.masks, self.images = _Prints(), _Prints()
         self.heat = np.zeros((HEAT_BINS, HEAT_BINS))
         self.sample = Sample(seed=seed)
         self.rng = np.random.default_rng(seed)
-        self.by_image = False
 
 
 def measure_dataset(
@@ -78,8 +129,9 @@ def measure_dataset(
             tally.empty.append(frame_id)
             continue
         tally.ids.append(frame_id)
-        tally.bits.append(difference_hash(mask_as_grey(mask) if image is None else image))
-        tally.by_image = image is not None
+        tally.masks.add(mask_as_grey(mask))
+        if image is not None:
+            tally.images.add(image)
         _add(tally, mask, numbers)
     if tally.ids:
         return _summed(name, tally, seed)
@@ -93,22 +145,44 @@ def mask_as_grey(mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return (mask > 0).astype(np.uint8) * np.uint8(255)
 
 
-def duplicates(datasets: Sequence[Dataset]) -> list[list[tuple[str, str]]]:
-    """Groups of (data set, id) that look alike, within and across data sets.
+def duplicates(datasets: Sequence[Dataset]) -> list[Twins]:
+    """Near-duplicates within and across data sets, by IMAGES, by MASKS or by both.
 
-    Equal dHash of the images; of the masks, equal dHash and equal area and centre to 0.05 % of the
-    frame. Images are compared with images and masks with masks only.
+    Masks are compared with all masks, images with all images. A group is whatever such pairs join,
+    directly or over others, so that its first and last mask need not be alike; of a group of k the
+    k - 1 most alike pairs are returned that join it. Ordered by group, groups by first member.
     """
-    groups = []
-    for by_image in (True, False):
-        chosen = [d for d in datasets if d.by_image == by_image]
-        names = [(d.name, frame_id) for d in chosen for frame_id in d.ids]
-        if names:
-            numbers = np.concatenate([np.column_stack([d.area, d.centre]) for d in chosen])
-            bits = np.concatenate([d.bits for d in chosen])
-            found = duplicate_groups(bits, numbers[:, : 0 if by_image else None])
-            groups += [[names[k] for k in group] for group in found]
-    return groups
+    names = [(d.name, frame_id) for d in datasets for frame_id in d.ids]
+    masks = _joined([d.masks for d in datasets])
+    images = _joined([d.images for d in datasets if d.images is not None])
+    of_image = np.concatenate([np.full(len(d.ids), d.images is not None) for d in datasets])
+    where = np.flatnonzero(of_image)  # masks with an image
+    found = near_duplicates(masks, MASKS).frames, where[near_duplicates(images, IMAGES).frames]
+    frames = np.unique(np.concatenate(found), axis=0)
+    if not len(frames):
+        return []
+    both = of_image[frames].all(axis=1)
+    by_mask, mask = agree(masks, frames, MASKS)
+    by_image, image = np.zeros(len(frames), bool), np.full(len(frames), np.nan)
+    by_image[both], image[both] = agree(images, np.searchsorted(where, frames[both]), IMAGES)
+    # A pair alike in both comes before one alike in image or mask alone.
+    total = np.where(by_mask, mask, 0) + np.where(by_image, image, 0)
+    kept = joining(Pairs(frames, total), len(names))
+    group = group_numbers(frames, len(names))[frames[kept, 0]]
+    _, first, number = np.unique(group, return_index=True, return_inverse=True)
+    number = np.argsort(np.argsort(first))[number] + 1  # groups in the order of their first mask
+    words = np.select([both & by_image & by_mask, by_image, both], [BOTH, IMAGE, MASK], ALONE)
+    twins = [
+        Twins(int(k), names[a], names[b], str(words[row]), float(image[row]), float(mask[row]))
+        for k, row, (a, b) in zip(number, kept, frames[kept])
+    ]
+    return sorted(twins, key=lambda pair: pair.group)
+
+
+def _joined(prints: Sequence[Fingerprints]) -> Fingerprints:
+    none = Fingerprints(np.empty(0, np.uint64), np.empty((0, SIDE**2), np.uint8))
+    bits, thumbnails = zip(none, *prints)
+    return Fingerprints(np.concatenate(bits), np.concatenate(thumbnails))
 
 
 def _add(tally: _Tally, mask: NDArray[np.uint8], numbers: MaskNumbers) -> None:
@@ -121,12 +195,14 @@ def _add(tally: _Tally, mask: NDArray[np.uint8], numbers: MaskNumbers) -> None:
     free = np.flatnonzero(~touches(box, mask.shape))
     if len(free):
         # One object a mask: objects of one frame are not independent of each other.
-        chosen = box[tally.rng.choice(free)]
-        tally.positions.extend(free_position(chosen, mask.shape, tally.rng))
+        chosen = tally.rng.choice(free)
+        tally.positions.extend(free_position(box[chosen], mask.shape, tally.rng))
+        tally.places.extend(centre[chosen])
 
 
 def _summed(name: str, tally: _Tally, seed: int) -> Dataset:
     rows = np.array(tally.rows).reshape(-1, 7)
+    positions, centres = (np.array(v).reshape(-1, 2) for v in (tally.positions, tally.places))
     return Dataset(
         name=name,
         ids=tally.ids,
@@ -138,10 +214,10 @@ def _summed(name: str, tally: _Tally, seed: int) -> Dataset:
         n_objects=rows[:, 5],
         ring_area=float(rows[:, 6].mean()),
         heat=tally.heat,
-        placement=placement_test(np.array(tally.positions).reshape(-1, 2), seed=seed),
+        placement=placement_test(positions, centres, seed=seed),
         prior=centre_prior(tally.sample, seed=seed),
-        bits=np.array(tally.bits, np.uint64),
-        by_image=tally.by_image,
+        masks=tally.masks.all(),
+        images=tally.images.all() if len(tally.images.bits) == len(tally.ids) else None,
         outlined=_outlined(tally.sample),
         left_out=[],
     )

@@ -13,22 +13,24 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from jaxseg.audit.gathering import Gathering, where_gathered
+
 BINS = 16
 LEVEL = 0.01
-NOTABLE = 0.1
+NOTABLE = 0.05
 DRAWS = 999
 FEWEST = 10
-UNIFORM_RADIUS = 2 / 3  # mean of max(|x|, |y|) for (x, y) uniform on [-1, 1]²
 
 
 class Placement(NamedTuple):
     """Result of `placement_test`.
 
-    `distance` is 0 for uniform positions and 1 for objects all dead centre (objects all in one
-    corner have more); `p` the Monte-Carlo p value; `detectable` the distance from which on so many
-    objects gathered about the centre are called biased; `radius` how far out positions lie on
-    average, 0 the centre, 2/3 under uniform placement, 1 the edge. NaN where fewer than FEWEST of
-    the `n` objects are free.
+    `distance` is 0 for uniform positions and 1 for objects all in one corner, which no positions
+    exceed; DEAD_CENTRE for objects all dead centre. `p` is the Monte-Carlo p value, `detectable`
+    the distance from which on so many objects gathered about the centre are called biased, `radius`
+    how far out positions lie on average: 0 the centre, 2/3 under uniform placement, 1 the edge. NaN
+    where fewer than FEWEST of the `n` objects are free. `gathering` says where objects gather, None
+    unless they are biased.
     """
 
     distance: float
@@ -36,19 +38,14 @@ class Placement(NamedTuple):
     detectable: float
     radius: float
     n: int
+    gathering: Gathering | None
 
     @property
     def verdict(self) -> str:
-        """`too few`, `unbiased`, `central` or `elsewhere`.
-
-        Biased are positions with p < LEVEL and a distance of NOTABLE at least: with very many
-        objects a difference that no network could use is significant too.
-        """
+        """`too few`, `unbiased`, or the kind of the `Gathering`."""
         if not np.isfinite(self.p):
             return "too few"
-        if self.p >= LEVEL or self.distance < NOTABLE:
-            return "unbiased"
-        return "central" if self.radius < UNIFORM_RADIUS else "elsewhere"
+        return self.gathering.kind if self.gathering else "unbiased"
 
 
 def free_position(
@@ -63,12 +60,22 @@ def free_position(
     return (box[:2] - 1 + rng.random(2)) / room
 
 
-def placement_test(positions: NDArray[np.floating], *, seed: int = 0) -> Placement:
+def placement_test(
+    positions: NDArray[np.floating],
+    centres: NDArray[np.floating] | None = None,
+    *,
+    seed: int = 0,
+) -> Placement:
     """Tests positions float [n, 2] in [0, 1)² against the uniform distribution on the square.
 
+    `centres` float [n, 2] say where the objects lie in shares of the frame (x, y), to name the
+    place where they gather; where they are not given, positions are named.
+
     `distance` is the energy distance (Székely & Rizzo 2013) between the positions and the uniform
-    distribution, both on BINS × BINS cells, over that of objects all dead centre; its square is
-    freed of its mean under uniform placement first, so that few objects do not look far off.
+    distribution, both on BINS × BINS cells, over the largest there is, that of objects all in one
+    corner; its square is freed of its mean under uniform placement first, so that few objects do
+    not look far off. Biased are positions with p < LEVEL and a distance of NOTABLE at least: with
+    very many objects a difference that no network could use is significant too.
 
     The test sees any departure. Its statistic splits the squared distance into the part that is
     left when positions are mirrored left-right and up-down (gathered about the centre or the edge)
@@ -79,20 +86,24 @@ def placement_test(positions: NDArray[np.floating], *, seed: int = 0) -> Placeme
     """
     n = len(positions)
     if n < FEWEST:
-        return Placement(np.nan, np.nan, np.nan, np.nan, n)
+        return Placement(np.nan, np.nan, np.nan, np.nan, n, None)
     rng = np.random.default_rng(seed)
     uniform = np.full(BINS * BINS, 1 / BINS**2)
     null = _parts(rng.multinomial(n, uniform, size=DRAWS) / n)
     seen = _parts(_histogram(positions)[None] / n)[0]
     mean = null.mean(axis=0)
     statistics = (null / mean).sum(axis=1)
-    p = (1 + (statistics >= (seen / mean).sum()).sum()) / (1 + DRAWS)
+    p = float(1 + (statistics >= (seen / mean).sum()).sum()) / (1 + DRAWS)
     # Of the critical value, the rest's mean is 1 and so is what the first part has by chance.
     critical = mean[0] * (np.quantile(statistics, 1 - LEVEL) - 2)
     excess = np.maximum([(seen - mean).sum(), critical], 0)
-    distance, detectable = np.sqrt(excess / _dead_centre()).tolist()
+    distance, detectable = np.sqrt(excess / _one_point(0.0)).tolist()
     radius = float(np.abs(2 * positions - 1).max(axis=1).mean())
-    return Placement(distance, float(p), max(detectable, NOTABLE), radius, n)
+    gathering = None
+    if p < LEVEL and distance >= NOTABLE:
+        centres = positions if centres is None else centres
+        gathering = where_gathered(positions, centres, seed=seed)
+    return Placement(distance, p, max(detectable, NOTABLE), radius, n, gathering)
 
 
 def _histogram(positions: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -120,6 +131,10 @@ def _energy(shares: NDArray[np.float64]) -> NDArray[np.float64]:
     return -((difference @ far.reshape(BINS**2, BINS**2)) * difference).sum(axis=1)
 
 
-def _dead_centre() -> float:
-    middle = _histogram(np.array([[a, b] for a in (0.49, 0.51) for b in (0.49, 0.51)]))
-    return float(_energy(middle[None] / 4)[0])
+def _one_point(at: float) -> float:
+    """Squared energy distance of objects all at (at, at) from the uniform distribution."""
+    near = np.clip([at - 0.01, at + 0.01], 0, 0.999)  # 0.5 lies between cells
+    return float(_energy(_histogram(np.array([[x, y] for x in near for y in near]))[None] / 4)[0])
+
+
+DEAD_CENTRE = float(np.sqrt(_one_point(0.5) / _one_point(0.0)))

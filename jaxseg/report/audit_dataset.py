@@ -5,41 +5,42 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from jaxseg.audit.dataset import Dataset, duplicates
-from jaxseg.audit.placement import DRAWS, FEWEST, LEVEL, NOTABLE
+from jaxseg.audit.dataset import ALONE, BOTH, IMAGE, MASK, Dataset, Twins, duplicates
+from jaxseg.audit.duplicates import IMAGES, MASKS
+from jaxseg.audit.gathering import Gathering, Place
+from jaxseg.audit.placement import DEAD_CENTRE, DRAWS, FEWEST, LEVEL, NOTABLE
 from jaxseg.report.audit_dataset_figures import areas, maps
 from jaxseg.report.outcome import Outcome, Picture, Table
 from jaxseg.report.words import interval, number, p_text, plural
 
 RULE = (
     f"Rule: placement is biased when p < {LEVEL} and the distance from uniform ≥ {NOTABLE} "
-    "(0 uniform, 1 all dead centre, each object given the room its size leaves)."
+    f"(0 uniform, {DEAD_CENTRE:.2f} all dead centre, 1 all in one corner; each object given the "
+    "room its size leaves). Places are medians of the objects' centres, with 95 % intervals."
 )
 MOST = 0.5
 SEVERAL = 0.05  # of the masks with several objects, from which on the reader should know
-ALIKE = 0.01  # of the masks with a duplicate
+ALIKE = 0.01  # of the masks that look like another one, from which on the reader should know
 
-PLACED = {
-    "central": "objects are gathered about the centre",
-    "elsewhere": "objects keep to one part of the frame, which is not its centre",
+ALIKE_IN = {
+    BOTH: "in image and mask",
+    IMAGE: "in the image only, the masks differ",
+    MASK: "in the mask only, the images differ",
+    ALONE: "in the mask, there are no images to compare",
 }
 
 
 def tell(datasets: Sequence[Dataset]) -> Outcome:
     """The section of the data sets side by side, the first one first."""
-    groups = duplicates(datasets)
-    tables = [_numbers(datasets)]
-    if groups:
-        rows = [(k + 1, *member) for k, group in enumerate(groups) for member in group]
-        columns = ("group", "data set", "mask")
-        tables.append(Table("duplicates", "Masks that look alike", columns, rows))
+    twins = duplicates(datasets)
+    tables = [_numbers(datasets), *([_twins(twins)] if twins else [])]
     return Outcome(
         name="dataset",
         title="Where objects lie in the data",
         verdict=[*(line for d in datasets for line in (_prior(d), _placement(d))), RULE],
         tables=tables,
         pictures=_pictures(datasets),
-        notes=[note for d in datasets for note in _notes(d)] + _alike(datasets, groups),
+        notes=[note for d in datasets for note in _notes(d)] + _alike(datasets, twins),
         left_out=[line for d in datasets for line in d.left_out],
     )
 
@@ -56,23 +57,61 @@ def _prior(d: Dataset) -> str:
 
 
 def _placement(d: Dataset) -> str:
-    placed, verdict = d.placement, d.placement.verdict
-    if verdict == "too few":
+    placed = d.placement
+    if placed.verdict == "too few":
         free = plural(placed.n, "mask")
         return (
             f"{d.name}: {free} with an object that does not touch the frame; at least {FEWEST} are "
             "needed to say whether objects are placed uniformly."
         )
     figures = f"distance from uniform {number(placed.distance)}, {_p(placed.p)}"
-    if verdict == "unbiased" and placed.p < LEVEL:
-        return f"{d.name}: no bias of note ({figures}): there is one, but small."
-    if verdict == "unbiased":
+    if placed.gathering is not None:
         return (
-            f"{d.name}: no bias of position shown ({figures}). {plural(placed.n, 'mask')} would "
-            f"have shown objects gathered about the centre to a distance of "
-            f"{number(placed.detectable, 2)} or more."
+            f"{d.name}: objects {_gathered(placed.gathering)} ({figures}). A network can use that "
+            "instead of the image."
         )
-    return f"{d.name}: {PLACED[verdict]} ({figures}), which a network can use instead of the image."
+    if placed.p < LEVEL:
+        return f"{d.name}: no bias of note ({figures}): there is one, but small."
+    return (
+        f"{d.name}: no bias of position shown ({figures}). {plural(placed.n, 'mask')} would have "
+        f"shown objects gathered about the centre to a distance of {number(placed.detectable, 2)} "
+        "or more."
+    )
+
+
+def _gathered(gathering: Gathering) -> str:
+    """`gather above the centre, about x 0.50 [0.49, 0.51], y 0.25 [0.24, 0.26]`, and the like."""
+    first = gathering.places[0]
+    x, y = (_at(first, axis) for axis in (0, 1))
+    about = f"about {x}, {y}"
+    side = "" if first.words == "the centre" else f" ({first.words})"
+    if gathering.kind == "places":
+        named = [
+            f"{_in(p.words)}, about ({number(p.centre[0], 2)}, {number(p.centre[1], 2)}), "
+            f"{100 * p.share:.0f} %"
+            for p in gathering.places
+        ]
+        return f"gather in {len(named)} places: " + "; ".join(named)
+    return {
+        "ring": f"lie round {first.words}, {about}, few of them in it",
+        "column": f"gather at {x}{side}, at any height",
+        "row": f"gather at {y}{side}, anywhere from left to right",
+        "border": "lie along the border, as far out as their size lets them, few of them in the "
+        "middle",
+        "uneven": f"are spread unevenly but gather in no one place; their middle is {about}{side}",
+    }.get(gathering.kind, f"gather {_in(first.words)}, {about}")
+
+
+def _at(place: Place, axis: int) -> str:
+    low, high = place.low[axis], place.high[axis]
+    return f"{'xy'[axis]} {number(place.centre[axis], 2)} {interval(low, high, digits=2)}"
+
+
+def _in(words: str) -> str:
+    """`at the centre`, `in the upper left corner`, `above the centre`."""
+    if not words.startswith("the "):
+        return words
+    return f"{'in' if words.endswith('corner') else 'at'} {words}"
 
 
 def _p(p: float) -> str:
@@ -88,7 +127,7 @@ ROWS: list[tuple[str, Callable[[Dataset], float | int]]] = [
     ("mask centre x, SD", lambda d: _sd(d.centre[:, 0])),
     ("mask centre y, mean", lambda d: _mean(d.centre[:, 1])),
     ("mask centre y, SD", lambda d: _sd(d.centre[:, 1])),
-    ("distance from uniform placement", lambda d: d.placement.distance),
+    ("distance from uniform placement, 1 at most", lambda d: d.placement.distance),
     ("p of uniform placement", lambda d: d.placement.p),
     ("objects tested for it", lambda d: d.placement.n),
     ("centre-prior Dice", lambda d: d.prior.dice),
@@ -126,9 +165,9 @@ def _pictures(datasets: Sequence[Dataset]) -> list[Picture]:
     return [
         Picture(
             "dataset_maps",
-            "Centres of objects, relative to centres spread evenly over the frame; and share of "
-            "masks that cover each place, with the outline of the best fixed mask. Dashed: the "
-            "outer 10 % ring",
+            "Centres of objects, relative to centres spread evenly over the frame, with a cross "
+            "where they are said to gather; and share of masks that cover each place, with the "
+            "outline of the best fixed mask. Dashed: the outer 10 % ring",
             f"Maps of object centres and of occupancy in {names}. "
             + " ".join(_seen(d) for d in datasets),
             maps(datasets),
@@ -164,18 +203,43 @@ def _notes(d: Dataset) -> list[str]:
     return [f"{d.name}: {text}." for holds, text in notes if holds]
 
 
-def _alike(datasets: Sequence[Dataset], groups: Sequence[Sequence[tuple[str, str]]]) -> list[str]:
-    across = sum(len({name for name, _ in group}) > 1 for group in groups)
-    extra = sum(len(group) - 1 for group in groups)
-    notes = []
+def _twins(twins: Sequence[Twins]) -> Table:
+    """A row for each pair; what joins a group of several, its most alike pairs."""
+    columns = ("group", "alike in", "data set", "mask", "like: data set", "like: mask")
+    columns += ("image r", "mask Dice")
+    rows = [(t.group, t.agree, *t.first, *t.second, t.image, t.mask) for t in twins]
+    title = (
+        f"Near-duplicates. Images: at most {IMAGES.distance} of the 64 bits of their hashes differ "
+        f"and their 16 × 16 thumbnails correlate by r ≥ {IMAGES.least}. Masks: at most "
+        f"{MASKS.distance} bits differ and their thumbnails have Dice ≥ {MASKS.least}. A "
+        "group is all that such pairs join, one after the other; its most alike pairs are listed"
+    )
+    return Table("duplicates", title, columns, rows)
+
+
+def _alike(datasets: Sequence[Dataset], twins: Sequence[Twins]) -> list[str]:
+    if not twins:
+        return []
+    kinds = [t.agree for t in twins]
+    counts = "; ".join(f"{kinds.count(k)} {words}" for k, words in ALIKE_IN.items() if k in kinds)
+    notes = [f"{plural(len(twins), 'pair')} of near-duplicates (duplicates.csv): {counts}."]
+    sets: dict[int, set[str]] = {}
+    for t in twins:
+        sets.setdefault(t.group, set()).update((t.first[0], t.second[0]))
+    across = sum(len(names) > 1 for names in sets.values())
     if across:
         notes.append(
-            f"{plural(across, 'group')} of masks or images that look alike span data sets: where "
-            "these are to be training and test data, scores would flatter."
+            f"Near-duplicates in different data sets: {plural(across, 'group')}. Where these are "
+            "to be training and test data, scores would flatter."
         )
-    if extra > ALIKE * sum(len(d.ids) for d in datasets):
+    if IMAGE in kinds:
         notes.append(
-            f"{plural(extra, 'mask')} look like another one (duplicates.csv). Intervals and p take "
-            "masks as independent; they are too sure here."
+            "Where images are alike and masks differ, two annotators may have drawn them, or one "
+            "mask is wrong: look at these pairs."
+        )
+    if len(twins) > ALIKE * sum(len(d.ids) for d in datasets):
+        notes.append(
+            f"{plural(len(twins), 'mask')} look like another one. Intervals and p take masks as "
+            "independent; they are too sure here."
         )
     return notes

@@ -6,12 +6,15 @@ from collections.abc import Sequence
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from jaxseg.audit.centre_prior import GRID
 from jaxseg.audit.dataset import Dataset
+from jaxseg.audit.gathering import Gathering
 from jaxseg.audit.mask_numbers import RING
 from jaxseg.metrics.bands import border_rings
 from jaxseg.report.figures import LOOK
@@ -36,6 +39,7 @@ def maps(datasets: Sequence[Dataset]) -> Figure:
             block, column = divmod(k, axes.shape[1])
             upper, lower = axes[2 * block : 2 * block + 2, column]
             _map(upper, _density(d), top, d.name)
+            _crosses(upper, d.placement.gathering)
             _map(lower, d.prior.occupancy, high, d.name if len(datasets) == 1 else None)
             _outline(lower, d.prior.fixed)
         _scales(figure, axes)
@@ -67,6 +71,7 @@ def areas(datasets: Sequence[Dataset]) -> Figure:
             right.plot(*_profile(d.prior.occupancy), **look, label=d.name)
         left.set(xlabel="Mask area (share of the frame)", ylabel="Share of masks up to that area")
         left.set(xlim=(0, None), ylim=(0, 1.02))
+        left.xaxis.set_major_locator(MaxNLocator(5))
         right.axvspan(0, RING, color="#dddddd", linewidth=0, zorder=0)
         right.set(xlabel="Distance to the border (share of the frame's side)", xlim=(0, 0.5))
         right.set(ylabel="Share of masks covering a place", ylim=(0, None))
@@ -86,7 +91,9 @@ def _profile(occupancy: NDArray[np.float64]) -> tuple[NDArray, NDArray]:
 
 
 def _map(ax: Axes, values: NDArray[np.float64], top: float, title: str | None) -> None:
-    ax.imshow(values, cmap=SHADES, vmin=0, vmax=top, extent=FRAME, interpolation="nearest")
+    # By the square root: beside a data set with all objects in one place the others stay visible.
+    norm = PowerNorm(0.5, vmin=0, vmax=top)
+    ax.imshow(values, cmap=SHADES, norm=norm, extent=FRAME, interpolation="nearest")
     side = 1 - 2 * RING
     ring = Rectangle((RING, RING), side, side, fill=False, ec="#444444", ls=(0, (4, 3)), lw=0.8)
     ax.add_patch(ring)
@@ -94,6 +101,15 @@ def _map(ax: Axes, values: NDArray[np.float64], top: float, title: str | None) -
     ax.set(xlabel="x (share of the width)", ylabel="y (share of the height)")
     if title:
         ax.set_title(textwrap.fill(title, 32))
+
+
+def _crosses(ax: Axes, gathering: Gathering | None) -> None:
+    """A cross at each place where objects are said to gather."""
+    if gathering is None or gathering.kind not in ("central", "place", "places"):
+        return
+    x, y = zip(*(place.centre for place in gathering.places))
+    for colour, width in (("white", 3.2), ("black", 1.4)):
+        ax.plot(x, y, "+", color=colour, markersize=11, markeredgewidth=width)
 
 
 def _outline(ax: Axes, fixed: NDArray[np.bool_]) -> None:
