@@ -119,7 +119,8 @@ def main(argv: list[str]) -> None:
         raise UsageError(f"{error}; see --help") from error
     if rest:
         raise UsageError(f"argument {rest[0]!r}: not understood; see --help")
-    from jaxseg.grid.devices import keep_memory, start_devices
+    from jaxseg.grid.devices import check_devices, keep_memory, start_devices
+    from jaxseg.grid.numerics import pinned
 
     setting = read_setting()
     if _WORKER.value is not None:
@@ -131,10 +132,12 @@ def main(argv: list[str]) -> None:
         return
     parts = find_parts()
     start_devices(None)
+    check_devices()
     about = machine() | setting._asdict()
     print(", ".join(f"{key} {value}" for key, value in about.items()))
     for bench in parts.values():
-        rows = bench(setting)
+        with pinned():
+            rows = bench(setting)
         show(rows)
         if _OUT.value:
             with Path(_OUT.value).open("a") as file:

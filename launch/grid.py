@@ -120,12 +120,13 @@ def start(share: Share) -> None:
     import jax
 
     from jaxseg.data.store import default_data_dir
-    from jaxseg.grid.devices import start_devices
+    from jaxseg.grid.devices import check_devices, start_devices
 
     start_devices(default_data_dir() / "compiled")
     # Orbax and TensorFlow announce settings and log what they raise; users get our one line.
     logging.set_verbosity(logging.FATAL)
     stdlib_logging.getLogger("asyncio").setLevel(stdlib_logging.CRITICAL)
+    check_devices()
     check_own_devices(jax.process_count())
 
 

@@ -21,6 +21,7 @@ from etils import epath
 
 from jaxseg.errors import JaxsegError, UsageError, one_line_errors
 from jaxseg.grid.checkpoints import find_cells, restore_cell
+from jaxseg.grid.numerics import pinned
 from jaxseg.grid.storage import as_folder, write_arrays
 from jaxseg.report.files import read_rows
 
@@ -89,6 +90,7 @@ def _cell_rows(workdir: epath.Path) -> dict[str, dict[str, str]]:
     return {row["cell"]: row for row in read_rows(path, ("cell",))}
 
 
+@pinned()
 def main(argv: list[str]) -> None:
     """Prints what the arguments ask for."""
     logging.set_verbosity(logging.ERROR)  # Orbax warns of every folder that it may only read

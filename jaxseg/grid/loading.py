@@ -12,12 +12,14 @@ from jaxseg.grid.cells import Settings, check_cell, make_net
 from jaxseg.grid.checkpoint_door import check_variables
 from jaxseg.grid.checkpoints import FOLDER, restore_cell
 from jaxseg.grid.integrity import damage_named
+from jaxseg.grid.numerics import pinned
 from jaxseg.grid.storage import as_folder
 from jaxseg.grid.train import class_indices, normalise
 from jaxseg.nets.dtunet import DTUNet
 from jaxseg.nets.unet import UNet
 
 
+@pinned()
 def load_variables(
     workdir: str | os.PathLike[str], cell: str
 ) -> tuple[UNet | DTUNet, dict[str, Any], Settings]:
@@ -59,4 +61,8 @@ def load_cell(
     def forward(images):
         return class_indices(net.apply(variables, normalise(images)))
 
-    return lambda images: np.asarray(forward(np.asarray(images, np.uint8))), settings
+    @pinned()
+    def predict(images: Any) -> np.ndarray:
+        return np.asarray(forward(np.asarray(images, np.uint8)))
+
+    return predict, settings

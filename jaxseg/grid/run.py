@@ -19,6 +19,7 @@ from jaxseg.grid.chunk import train_chunk
 from jaxseg.grid.evaluate import Examples
 from jaxseg.grid.group import Group, compile_step, halve, is_out_of_memory, make_group
 from jaxseg.grid.mapping import chunks
+from jaxseg.grid.numerics import pinned
 from jaxseg.grid.processes import Share, shares
 from jaxseg.grid.storage import as_folder
 from jaxseg.grid.sweeps import grid_axes, resolve_overlays
@@ -50,6 +51,7 @@ class Run(NamedTuple):
         self.done.update(merged.merge_cells(self.workdir, self.groups, self.axes, self.done))
 
 
+@pinned()
 def run_grid(
     config: Mapping[str, Any],
     grid: Sequence[Mapping[str, Any]],
@@ -70,7 +72,7 @@ def run_grid(
 
     Raises:
         UsageError: settings that cannot run, a workdir made by others, more processes than cells.
-        JaxsegError: data that cannot be used, or cells that another process is training.
+        JaxsegError: data that cannot be used, cells that another process is training, no device.
     """
     started = time.monotonic()
     run = _open_run(config, grid, as_folder(workdir), share)

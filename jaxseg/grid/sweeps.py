@@ -12,6 +12,7 @@ from typing import Any
 from jaxseg.errors import UsageError, check_choice
 
 SEED = "seed"
+MOST_SEED = 2**31 - 1  # programs take seeds as int32
 MOST_VALUES = 10_000  # of one axis: more cells than anyone trains
 _BOOLEANS = {"true": True, "false": False}
 Settings = dict[str, Any]

@@ -4,7 +4,12 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from jaxseg.report.cautions import learning_cautions, left_out_cautions, seed_cautions
+from jaxseg.report.cautions import (
+    condition_cautions,
+    learning_cautions,
+    left_out_cautions,
+    seed_cautions,
+)
 from jaxseg.report.comparisons import Comparison
 from jaxseg.report.reliance import ALL, CLEAN, SEQUENCE, Study, bands, image_dice
 from jaxseg.report.reliance_arms import TREND_DOSES, is_planned, lines
@@ -33,6 +38,7 @@ def study_cautions(
         *_stability(study, rows),
         *_design(results, study),
         *left_out_cautions(results),
+        *condition_cautions(results),
     ]
 
 

@@ -132,7 +132,7 @@ def run(results: Results) -> str:
         facts["Devices waiting for data"] = f"at most {100 * share:.1f} % of the training steps"
     if "peak_memory_mb" in results.progress:
         facts["Peak memory"] = f"{results.progress['peak_memory_mb']:.0f} MB"
-    facts |= results.environment
+    facts |= {name: v for name, v in results.environment.items() if name != "conditions"}
     files = ("summary.csv", "comparisons.csv", "cells.csv", "metrics.jsonl", "config.json")
     links = ", ".join(f'<a href="{name}">{name}</a>' for name in files)
     config = _facts(_flat(results.config))
