@@ -6,12 +6,14 @@
 import contextlib
 import difflib
 import errno
+import io
 import os
 import shutil
 import signal
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePath
+from typing import NoReturn
 
 from jaxseg.escape import printable
 
@@ -119,12 +121,19 @@ def _free(path: PurePath) -> str:
 
 @contextlib.contextmanager
 def one_line_errors(program: str, hint: str = "") -> Iterator[None]:
-    """Turns a user's mistake into one line on stderr and the exit code; bugs keep their trace.
+    r"""Turns a user's mistake into one line on stderr and the exit code; bugs keep their trace.
 
-    `hint` is printed after an interruption, whose exit code is 128 + signal.
+    `hint` is printed after an interruption, whose exit code is 128 + signal. What the encoding of
+    stdout cannot say is written as an escape, such as `\u2013`. Output that nobody reads any more
+    (`| head`) ends the program without a word, as SIGPIPE does.
     """
     try:
+        _escape_what_cannot_be_encoded()
         yield
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        _end_without_readers()
     except JaxsegError as error:
         print(f"{program}: error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
@@ -138,3 +147,17 @@ def one_line_errors(program: str, hint: str = "") -> Iterator[None]:
         start = "\n" if sys.stderr.isatty() else ""  # behind the terminal's ^C
         print(f"{start}{program}: interrupted. {hint}", file=sys.stderr)
         sys.exit(getattr(error, "exit_code", 128 + signal.SIGINT))
+
+
+def _escape_what_cannot_be_encoded() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _end_without_readers() -> NoReturn:
+    # Python flushes both once more when it ends, and would report that this failed.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    sys.exit(128 + signal.SIGPIPE)

@@ -119,8 +119,8 @@ def start(share: Share) -> None:
     keep_to_own_devices(share)
     import jax
 
-    from jaxseg.data.store import default_data_dir
     from jaxseg.grid.devices import check_devices, start_devices
+    from jaxseg.homes import default_data_dir
 
     start_devices(default_data_dir() / "compiled")
     # Orbax and TensorFlow announce settings and log what they raise; users get our one line.

@@ -20,7 +20,6 @@ from jaxseg.data.progress import Progress, track
 from jaxseg.data.store import (
     Prepared,
     check_space,
-    default_data_dir,
     disk_full,
     load_store,
     store_folder,
@@ -28,6 +27,7 @@ from jaxseg.data.store import (
 )
 from jaxseg.data.views import edition, find_view
 from jaxseg.errors import JaxsegError, UsageError, is_disk_full
+from jaxseg.homes import default_data_dir
 
 
 def prepare_views(

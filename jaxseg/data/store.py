@@ -44,11 +44,6 @@ class Prepared(NamedTuple):
     checksum: str = ""
 
 
-def default_data_dir() -> Path:
-    """$JAXSEG_CACHE, or ~/.cache/jaxseg."""
-    return Path(os.environ.get("JAXSEG_CACHE") or "~/.cache/jaxseg").expanduser()
-
-
 def store_folder(
     data_dir: Path, source: tuple[str, str, str], split: str, size: int, view: str
 ) -> Path:
