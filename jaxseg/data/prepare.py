@@ -4,10 +4,9 @@ Crops are cut at original resolution and then resized, the order of the paper's 
 """
 
 import contextlib
-import fcntl
 import importlib
+import os
 import shutil
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from jaxseg.data.store import (
 )
 from jaxseg.data.views import edition, find_view
 from jaxseg.errors import JaxsegError, UsageError, is_disk_full
+from jaxseg.file_locks import exclusive
 from jaxseg.homes import default_data_dir
 
 
@@ -58,7 +58,7 @@ def prepare_views(
         raise UsageError(f"data.size={size}: must be 1 or more pixels")
     pairs, mark = sources.find_files(name, manual_dir)
     sources.check_split(name, split, pairs, manual_dir)
-    root = Path(data_dir).expanduser() if data_dir else default_data_dir()
+    root = Path(os.path.expanduser(data_dir)) if data_dir else default_data_dir()
     source = (name, sources.find_source(name).version, mark)
     folders = {
         view: store_folder(root, source, split, size, edition(view, planes)) for view in views
@@ -84,14 +84,25 @@ def _loaded(folder: Path) -> Prepared:
 
 @contextlib.contextmanager
 def _only_one_at_a_time(root: Path) -> Iterator[None]:
-    root.mkdir(parents=True, exist_ok=True)
-    with (root / "prepare.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print(f"waiting: another process prepares data in {root}", file=sys.stderr, flush=True)
-            fcntl.flock(lock, fcntl.LOCK_EX)
+    with _cache_errors(root):
+        root.mkdir(parents=True, exist_ok=True)
+        waiting = f"waiting: another process prepares data in {root}"
+        with exclusive(root / "prepare.lock", waiting):
+            yield
+
+
+@contextlib.contextmanager
+def _cache_errors(root: Path) -> Iterator[None]:
+    """Turns what the system says of a folder below `root` that cannot be used into one line."""
+    try:
         yield
+    except OSError as error:
+        if is_disk_full(error) or not str(error.filename).startswith(str(root)):
+            raise
+        raise JaxsegError(
+            f"{error.filename}: {error.strerror}, but data is prepared there; set JAXSEG_CACHE or "
+            "data.data_dir to a folder that can be written to"
+        ) from error
 
 
 def _built(

@@ -62,6 +62,8 @@ def load_store(folder: Path) -> Prepared | None:
         images, masks = (np.load(folder / f"{part}.npy", mmap_mode="r") for part in _PARTS)
         if not len(images) == len(masks) == len(described["ids"]):
             raise ValueError("lengths differ")
+    except PermissionError:
+        raise
     except (OSError, ValueError) as error:
         raise DamagedError(folder, str(error), _MEND) from error
     ids, classes = tuple(described["ids"]), tuple(described["classes"])
