@@ -80,6 +80,46 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
+def may_access(path: str | os.PathLike[str], mode: int) -> bool:
+    """`os.access` for the user that this process acts as, where the system can tell."""
+    return os.access(path, mode, effective_ids=os.access in os.supports_effective_ids)
+
+
+def no_permission(path: str | os.PathLike[str]) -> JaxsegError:
+    """The error that says which file or folder may not be read."""
+    return JaxsegError(
+        f"{os.fspath(path)}: permission denied, it may not be read; change its mode (chmod) or run "
+        "as its owner"
+    )
+
+
+def check_permission(folder: str | os.PathLike[str]) -> None:
+    """Raises JaxsegError for a folder whose files this user may not look at.
+
+    Without it the files would seem not to be there. A folder that is not there passes.
+    """
+    if "://" in os.fspath(folder):
+        return
+    try:
+        os.listdir(folder)
+        os.stat(os.path.join(folder, "."))
+    except PermissionError as error:
+        raise no_permission(folder) from error
+    except OSError:
+        return
+
+
+def check_writable(argument: str, folder: str | os.PathLike[str]) -> None:
+    """Raises JaxsegError when no file could be put into `folder`, which may not be there yet."""
+    there = next(p for p in (Path(folder).absolute(), *Path(folder).absolute().parents)
+                 if os.path.lexists(p))  # fmt: skip
+    if there.is_dir() and not may_access(there, os.W_OK | os.X_OK):
+        raise JaxsegError(
+            f"{argument} {folder}: permission denied, {there} cannot be written to; make it "
+            "writable or give another folder"
+        )
+
+
 def _refused_path(error: BaseException, path: PurePath) -> str | None:
     """What may not be written, if that is the error: `path` or a file in it."""
     for link in _chain(error):
@@ -99,7 +139,10 @@ def disk_errors(path: PurePath) -> Iterator[None]:
     except JaxsegError:
         raise
     except Exception as error:
-        if refused := _refused_path(error, path):
+        refused = _refused_path(error, path)
+        if refused and os.path.exists(refused) and not may_access(refused, os.R_OK):
+            raise no_permission(refused) from error
+        if refused:
             raise JaxsegError(
                 f"{refused}: cannot be written, the folder is read-only; make it writable or give "
                 "another one"

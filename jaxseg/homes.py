@@ -7,7 +7,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-from jaxseg.errors import JaxsegError
+from jaxseg.errors import JaxsegError, may_access
+
+
+def expand(path: str | os.PathLike[str]) -> Path:
+    """The path with ~ as the user's home; as it stands where there is none, or no such user."""
+    return Path(os.path.expanduser(path))
 
 
 def default_data_dir() -> Path:
@@ -17,19 +22,19 @@ def default_data_dir() -> Path:
     is said once on stderr. Raises JaxsegError when it is not this user's alone.
     """
     if chosen := os.environ.get("JAXSEG_CACHE"):
-        return Path(os.path.expanduser(chosen))
+        return expand(chosen)
     home = home_folder()
     return _temporary_folder() if home is None else home / ".cache" / "jaxseg"
 
 
 def home_folder() -> Path | None:
     """The user's home, if there is one and ~/.cache/jaxseg is there or can be made."""
-    home = Path(os.path.expanduser("~"))
+    home = expand("~")
     if not home.is_absolute():
         return None
     cache = home / ".cache" / "jaxseg"
     there = next(p for p in (cache, *cache.parents) if os.path.lexists(p))
-    usable = there.is_dir() and os.access(there, os.W_OK | os.X_OK)
+    usable = there.is_dir() and may_access(there, os.W_OK | os.X_OK)
     return home if there == cache or usable else None
 
 

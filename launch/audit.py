@@ -45,6 +45,7 @@ from jaxseg.audit.reading import (
 from jaxseg.data.progress import track
 from jaxseg.errors import JaxsegError, UsageError, one_line_errors
 from jaxseg.escape import printable
+from jaxseg.homes import expand
 from jaxseg.metrics.dice import EMPTY
 from jaxseg.report import audit_dataset
 from jaxseg.report import audit_predictions as predictions_report
@@ -229,13 +230,13 @@ def _named(argument: str) -> tuple[str, str]:
 def main(argv: Sequence[str]) -> None:
     """Runs one command, writes its section of the page, and prints it."""
     # Orbax and TensorFlow log what is no concern of the user's.
-    logging.set_verbosity(logging.ERROR)
+    logging.set_verbosity(logging.FATAL)
     args = build_parser().parse_args(argv[1:])
     check_limit(args.limit_px)
-    check_out(Path(args.out).expanduser())
+    check_out(expand(args.out))
     outcome = args.run(args)
     page = write_outcome(args.out, outcome, command=shlex.join(["python", *argv]))
-    print(outcome_text(outcome, page, args.next_step or f"open {page}"))
+    print(outcome_text(outcome, page, args.next_step or f"open {shlex.quote(str(page))}"))
 
 
 if __name__ == "__main__":

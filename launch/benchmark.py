@@ -30,7 +30,7 @@ from typing import Any
 
 from absl import app, flags
 
-from jaxseg.errors import UsageError, check_choice, one_line_errors
+from jaxseg.errors import UsageError, check_choice, check_writable, one_line_errors
 
 _PARTS = ("step", "bands", "cells", "compile", "preparation", "grid")
 _WIDTH = flags.DEFINE_integer("width", 8, "Channels of the UNet's first level", lower_bound=2)
@@ -131,6 +131,8 @@ def main(argv: list[str]) -> None:
         torch_worker(setting)
         return
     parts = find_parts()
+    if _OUT.value:
+        check_writable("--out", Path(_OUT.value).parent)
     start_devices(None)
     check_devices()
     about = machine() | setting._asdict()

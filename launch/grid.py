@@ -98,9 +98,10 @@ def check_fields(raw: str, settings: dict, grid: list[dict], overrides: list[str
     ]
     for field in dict.fromkeys(resolve_field(name, default) for name in names if name in default):
         if settings[field] != default[field]:
+            short = field.rpartition(".")[2]
             raise UsageError(
                 f"--config.{field}={settings[field]}: is an axis of the grid, whose values hold; "
-                f"give --grid {field.rpartition('.')[2]}={settings[field]}"
+                f"give --grid {shlex.quote(f'{short}={settings[field]}')}"
             )
 
 
@@ -150,7 +151,7 @@ def write_and_print_report(workdir: str) -> None:
     with local_results(workdir) as folder:
         analysis = analyse(folder)
         write_report(folder, analysis)
-        print(terminal_table(analysis).replace(str(folder), workdir))
+        print(terminal_table(analysis, workdir))
 
 
 def main(argv: list[str]) -> None:

@@ -19,7 +19,7 @@ import numpy as np
 from absl import logging
 from etils import epath
 
-from jaxseg.errors import JaxsegError, UsageError, one_line_errors
+from jaxseg.errors import JaxsegError, UsageError, check_permission, check_writable, one_line_errors
 from jaxseg.grid.checkpoints import find_cells, restore_cell
 from jaxseg.grid.numerics import pinned
 from jaxseg.grid.storage import as_folder, write_arrays
@@ -93,7 +93,7 @@ def _cell_rows(workdir: epath.Path) -> dict[str, dict[str, str]]:
 @pinned()
 def main(argv: list[str]) -> None:
     """Prints what the arguments ask for."""
-    logging.set_verbosity(logging.ERROR)  # Orbax warns of every folder that it may only read
+    logging.set_verbosity(logging.FATAL)  # Orbax logs what it raises, and folders it may only read
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -102,8 +102,13 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--diff", metavar="CELL", help="compare --cell with this one")
     parser.add_argument("--export", type=Path, metavar="FILE.npz", help="write --cell's arrays")
     args = parser.parse_args(argv[1:])
+    check_permission(args.workdir)
     if not args.workdir.is_dir():
         raise JaxsegError(f"{args.workdir}: no such folder")
+    if args.export and args.export.suffix != ".npz":
+        raise UsageError(f"--export {args.export}: must end in .npz")
+    if args.export:
+        check_writable("--export", args.export.parent)
     if args.cell is None:
         if args.diff or args.export:
             raise UsageError("--cell: is needed with --diff and --export")
@@ -117,8 +122,6 @@ def main(argv: list[str]) -> None:
         print(describe_tree(arrays))
         print(describe_settings(args.workdir, args.cell, meta))
     if args.export:
-        if args.export.suffix != ".npz":
-            raise UsageError(f"--export {args.export}: must end in .npz")
         write_arrays(args.export, arrays)
         print(f"wrote {args.export}")
 

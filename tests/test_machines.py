@@ -107,7 +107,7 @@ def test_without_a_home_a_folder_of_the_user_is_used_and_said_once(
 ):
     monkeypatch.setenv("HOME", home)
     if home == "":  # which means the root of all files, where this test may run as its owner
-        monkeypatch.setattr(homes.os, "access", lambda *_: False)
+        monkeypatch.setattr(homes, "may_access", lambda *_: False)
     folder = homes.default_data_dir()
     assert folder == homes.default_data_dir() == tmp_path / f"jaxseg-{os.getuid()}"
     assert folder.stat().st_mode & 0o777 == 0o700

@@ -15,6 +15,7 @@ from jaxseg.audit.reading import (
 from jaxseg.data.progress import Progress, silent
 from jaxseg.errors import JaxsegError
 from jaxseg.escape import printable
+from jaxseg.homes import expand
 
 
 def audit_folder(
@@ -35,7 +36,7 @@ def audit_folder(
     """
     if images is None:
         found, left_out = scan(masks, pattern=pattern)
-        root = Path(masks).expanduser()
+        root = expand(masks)
         items = [(printable(path.relative_to(root).as_posix()), (path,)) for path in found]
     else:
         items, left_out = match_files(masks, images, pattern=pattern)

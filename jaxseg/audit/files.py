@@ -11,6 +11,7 @@ from jaxseg.audit.formats import SUFFIXES, stem_of, suffix_of
 from jaxseg.data.pairs import MASK_STEMS
 from jaxseg.errors import JaxsegError, UsageError
 from jaxseg.escape import printable
+from jaxseg.homes import expand
 
 
 class Found(NamedTuple):
@@ -34,7 +35,7 @@ def scan(root: str | Path, suffixes: Sequence[str] | None = None, *, pattern: st
     and links that lead out of `root` or nowhere. A NIfTI volume stands for its slices.
     Raises UsageError when `root` is no folder, JaxsegError when nothing in it can be used.
     """
-    root = Path(root).expanduser()
+    root = expand(root)
     if not root.is_dir():
         raise UsageError(f"{root}: no such folder")
     wanted, left_out = tuple(suffixes or SUFFIXES), []
@@ -133,7 +134,7 @@ def _by_id(root: Path, pattern: str, left_out: list[str]) -> dict[str, Path]:
     files: dict[str, Path] = {}
     for path in found.files:
         stem = MASK_STEMS.sub("", stem_of(path))
-        name = printable((path.parent.relative_to(root.expanduser()) / stem).as_posix())
+        name = printable((path.parent.relative_to(expand(root)) / stem).as_posix())
         if name in files:
             left_out.append(f"{path}: same stem as {files[name].name}; keep one of them")
         else:

@@ -5,7 +5,6 @@ Crops are cut at original resolution and then resized, the order of the paper's 
 
 import contextlib
 import importlib
-import os
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -27,7 +26,7 @@ from jaxseg.data.store import (
 from jaxseg.data.views import edition, find_view
 from jaxseg.errors import JaxsegError, UsageError, is_disk_full
 from jaxseg.file_locks import exclusive
-from jaxseg.homes import default_data_dir
+from jaxseg.homes import default_data_dir, expand
 
 
 def prepare_views(
@@ -58,7 +57,7 @@ def prepare_views(
         raise UsageError(f"data.size={size}: must be 1 or more pixels")
     pairs, mark = sources.find_files(name, manual_dir)
     sources.check_split(name, split, pairs, manual_dir)
-    root = Path(os.path.expanduser(data_dir)) if data_dir else default_data_dir()
+    root = expand(data_dir) if data_dir else default_data_dir()
     source = (name, sources.find_source(name).version, mark)
     folders = {
         view: store_folder(root, source, split, size, edition(view, planes)) for view in views

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxseg.errors import JaxsegError
+from jaxseg.errors import JaxsegError, check_permission
 from jaxseg.grid.cells import Settings, check_cell, make_net
 from jaxseg.grid.checkpoint_door import check_variables
 from jaxseg.grid.checkpoints import FOLDER, restore_cell
@@ -28,6 +28,7 @@ def load_variables(
     `net.apply(variables, normalise(images))` gives its logits. Raises UsageError for an unknown
     cell and JaxsegError for one whose training has not finished or has diverged.
     """
+    check_permission(as_folder(workdir))
     variables, meta = restore_cell(workdir, cell)
     place = meta["cells"].index(cell)
     if meta["kind"] != "variables":

@@ -39,7 +39,11 @@ def _write_and_rename(path: LocalPath, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     # Readable to whom the umask says; there are mounts on which modes cannot be changed afterwards.
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    try:
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    except OSError as error:
+        error.filename = str(path)
+        raise
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)

@@ -22,7 +22,7 @@ import jax
 import numpy as np
 from etils.epath import Path
 
-from jaxseg.errors import JaxsegError, UsageError
+from jaxseg.errors import JaxsegError, UsageError, check_permission
 from jaxseg.grid import storage
 from jaxseg.grid.cells import expand
 from jaxseg.grid.processes import Share
@@ -40,6 +40,7 @@ def open_workdir(
     workdir: Path, config: Mapping[str, Any], grid: Sequence[Mapping[str, Any]]
 ) -> None:
     """Makes the workdir, or refuses one that another config or grid has made, naming the fields."""
+    check_permission(workdir)
     workdir.mkdir(parents=True, exist_ok=True)
     if (workdir / "config.json").exists():
         check_config(workdir, config, grid)

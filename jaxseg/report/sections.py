@@ -3,6 +3,7 @@
 import base64
 import math
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
@@ -150,7 +151,7 @@ def reproduce(results: Results) -> str:
     """The command that makes the same files, and what to cite."""
     name = results.config.get("name") or "CONFIG"
     command = results.environment.get(
-        "command", f"python launch/grid.py --config configs/{name}.py"
+        "command", f"python launch/grid.py --config {shlex.quote(f'configs/{name}.py')}"
     )
     version = results.environment.get("jaxseg", "")
     text = (
