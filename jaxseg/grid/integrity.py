@@ -53,6 +53,10 @@ def damage_named(folder: Path) -> Iterator[None]:
     try:
         with failing_quietly():
             yield
+    except DamagedError as error:
+        if refused := _unreadable(folder):  # of such a file Orbax says that it is not there
+            raise no_permission(refused) from error
+        raise
     except _ELSEWHERE:
         raise
     except Exception as error:
