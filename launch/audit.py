@@ -233,6 +233,8 @@ def main(argv: Sequence[str]) -> None:
     logging.set_verbosity(logging.FATAL)
     args = build_parser().parse_args(argv[1:])
     check_limit(args.limit_px)
+    if args.seed < 0:
+        raise UsageError(f"--seed {args.seed}: must be at least 0")
     check_out(expand(args.out))
     outcome = args.run(args)
     page = write_outcome(args.out, outcome, command=shlex.join(["python", *argv]))

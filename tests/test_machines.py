@@ -1,8 +1,11 @@
 """The programs on machines as they are: terminals, variables of notebooks, users without homes."""
 
+import html
 import json
 import os
 import pathlib
+import re
+import shlex
 import subprocess
 import sys
 
@@ -86,6 +89,25 @@ def test_a_backend_that_is_there_stays_the_one_of_pyplot():
         cwd=ROOT, env=environment, capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert done.stdout.split() == ["svg", "svg"]
+
+
+# Paths.
+
+
+def test_a_folder_with_odd_letters_is_audited_and_named_so_that_it_can_be_pasted(masks):
+    (masks.parent / "images").mkdir()
+    done = _audit(masks)
+    page = masks.parent / "out" / "report.html"
+    (line,) = [x for x in done.stdout.decode().splitlines() if x.startswith("Next:")]
+    assert shlex.split(line.partition("manual_dir=")[2]) == [str(masks.parent)]
+    (made_by,) = re.findall("Made by:</p><pre>(.*?)</pre>", page.read_text())
+    assert shlex.split(html.unescape(made_by))[-1] == str(page.parent)
+
+
+def test_a_negative_seed_of_an_audit_is_one_line(masks):
+    words = [sys.executable, "launch/audit.py", "dataset", str(masks), "--seed", "-1"]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (2, "audit.py: error: --seed -1: must be at least 0\n")
 
 
 # Homes.
