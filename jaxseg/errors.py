@@ -6,12 +6,14 @@
 import contextlib
 import difflib
 import errno
+import io
 import os
 import shutil
 import signal
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePath
+from typing import NoReturn
 
 from jaxseg.escape import printable
 
@@ -80,6 +82,46 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
+def may_access(path: str | os.PathLike[str], mode: int) -> bool:
+    """`os.access` for the user that this process acts as, where the system can tell."""
+    return os.access(path, mode, effective_ids=os.access in os.supports_effective_ids)
+
+
+def no_permission(path: str | os.PathLike[str]) -> JaxsegError:
+    """The error that says which file or folder may not be read."""
+    return JaxsegError(
+        f"{os.fspath(path)}: permission denied, it may not be read; change its mode (chmod) or run "
+        "as its owner"
+    )
+
+
+def check_permission(folder: str | os.PathLike[str]) -> None:
+    """Raises JaxsegError for a folder whose files this user may not look at.
+
+    Without it the files would seem not to be there. A folder that is not there passes.
+    """
+    if "://" in os.fspath(folder):
+        return
+    try:
+        os.listdir(folder)
+        os.stat(os.path.join(folder, "."))
+    except PermissionError as error:
+        raise no_permission(folder) from error
+    except OSError:
+        return
+
+
+def check_writable(argument: str, folder: str | os.PathLike[str]) -> None:
+    """Raises JaxsegError when no file could be put into `folder`, which may not be there yet."""
+    there = next(p for p in (Path(folder).absolute(), *Path(folder).absolute().parents)
+                 if os.path.lexists(p))  # fmt: skip
+    if there.is_dir() and not may_access(there, os.W_OK | os.X_OK):
+        raise JaxsegError(
+            f"{argument} {folder}: permission denied, {there} cannot be written to; make it "
+            "writable or give another folder"
+        )
+
+
 def _refused_path(error: BaseException, path: PurePath) -> str | None:
     """What may not be written, if that is the error: `path` or a file in it."""
     for link in _chain(error):
@@ -99,7 +141,10 @@ def disk_errors(path: PurePath) -> Iterator[None]:
     except JaxsegError:
         raise
     except Exception as error:
-        if refused := _refused_path(error, path):
+        refused = _refused_path(error, path)
+        if refused and os.path.exists(refused) and not may_access(refused, os.R_OK):
+            raise no_permission(refused) from error
+        if refused:
             raise JaxsegError(
                 f"{refused}: cannot be written, the folder is read-only; make it writable or give "
                 "another one"
@@ -121,12 +166,19 @@ def _free(path: PurePath) -> str:
 
 @contextlib.contextmanager
 def one_line_errors(program: str, hint: str = "") -> Iterator[None]:
-    """Turns a user's mistake into one line on stderr and the exit code; bugs keep their trace.
+    r"""Turns a user's mistake into one line on stderr and the exit code; bugs keep their trace.
 
-    `hint` is printed after an interruption, whose exit code is 128 + signal.
+    `hint` is printed after an interruption, whose exit code is 128 + signal. What the encoding of
+    stdout cannot say is written as an escape, such as `\u2013`. Output that nobody reads any more
+    (`| head`) ends the program without a word, as SIGPIPE does.
     """
     try:
+        _escape_what_cannot_be_encoded()
         yield
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        _end_without_readers()
     except JaxsegError as error:
         print(f"{program}: error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
@@ -140,3 +192,17 @@ def one_line_errors(program: str, hint: str = "") -> Iterator[None]:
         start = "\n" if sys.stderr.isatty() else ""  # behind the terminal's ^C
         print(f"{start}{program}: interrupted. {hint}", file=sys.stderr)
         sys.exit(getattr(error, "exit_code", 128 + signal.SIGINT))
+
+
+def _escape_what_cannot_be_encoded() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _end_without_readers() -> NoReturn:
+    # Python flushes both once more when it ends, and would report that this failed.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    sys.exit(128 + signal.SIGPIPE)

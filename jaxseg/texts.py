@@ -16,8 +16,9 @@ MAX_NESTED = 64
 
 def read_text(path: Any, mend: str) -> str:
     """The text of a file; DamagedError for one that is no UTF-8 or over LIMIT_BYTES."""
-    found = path.stat()  # that of an object store has a form of its own
-    size = found.st_size if isinstance(found, os.stat_result) else found.length
+    # An object store has a `stat` of its own; that of etils for local files wants a name for their
+    # owner, which in a container there may not be.
+    size = path.stat().length if "://" in str(path) else os.stat(path).st_size
     if size > LIMIT_BYTES:
         raise DamagedError(path, f"{size} bytes, must be at most {LIMIT_BYTES}", mend)
     try:

@@ -40,6 +40,7 @@ from jaxseg.data.masks import SEVERAL, MaskOptions
 from jaxseg.data.progress import track
 from jaxseg.errors import JaxsegError, UsageError, one_line_errors
 from jaxseg.escape import printable
+from jaxseg.homes import expand
 from jaxseg.metrics.dice import EMPTY
 from jaxseg.report import audit_dataset
 from jaxseg.report import audit_predictions as predictions_report
@@ -280,14 +281,16 @@ def _named(argument: str) -> tuple[str, str]:
 def main(argv: Sequence[str]) -> None:
     """Runs one command, writes its section of the page, and prints it."""
     # Orbax and TensorFlow log what is no concern of the user's.
-    logging.set_verbosity(logging.ERROR)
+    logging.set_verbosity(logging.FATAL)
     args = build_parser().parse_args(argv[1:])
     check_limit(args.limit_px)
-    check_out(Path(args.out).expanduser())
+    if args.seed < 0:
+        raise UsageError(f"--seed {args.seed}: must be at least 0")
+    check_out(expand(args.out))
     checks.check_writable("--out", args.out)
     outcome = args.run(args)
     page = write_outcome(args.out, outcome, command=shlex.join(["python", *argv]))
-    print(outcome_text(outcome, page, args.next_step or f"open {page}"))
+    print(outcome_text(outcome, page, args.next_step or f"open {shlex.quote(str(page))}"))
 
 
 if __name__ == "__main__":

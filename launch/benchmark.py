@@ -30,7 +30,7 @@ from typing import Any
 
 from absl import app, flags
 
-from jaxseg.errors import UsageError, check_choice, one_line_errors
+from jaxseg.errors import UsageError, check_choice, check_writable, one_line_errors
 
 _PARTS = ("step", "bands", "cells", "compile", "preparation", "grid")
 _WIDTH = flags.DEFINE_integer("width", 8, "Channels of the UNet's first level", lower_bound=2)
@@ -119,7 +119,8 @@ def main(argv: list[str]) -> None:
         raise UsageError(f"{error}; see --help") from error
     if rest:
         raise UsageError(f"argument {rest[0]!r}: not understood; see --help")
-    from jaxseg.grid.devices import keep_memory, start_devices
+    from jaxseg.grid.devices import check_devices, keep_memory, start_devices
+    from jaxseg.grid.numerics import pinned
 
     setting = read_setting()
     if _WORKER.value is not None:
@@ -130,11 +131,15 @@ def main(argv: list[str]) -> None:
         torch_worker(setting)
         return
     parts = find_parts()
+    if _OUT.value:
+        check_writable("--out", Path(_OUT.value).parent)
     start_devices(None)
+    check_devices()
     about = machine() | setting._asdict()
     print(", ".join(f"{key} {value}" for key, value in about.items()))
     for bench in parts.values():
-        rows = bench(setting)
+        with pinned():
+            rows = bench(setting)
         show(rows)
         if _OUT.value:
             with Path(_OUT.value).open("a") as file:

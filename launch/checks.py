@@ -1,10 +1,10 @@
 """What a command is asked to read and write, checked before it does any work."""
 
 import os
-from pathlib import Path
 
 from jaxseg.data.files import scan
 from jaxseg.errors import UsageError
+from jaxseg.homes import expand
 
 
 def check_folder(argument: str, folder: str | None, pattern: str = "*") -> None:
@@ -14,7 +14,7 @@ def check_folder(argument: str, folder: str | None, pattern: str = "*") -> None:
     """
     if folder is None:
         return
-    path = Path(folder).expanduser()
+    path = expand(folder)
     if not path.is_dir():
         kind = "is a file; give a folder" if path.exists() else "no such folder"
         raise UsageError(f"{argument} {folder}: {kind}")
@@ -31,7 +31,7 @@ def check_writable(argument: str, folder: str) -> None:
     """
     if "://" in folder:
         return
-    path = Path(folder).expanduser().absolute()
+    path = expand(folder).absolute()
     home = next(place for place in (path, *path.parents) if os.path.lexists(place))
     if not home.is_dir():
         raise UsageError(f"{argument} {folder}: {home} is no folder; give another place")

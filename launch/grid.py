@@ -100,9 +100,10 @@ def check_fields(raw: str, settings: dict, grid: list[dict], overrides: list[str
     ]
     for field in dict.fromkeys(resolve_field(name, default) for name in names):
         if settings[field] != default[field]:
+            short = field.rpartition(".")[2]
             raise UsageError(
                 f"--config.{field}={settings[field]}: is an axis of the grid, whose values hold; "
-                f"give --grid {field.rpartition('.')[2]}={settings[field]}"
+                f"give --grid {shlex.quote(f'{short}={settings[field]}')}"
             )
 
 
@@ -121,13 +122,14 @@ def start(share: Share) -> None:
     keep_to_own_devices(share)
     import jax
 
-    from jaxseg.data.store import default_data_dir
-    from jaxseg.grid.devices import start_devices
+    from jaxseg.grid.devices import check_devices, start_devices
+    from jaxseg.homes import default_data_dir
 
     start_devices(default_data_dir() / "compiled")
     # Orbax and TensorFlow announce settings and log what they raise; users get our one line.
     logging.set_verbosity(logging.FATAL)
     stdlib_logging.getLogger("asyncio").setLevel(stdlib_logging.CRITICAL)
+    check_devices()
     check_own_devices(jax.process_count())
 
 
@@ -151,7 +153,7 @@ def write_and_print_report(workdir: str) -> None:
     with local_results(workdir) as folder:
         analysis = analyse(folder)
         write_report(folder, analysis)
-        print(terminal_table(analysis).replace(str(folder), workdir))
+        print(terminal_table(analysis, workdir))
 
 
 def main(argv: list[str]) -> None:

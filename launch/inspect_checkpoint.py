@@ -18,9 +18,10 @@ import numpy as np
 from absl import logging
 from etils import epath
 
-from jaxseg.errors import JaxsegError, UsageError, one_line_errors
+from jaxseg.errors import JaxsegError, UsageError, check_permission, check_writable, one_line_errors
 from jaxseg.grid.checkpoints import find_cells, restore_cell
 from jaxseg.grid.export import check_target, export_cell, flat_arrays
+from jaxseg.grid.numerics import pinned
 from jaxseg.grid.storage import as_folder
 from jaxseg.report.files import read_rows
 
@@ -83,9 +84,10 @@ def _cell_rows(workdir: epath.Path) -> dict[str, dict[str, str]]:
     return {row["cell"]: row for row in read_rows(path, ("cell",))}
 
 
+@pinned()
 def main(argv: list[str]) -> None:
     """Prints what the arguments ask for."""
-    logging.set_verbosity(logging.ERROR)  # Orbax warns of every folder that it may only read
+    logging.set_verbosity(logging.FATAL)  # Orbax logs what it raises, and folders it may only read
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -101,8 +103,11 @@ def main(argv: list[str]) -> None:
     args = parser.parse_args(argv[1:])
     if args.export:
         check_target(args.export, "--export")
+    check_permission(args.workdir)
     if not args.workdir.is_dir():
         raise JaxsegError(f"{args.workdir}: no such folder")
+    if args.export:
+        check_writable("--export", args.export.parent)
     if args.cell is None:
         if args.diff or args.export:
             raise UsageError("--cell: is needed with --diff and --export")

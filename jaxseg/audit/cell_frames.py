@@ -1,7 +1,6 @@
 """The frames that a cell is audited with: test images of its own data set."""
 
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +11,7 @@ from jaxseg.data.progress import Progress, track
 from jaxseg.errors import UsageError
 from jaxseg.grid.prepared import prepared_views
 from jaxseg.grid.sweeps import Settings
+from jaxseg.homes import expand
 
 
 class Frames(NamedTuple):
@@ -34,7 +34,7 @@ def data_here(settings: Settings, manual_dir: str | None = None) -> Settings:
     $JAXSEG_CACHE or ~/.cache/jaxseg. Raises UsageError where the images of training are not here.
     """
     place = settings["data.manual_dir"] if manual_dir is None else manual_dir
-    if place and manual_dir is None and not Path(place).expanduser().is_dir():
+    if place and manual_dir is None and not expand(place).is_dir():
         raise UsageError(
             f"data.manual_dir={place!r}: the grid was trained on images that are not there now; "
             "say where they are with --manual_dir=DIR"

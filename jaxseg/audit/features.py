@@ -28,6 +28,7 @@ from jaxseg.audit.intervals import Estimate, mean_estimate
 from jaxseg.audit.probe import probe_layers
 from jaxseg.audit.rolls import other_padding
 from jaxseg.errors import UsageError
+from jaxseg.grid.numerics import pinned
 from jaxseg.nets.unet import UNet
 
 TRAINED, RANDOM = "trained", "random"
@@ -84,6 +85,7 @@ class CellFeatures(NamedTuple):
     map: FeatureMap
 
 
+@pinned()
 def audit_features(
     name: str,
     net: UNet,

@@ -18,6 +18,7 @@ from jaxseg.data.masks import MaskOptions, Masks, look_at, not_judged_as_backgro
 from jaxseg.data.progress import Progress, silent
 from jaxseg.errors import JaxsegError
 from jaxseg.escape import printable
+from jaxseg.homes import expand
 
 Item = TypeVar("Item")
 Value = TypeVar("Value")
@@ -104,7 +105,7 @@ def audit_folder(
     UsageError for a folder that is not there, JaxsegError when none of its masks can be used, all
     are empty, or they share no coding.
     """
-    home = Path(masks).expanduser()
+    home = expand(masks)
     if images is None:
         groups, left_out, separated = mask_groups(masks, pattern=reading.truth_pattern)
         items = [

@@ -35,6 +35,7 @@ from jaxseg.grid.cells import SEED, Settings, make_net
 from jaxseg.grid.checkpoints import find_cells, restore_chunk
 from jaxseg.grid.evaluate import TestSet, flatten_views
 from jaxseg.grid.marking import test_views
+from jaxseg.grid.numerics import pinned
 from jaxseg.grid.prepared import prepared_views
 from jaxseg.grid.storage import as_folder, write_arrays
 from jaxseg.grid.workdir import check_data, read_config, read_finished
@@ -56,6 +57,7 @@ class _Done(NamedTuple):
         return self.meta["settings"][self.position]
 
 
+@pinned()
 def write_saliency(
     workdir: str | os.PathLike[str],
     test: Mapping[str, TestSet] | None = None,

@@ -18,6 +18,7 @@ from jaxseg.data import volumes
 from jaxseg.data.images import SUFFIXES, cannot_open, stem_of, suffix_of
 from jaxseg.errors import JaxsegError, UsageError
 from jaxseg.escape import printable
+from jaxseg.homes import expand
 
 _ENDING = re.compile(
     r"[_\-. ](?:mask|masks|segmentation|seg|gt|groundtruth|ground_truth|lesion|label|labels|"
@@ -60,7 +61,7 @@ def scan(root: str | Path, suffixes: Sequence[str] | None = None, *, pattern: st
     that lead nowhere and folders that hold themselves. A NIfTI volume stands for its slices. Raises
     UsageError when `root` is no folder, JaxsegError when nothing in it can be used.
     """
-    root = Path(root).expanduser()
+    root = expand(root)
     if not root.is_dir():
         raise UsageError(f"{root}: no such folder")
     wanted, left_out = tuple(suffixes or SUFFIXES), []
@@ -233,7 +234,7 @@ def match_files(
 def _named(root: str | Path, pattern: str, left_out: list[str]) -> dict[str, Path]:
     found = scan(root, pattern=pattern)
     left_out += found.left_out
-    return by_id(found.files, Path(root).expanduser(), left_out)
+    return by_id(found.files, expand(root), left_out)
 
 
 def _partners(

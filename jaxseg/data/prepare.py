@@ -4,10 +4,8 @@ Crops are cut at original resolution and then resized, the order of the paper's 
 """
 
 import contextlib
-import fcntl
 import importlib
 import shutil
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +19,6 @@ from jaxseg.data.sources import Reading
 from jaxseg.data.store import (
     Prepared,
     check_space,
-    default_data_dir,
     disk_full,
     load_store,
     store_folder,
@@ -30,6 +27,8 @@ from jaxseg.data.store import (
 from jaxseg.data.views import edition, find_view
 from jaxseg.data.volumes import whole_file
 from jaxseg.errors import JaxsegError, UsageError, is_disk_full
+from jaxseg.file_locks import exclusive
+from jaxseg.homes import default_data_dir, expand
 
 
 def prepare_views(
@@ -60,7 +59,7 @@ def prepare_views(
     made = {view: find_view(view, planes) for view in views}
     if size < 1:
         raise UsageError(f"data.size={size}: must be 1 or more pixels")
-    root = Path(data_dir).expanduser() if data_dir else default_data_dir()
+    root = expand(data_dir) if data_dir else default_data_dir()
     files = find_split_files(name, split, manual_dir, reading, cache=root, progress=progress)
     source = (name, sources.find_source(name).version, files.mark)
     folders = {
@@ -119,14 +118,25 @@ def _loaded(folder: Path) -> Prepared:
 
 @contextlib.contextmanager
 def _only_one_at_a_time(root: Path) -> Iterator[None]:
-    root.mkdir(parents=True, exist_ok=True)
-    with (root / "prepare.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print(f"waiting: another process prepares data in {root}", file=sys.stderr, flush=True)
-            fcntl.flock(lock, fcntl.LOCK_EX)
+    with _cache_errors(root):
+        root.mkdir(parents=True, exist_ok=True)
+        waiting = f"waiting: another process prepares data in {root}"
+        with exclusive(root / "prepare.lock", waiting):
+            yield
+
+
+@contextlib.contextmanager
+def _cache_errors(root: Path) -> Iterator[None]:
+    """Turns what the system says of a folder below `root` that cannot be used into one line."""
+    try:
         yield
+    except OSError as error:
+        if is_disk_full(error) or not str(error.filename).startswith(str(root)):
+            raise
+        raise JaxsegError(
+            f"{error.filename}: {error.strerror}, but data is prepared there; set JAXSEG_CACHE or "
+            "data.data_dir to a folder that can be written to"
+        ) from error
 
 
 def _built(

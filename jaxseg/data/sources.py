@@ -26,6 +26,7 @@ from jaxseg.data.pairs import (
 from jaxseg.data.progress import Progress, silent
 from jaxseg.data.ultrasound_anatomy import STRUCTURES
 from jaxseg.errors import JaxsegError, UsageError, check_choice
+from jaxseg.homes import expand
 
 
 class Source(NamedTuple):
@@ -84,7 +85,7 @@ def find_pairs(
         return {}
     if manual_dir is None:
         raise UsageError(f"data.manual_dir=None: {name} needs the folder that holds its images")
-    root = Path(manual_dir).expanduser()
+    root = expand(manual_dir)
     if not root.is_dir():
         raise UsageError(f"data.manual_dir={str(manual_dir)!r}: no such folder")
     return source.find_pairs(root, patterns)
@@ -109,7 +110,7 @@ def find_files(
     if source.find_pairs is None:
         return SourceFiles({}, "generated", None, {}, source.classes or ())
     assert manual_dir is not None
-    index = FileIndex(cache, Path(manual_dir).expanduser(), rehash=reading.rehash)
+    index = FileIndex(cache, expand(manual_dir), rehash=reading.rehash)
     every = [(split, pair) for split, members in sorted(pairs.items()) for pair in members]
     lines: list[str] = []
     digests: dict[str, dict[str, str]] = {split: {} for split in pairs}

@@ -54,11 +54,6 @@ class Prepared(NamedTuple):
     splits: tuple[tuple[str, int], ...] = ()
 
 
-def default_data_dir() -> Path:
-    """$JAXSEG_CACHE, or ~/.cache/jaxseg."""
-    return Path(os.environ.get("JAXSEG_CACHE") or "~/.cache/jaxseg").expanduser()
-
-
 def store_folder(
     data_dir: Path, source: tuple[str, str, str], split: str, size: int, view: str
 ) -> Path:
@@ -77,6 +72,8 @@ def load_store(folder: Path) -> Prepared | None:
         images, masks = (np.load(folder / f"{part}.npy", mmap_mode="r") for part in _PARTS)
         if not len(images) == len(masks) == len(described["ids"]):
             raise ValueError("lengths differ")
+    except PermissionError:
+        raise
     except (OSError, ValueError) as error:
         raise DamagedError(folder, str(error), _MEND) from error
     ids, classes = tuple(described["ids"]), tuple(described["classes"])

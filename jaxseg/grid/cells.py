@@ -15,7 +15,7 @@ from jaxseg.grid.axes import check_axes
 from jaxseg.grid.optimiser import SCHEDULES, check_selection
 from jaxseg.grid.prepared import DEFAULTS as READING
 from jaxseg.grid.prepared import data_reading
-from jaxseg.grid.sweeps import SEED, Settings, flatten, grid_axes, resolve_overlays
+from jaxseg.grid.sweeps import MOST_SEED, SEED, Settings, flatten, grid_axes, resolve_overlays
 from jaxseg.metrics.dice import EMPTY
 from jaxseg.nets.dtunet import DTUNet, check_dtunet_settings
 from jaxseg.nets.padding import STANDARD_MODES
@@ -122,6 +122,8 @@ def check_cell(settings: Settings) -> None:
     for name, least in _AT_LEAST.items():
         if settings[name] < least:
             raise UsageError(f"{name}={settings[name]}: must be at least {least}")
+    if settings[SEED] > MOST_SEED:
+        raise UsageError(f"seed={settings[SEED]}: must be at most {MOST_SEED}, it is an int32")
     if not settings["optim.learning_rate"] > 0:
         raise UsageError(f"optim.learning_rate={settings['optim.learning_rate']}: must be above 0")
     selection = ("optim.select", "optim.patience", "data.val_split")

@@ -9,11 +9,13 @@ from jaxseg.grid import workdir as files
 from jaxseg.grid.cells import expand, group_cells
 from jaxseg.grid.group import Group, make_group
 from jaxseg.grid.mapping import chunks
+from jaxseg.grid.numerics import pinned
 from jaxseg.grid.prepared import check_splits
 from jaxseg.grid.record import read_feed
 from jaxseg.grid.tuning import measure_step, tune
 
 
+@pinned()
 def describe(config: Mapping[str, Any], grid: Sequence[Mapping[str, Any]], workdir: Path) -> str:
     """Prepares the data, compiles each program and times a few steps of it on random images.
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import jax
 
+from jaxseg.errors import JaxsegError
+from jaxseg.escape import one_line
 from jaxseg.grid.compiled import keep_compiled
 
 # glibc's mallopt parameters and what they are set to. XLA asks for the same large buffers at every
@@ -29,6 +31,19 @@ def start_devices(cache: Path | None) -> None:
     jax.config.update("jax_num_cpu_devices", cpu_cores())
     if cache is not None:
         keep_compiled(cache)
+
+
+def check_devices() -> None:
+    """Starts JAX's devices; JaxsegError naming JAX_PLATFORMS when there are none."""
+    try:
+        jax.local_devices()
+    except (AssertionError, RuntimeError) as error:
+        platforms = jax.config.jax_platforms or ""  # pyright: ignore[reportAttributeAccessIssue]
+        reason = f" ({one_line(error)})" if str(error) else ""
+        mend = "unset it or set it to cpu" if platforms else "set it to cpu to train without"
+        raise JaxsegError(
+            f"JAX_PLATFORMS={platforms}: JAX finds no such device here{reason}; {mend}"
+        ) from error
 
 
 def keep_memory() -> None:

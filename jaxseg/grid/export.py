@@ -25,6 +25,7 @@ from jaxseg.grid.integrity import tree_digest
 from jaxseg.grid.loading import load_variables, predictor
 from jaxseg.grid.storage import write_arrays
 from jaxseg.grid.train import SCALING
+from jaxseg.homes import expand
 from jaxseg.seals import seal, unseal
 from jaxseg.texts import parse_json
 
@@ -45,7 +46,7 @@ def export_cell(
         UsageError: an unknown cell, or a path that cannot be written or does not end in .npz.
         JaxsegError: a cell whose training has not finished or has diverged, a damaged checkpoint.
     """
-    path = Path(path).expanduser()
+    path = expand(path)
     check_target(path, "path")
     _, variables, settings = load_variables(workdir, cell)
     meta = restore_cell(workdir, cell)[1]
@@ -67,7 +68,7 @@ def load_export(
         UsageError: no such file.
         JaxsegError: a file that `export_cell` has not written or that is damaged, one line.
     """
-    path = Path(path).expanduser()
+    path = expand(path)
     if not path.is_file():
         raise UsageError(f"{path}: no such file; write one with --export of inspect_checkpoint.py")
     about = read_description(path)
@@ -108,7 +109,7 @@ def read_description(path: Path) -> dict[str, Any]:
 
 def check_target(path: Path, argument: str) -> None:
     """Raises UsageError naming `argument` for a path that no export can be written to."""
-    path = path.expanduser()
+    path = expand(path)
     if path.suffix != SUFFIX:
         raise UsageError(f"{argument} {path}: must end in {SUFFIX}")
     if path.is_dir():

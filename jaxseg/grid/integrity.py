@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import logging
+import os
 import sys
 import textwrap
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ import jax
 import numpy as np
 from etils.epath import Path
 
-from jaxseg.errors import DamagedError, JaxsegError
+from jaxseg.errors import DamagedError, JaxsegError, may_access, no_permission
 
 # What is in the way between an intact checkpoint and this process: no reason to train it anew.
 _ELSEWHERE = (JaxsegError, PermissionError, ConnectionError, TimeoutError, MemoryError)
@@ -37,6 +38,8 @@ def tree_digest(tree: Any) -> str:
 def check_tree(tree: Any, expected: str, folder: Path) -> None:
     """Raises DamagedError naming `folder` unless the tree has the digest `expected`."""
     if tree_digest(tree) != expected:
+        if refused := _unreadable(folder):  # of which Orbax makes an empty tree
+            raise no_permission(refused)
         raise DamagedError(folder, "its arrays do not agree with their digest", mend(folder))
 
 
@@ -45,19 +48,36 @@ def damage_named(folder: Path) -> Iterator[None]:
     """Turns whatever reading a damaged checkpoint raises, by any library, into DamagedError.
 
     Let through are errors of this process and of the way to the files: running out of memory, of
-    the device too, and files that may not be read.
+    the device too. Files that may not be read are named as such: they seem not to be there.
     """
     try:
         with failing_quietly():
             yield
+    except DamagedError as error:
+        if refused := _unreadable(folder):  # of such a file Orbax says that it is not there
+            raise no_permission(refused) from error
+        raise
     except _ELSEWHERE:
         raise
     except Exception as error:
         if isinstance(error, jax.errors.JaxRuntimeError) or "PERMISSION_DENIED" in str(error):
             raise
+        if refused := _unreadable(folder):
+            raise no_permission(refused) from error
         text = str(error).strip() or type(error).__name__
         said = textwrap.shorten(text.splitlines()[0], _LONGEST, placeholder=" …")
         raise DamagedError(folder, f"cannot be restored ({said})", mend(folder)) from error
+
+
+def _unreadable(folder: Path) -> str | None:
+    """The first part of a checkpoint that this user may not read; None where all may be read."""
+    if "://" in str(folder):
+        return None
+    for home, folders, names in os.walk(folder):
+        for path in (home, *(os.path.join(home, name) for name in (*folders, *names))):
+            if not may_access(path, os.R_OK | os.X_OK if os.path.isdir(path) else os.R_OK):
+                return path
+    return None
 
 
 @contextlib.contextmanager

@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator
 
 from jaxseg.errors import Interrupted
+from jaxseg.escape import utf8
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _GRACE_S = 2.0  # for the main thread to end by itself
@@ -110,5 +111,5 @@ def _watch(reader: int, last_words: str) -> None:
 
 def _end(signum: int, last_words: str) -> None:
     with contextlib.suppress(OSError):
-        os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, f"{last_words}\n".encode())
+        os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, utf8(f"{last_words}\n"))
     os._exit(128 + signum)

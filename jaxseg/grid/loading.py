@@ -7,17 +7,19 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxseg.errors import JaxsegError
+from jaxseg.errors import JaxsegError, check_permission
 from jaxseg.grid.cells import DEFAULTS, Settings, check_cell, make_net
 from jaxseg.grid.checkpoint_door import check_variables
 from jaxseg.grid.checkpoints import FOLDER, restore_cell
 from jaxseg.grid.integrity import damage_named
+from jaxseg.grid.numerics import pinned
 from jaxseg.grid.storage import as_folder
 from jaxseg.grid.train import class_indices, normalise
 from jaxseg.nets.dtunet import DTUNet
 from jaxseg.nets.unet import UNet
 
 
+@pinned()
 def load_variables(
     workdir: str | os.PathLike[str], cell: str
 ) -> tuple[UNet | DTUNet, dict[str, Any], Settings]:
@@ -26,6 +28,7 @@ def load_variables(
     `net.apply(variables, normalise(images))` gives its logits. Raises UsageError for an unknown
     cell and JaxsegError for one whose training has not finished or has diverged.
     """
+    check_permission(as_folder(workdir))
     variables, meta = restore_cell(workdir, cell)
     place = meta["cells"].index(cell)
     if meta["kind"] != "variables":
@@ -64,4 +67,8 @@ def predictor(net: UNet | DTUNet, variables: Any) -> Callable[[Any], np.ndarray]
     def forward(images):
         return class_indices(net.apply(variables, normalise(images)))
 
-    return lambda images: np.asarray(forward(np.asarray(images, np.uint8)))
+    @pinned()
+    def predict(images: Any) -> np.ndarray:
+        return np.asarray(forward(np.asarray(images, np.uint8)))
+
+    return predict

@@ -8,7 +8,6 @@ by this process's own monotonic clock, so clocks that differ between hosts do no
 """
 
 import contextlib
-import fcntl
 import json
 import os
 import secrets
@@ -22,11 +21,10 @@ from typing import Any
 from etils.epath import Path
 
 from jaxseg.errors import JaxsegError
+from jaxseg.file_locks import BEAT_S, PATIENCE_S, open_lock, say_weaker, take
 from jaxseg.grid import storage
 
 FOLDER = "locks"
-BEAT_S = 10.0
-PATIENCE_S = 45.0
 Owner = dict[str, Any]
 
 
@@ -55,7 +53,8 @@ def hold(
         for other in others:
             if _is_alive(other, patience_s):
                 raise _taken(other, cells)
-            other.unlink(missing_ok=True)
+            with contextlib.suppress(PermissionError):  # of another user, in a sticky folder
+                other.unlink(missing_ok=True)
         stop, lost = threading.Event(), threading.Event()
         beating = threading.Thread(
             target=_beat, args=(path, owner, stop, lost, beat_s, patience_s), daemon=True
@@ -88,9 +87,8 @@ def _one_claim_at_a_time(folder: Path) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
         if storage.is_local(folder):
-            file = stack.enter_context(open(folder / ".claim", "w"))
-            with contextlib.suppress(OSError):  # a file system without flock
-                fcntl.flock(file, fcntl.LOCK_EX)
+            file = stack.enter_context(open_lock(folder / ".claim"))
+            take(file, wait=True)  # without flock as in an object store
         yield
 
 
@@ -102,9 +100,9 @@ def _flocked(path: Path, owner: Owner) -> Iterator[None]:
         owner["flock"] = False
         if storage.is_local(path):
             file = stack.enter_context(open(path, "w"))
-            with contextlib.suppress(OSError):
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                owner["flock"] = True
+            owner["flock"] = take(file) is True
+            if not owner["flock"]:
+                say_weaker(str(path.parent.parent))
         _write(path, owner)
         yield
 
@@ -187,12 +185,9 @@ def _is_alive(path: Path, patience_s: float) -> bool:
 def _is_flocked(path: Path) -> bool:
     try:
         with open(path, "rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
+            return take(file, shared=True) is False
     except FileNotFoundError:
         return False
-    return False
 
 
 def _taken(path: Path, cells: Sequence[str]) -> JaxsegError:

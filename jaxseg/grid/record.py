@@ -3,6 +3,7 @@
 import contextlib
 import json
 import resource
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -13,7 +14,7 @@ from etils.epath import Path
 
 from jaxseg.data.masks import not_judged_as_background
 from jaxseg.errors import DamagedError, JaxsegError
-from jaxseg.grid import storage
+from jaxseg.grid import numerics, storage
 from jaxseg.grid import workdir as files
 from jaxseg.grid.cells import FEEDS, Cell, base_settings
 from jaxseg.grid.chunk import Trained
@@ -54,8 +55,9 @@ def write_config(
 ) -> None:
     """Writes config.json: settings, axes, data, versions and devices.
 
-    One that says the same of all but the environment is left as it is. Raises UsageError when
-    another process has meanwhile begun a grid of other settings here.
+    One that says the same of all but the environment is left as it is, unless numbers may differ
+    under this process's `numerics.conditions`: that is said on stderr, and all conditions are kept.
+    Raises UsageError when another process has meanwhile begun a grid of other settings here.
     """
     data = {
         "name": group.settings["data.name"],
@@ -69,18 +71,37 @@ def write_config(
     }
     overlays = resolve_overlays(grid, base_settings(config))
     about = {"config": dict(config), "grid": overlays, "axes": axes, "data": data}
-    path = workdir / "config.json"
+    path, now = workdir / "config.json", numerics.conditions()
+    before: list[dict[str, str]] = []
     if path.exists():
         files.check_config(workdir, config, grid)
         old = files.read_config(workdir)
+        before = _conditions(old)
         # Groups may be trained on other splits: what is to be said of any of them stays.
         data["cautions"] = list(
             dict.fromkeys([*old["data"].get("cautions", []), *data["cautions"]])
         )
-        if json.loads(json.dumps(about)) == {key: old.get(key) for key in about}:
+        same = json.loads(json.dumps(about)) == {key: old.get(key) for key in about}
+        if same and (now in before or not before):
             return
+    if before and now != before[-1]:
+        print(
+            f"{workdir}: was begun under other settings of the process: "
+            f"{', '.join(numerics.differences(before[-1], now))}; cells trained from here on may "
+            "differ in their last digits",
+            file=sys.stderr,
+            flush=True,
+        )
     about["environment"] = files.environment(jax.local_devices(), processes)
+    about["environment"]["conditions"] = [*(c for c in before if c != now), now]
     storage.write_sealed(path, about)
+
+
+def _conditions(old: files.Row) -> list[dict[str, str]]:
+    """The conditions of all runs that config.json names; none where it was written without."""
+    environment = old.get("environment")
+    found = environment.get("conditions") if isinstance(environment, dict) else None
+    return [c for c in found if isinstance(c, dict)] if isinstance(found, list) else []
 
 
 def read_feed(workdir: Path) -> str | None:

@@ -27,6 +27,7 @@ from jaxseg.grid.group import (
     make_group,
 )
 from jaxseg.grid.mapping import chunks
+from jaxseg.grid.numerics import pinned
 from jaxseg.grid.prepared import check_splits
 from jaxseg.grid.processes import Share, shares
 from jaxseg.grid.storage import as_folder
@@ -59,6 +60,7 @@ class Run(NamedTuple):
         self.done.update(merged.merge_cells(self.workdir, self.groups, self.axes, self.done))
 
 
+@pinned()
 def run_grid(
     config: Mapping[str, Any],
     grid: Sequence[Mapping[str, Any]],
@@ -79,7 +81,7 @@ def run_grid(
 
     Raises:
         UsageError: settings that cannot run, a workdir made by others, more processes than cells.
-        JaxsegError: data that cannot be used, or cells that another process is training.
+        JaxsegError: data that cannot be used, cells that another process is training, no device.
     """
     run = _open_run(config, grid, as_folder(workdir), share)
     if missing := [cell for mine in run.mine for cell in run.missing(mine)]:

@@ -14,6 +14,7 @@ from jaxseg.errors import UsageError
 from jaxseg.grid.axes import axis_names, why_no_axis
 
 SEED = "seed"
+MOST_SEED = 2**31 - 1  # programs take seeds as int32
 MOST_VALUES = 10_000  # of one axis: more cells than anyone trains
 _BOOLEANS = {"true": True, "false": False}
 Settings = dict[str, Any]

@@ -10,10 +10,10 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from jaxseg.data.store import default_data_dir
 from jaxseg.grid.group import Group, compile_step, is_out_of_memory, remap, stack_hyper
 from jaxseg.grid.mapping import fill, put
 from jaxseg.grid.storage import write_json
+from jaxseg.homes import default_data_dir
 
 _TIMED_STEPS = 3
 _WORTH_IT = 0.97  # more cells at once must spare 3 % a cell: they also cost memory and compiling

@@ -22,7 +22,7 @@ import jax
 import numpy as np
 from etils.epath import Path
 
-from jaxseg.errors import JaxsegError, UsageError
+from jaxseg.errors import JaxsegError, UsageError, check_permission
 from jaxseg.grid import storage
 from jaxseg.grid.cells import DEFAULTS, expand
 from jaxseg.grid.processes import Share
@@ -33,13 +33,24 @@ from jaxseg.seals import AGAIN, read_sealed
 # Where things lie and how they are mapped may change between runs of one workdir; numbers may not.
 _MAY_DIFFER = ("run.", "data.data_dir", "data.manual_dir", "data.rehash", "eval.resamples")
 _LOSSES = f"{AGAIN}: the cell's losses by epoch that it holds are lost, its counts are not"
+_NOT_IN_PATHS = ("*", "?", "[", "\\")
 OTHER = "give another --workdir or remove this one"
 
 
 def open_workdir(
     workdir: Path, config: Mapping[str, Any], grid: Sequence[Mapping[str, Any]]
 ) -> None:
-    """Makes the workdir, or refuses one that another config or grid has made, naming the fields."""
+    """Makes the workdir, or refuses one that another config or grid has made, naming the fields.
+
+    Raises UsageError for a path that Orbax would take for a pattern: its checkpoints could not be
+    read again, or would be joined with those of folders that match it.
+    """
+    if held := [sign for sign in _NOT_IN_PATHS if sign in str(workdir)]:
+        raise UsageError(
+            f"--workdir {workdir}: must be a path without {' '.join(_NOT_IN_PATHS)}, for which "
+            f"checkpoints cannot be kept; it holds {held[0]}"
+        )
+    check_permission(workdir)
     workdir.mkdir(parents=True, exist_ok=True)
     if (workdir / "config.json").exists():
         check_config(workdir, config, grid)

@@ -3,7 +3,6 @@
 import textwrap
 from collections.abc import Sequence
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
@@ -17,7 +16,7 @@ from jaxseg.audit.dataset import Dataset
 from jaxseg.audit.gathering import Gathering
 from jaxseg.audit.mask_numbers import RING
 from jaxseg.metrics.bands import border_rings
-from jaxseg.report.figures import LOOK
+from jaxseg.report.figures import page_style
 from jaxseg.report.styles import COLOURS, DASHES
 
 MAX_COLUMNS = 4
@@ -33,7 +32,7 @@ def maps(datasets: Sequence[Dataset]) -> Figure:
     """
     top = max(float(_density(d).max()) for d in datasets)
     high = max(float(d.prior.occupancy.max()) for d in datasets)
-    with matplotlib.rc_context({**LOOK, "axes.grid": False}):
+    with page_style(**{"axes.grid": False}):
         figure, axes = _blocks(len(datasets))
         for k, d in enumerate(datasets):
             block, column = divmod(k, axes.shape[1])
@@ -62,7 +61,7 @@ def _blocks(n: int) -> tuple[Figure, NDArray]:
 
 def areas(datasets: Sequence[Dataset]) -> Figure:
     """Cumulative distribution of the area, and mean occupancy by distance to the border."""
-    with matplotlib.rc_context(LOOK):
+    with page_style():
         figure = Figure(figsize=(8.4, 3.0), layout="constrained")
         left, right = np.asarray(figure.subplots(1, 2))
         for k, d in enumerate(datasets):

@@ -10,9 +10,10 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from jaxseg.errors import UsageError
+from jaxseg.errors import UsageError, check_permission, check_writable
 from jaxseg.escape import utf8
 from jaxseg.grid.storage import write_bytes
+from jaxseg.homes import expand
 from jaxseg.report import sections
 from jaxseg.report.figures import rendered
 from jaxseg.report.outcome import Outcome, Picture, Table
@@ -34,7 +35,7 @@ def write_outcome(out: str | Path, outcome: Outcome, *, command: str) -> Path:
     the page of all sections so far. Raises UsageError for the workdir of a grid, whose report.html
     is another; JaxsegError for a full disk.
     """
-    out = Path(out).expanduser()
+    out = expand(out)
     check_out(out)
     for table in outcome.tables:
         write_bytes(out / f"{table.name}.csv", _csv(table.columns, table.rows))
@@ -48,11 +49,13 @@ def write_outcome(out: str | Path, outcome: Outcome, *, command: str) -> Path:
 
 
 def check_out(out: Path) -> None:
-    """Raises UsageError for a folder that an audit must not write to."""
+    """Raises UsageError for a folder that an audit must not write to, JaxsegError if it cannot."""
+    check_permission(out)
     if (out / "config.json").exists():
         raise UsageError(f"--out {out}: is the workdir of a grid; give the audit another folder")
     if out.exists() and not out.is_dir():
         raise UsageError(f"--out {out}: is a file; give a folder")
+    check_writable("--out", out)
 
 
 def page_html(out: Path) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from jaxseg.escape import printable
+from jaxseg.homes import expand
 from jaxseg.report.audit_page import MAX_LEFT_OUT, shown
 from jaxseg.report.outcome import Outcome, Table
 from jaxseg.report.terminal import WIDTH, aligned
@@ -31,7 +32,7 @@ def outcome_text(outcome: Outcome, page: Path, next_step: str) -> str:
 
 def training_step(masks: Sequence[str]) -> str:
     """A command that trains on the one folder of `masks`, images/ beside it; else on a DIR."""
-    root = Path(masks[0]).expanduser().parent
+    root = expand(masks[0]).parent
     whole = len(masks) == 1 and Path(masks[0]).name == "masks" and (root / "images").is_dir()
     folder = shlex.quote(str(root)) if whole else "DIR"
     return f"does a network take it? {GRID} --config.data.manual_dir={folder}"

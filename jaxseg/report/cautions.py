@@ -25,6 +25,7 @@ def cautions(
         *_design_cautions(results),
         *learning_cautions([row for row in rows if (row.metric, row.band) == ("dice", "all")]),
         *left_out_cautions(results),
+        *condition_cautions(results),
     ]
 
 
@@ -145,3 +146,17 @@ def left_out_cautions(results: Results) -> Iterator[str]:
     gone = list(dict.fromkeys(cell.arm for cell in lost if cell.arm not in results.arms))
     if gone:
         yield f"No cell finished, so no number is given: {', '.join(gone)}."
+
+
+def condition_cautions(results: Results) -> Iterator[str]:
+    """That not all cells were trained under the same versions and flags, as config.json tells."""
+    kept = results.environment.get("conditions")
+    runs = [run for run in kept if isinstance(run, dict)] if isinstance(kept, list) else []
+    names = dict.fromkeys(name for run in runs for name in run)
+    differing = [printable(n) for n in names if len({str(run.get(n)) for run in runs}) > 1]
+    if differing:
+        yield (
+            f"Cells were trained under different {', '.join(differing[:MAX_NAMED])} "
+            "(`conditions` in config.json): cells of one seed may differ in their last digits for "
+            "that alone."
+        )

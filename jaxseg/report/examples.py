@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from jaxseg.metrics.dice import dice
-from jaxseg.report.figures import LOOK
+from jaxseg.report.figures import page_style
 from jaxseg.report.results import Results, common_seeds, example_prediction
 from jaxseg.report.styles import settings_apart
 
@@ -49,7 +49,7 @@ def examples(results: Results) -> Figure | None:
     }
     shown, truth = results.examples, results.examples.truth
     columns, rows = 2 + len(predictions), len(truth)
-    with matplotlib.rc_context(LOOK):
+    with page_style():
         figure = Figure(figsize=(1.5 * columns + 1.1, 1.72 * rows + 0.5), layout="constrained")
         axes = np.asarray(figure.subplots(rows, columns, squeeze=False))
         bare(axes)

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -16,7 +15,7 @@ from jaxseg.audit.features import (
     find_probed,
     probed_estimate,
 )
-from jaxseg.report.figures import LOOK
+from jaxseg.report.figures import page_style
 from jaxseg.report.styles import COLOURS, DASHES, MARKERS
 
 _PANELS = {ROLLED: "frames rolled at random", AS_IS: "frames as they are"}
@@ -29,7 +28,7 @@ def probe_figure(cells: Sequence[CellFeatures]) -> Figure:
 
     Colour tells the padding, filled or hollow marks the weights.
     """
-    with matplotlib.rc_context(LOOK):
+    with page_style():
         figure = Figure(figsize=(10.2, 3.1 * len(cells) + 0.4), layout="constrained")
         axes = np.asarray(figure.subplots(len(cells), 2, squeeze=False, sharey=True))
         colours = dict(zip(_paddings(cells), COLOURS))
@@ -68,7 +67,7 @@ def _probe_panel(ax: Axes, cell: CellFeatures, frames: str, colours: Mapping[str
 def map_figure(cells: Sequence[CellFeatures]) -> Figure:
     """Principal components of one layer, a row a cell: image, component 1, components 1 to 3 as
     red, green and blue, and all held-out images' pixels by their distance to the border."""
-    with matplotlib.rc_context(LOOK):
+    with page_style():
         figure = Figure(figsize=(9.4, 2.5 * len(cells) + 0.3), layout="constrained")
         widths = (1, 1, 1, 1.5)
         axes = np.asarray(figure.subplots(len(cells), 4, squeeze=False, width_ratios=widths))

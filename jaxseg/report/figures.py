@@ -4,12 +4,13 @@ Every function returns a Figure, or None when the results hold nothing to draw. 
 touched; `rendered` turns a figure into the bytes of a PNG or SVG file that equal inputs reproduce.
 """
 
+import contextlib
 import io
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import matplotlib
+import matplotlib.style
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -50,11 +51,16 @@ LOOK: dict[Any, Any] = {
 }
 
 
+def page_style(**changes: Any) -> contextlib.AbstractContextManager[None]:
+    """Within it figures have LOOK with `changes`, and nothing of the user's matplotlibrc."""
+    return matplotlib.style.context(["default", {**LOOK, **changes}])
+
+
 def rendered(figure: Figure, form: str) -> bytes:
     """The figure as the bytes of a `png` (150 dpi) or `svg` file, the same for equal figures."""
     buffer = io.BytesIO()
     stamps = {"Date": None} if form == "svg" else {"Software": None}
-    with matplotlib.rc_context(LOOK):
+    with page_style():
         FigureCanvasAgg(figure)
         figure.savefig(buffer, format=form, dpi=DPI, metadata=stamps)
     return buffer.getvalue()
@@ -69,7 +75,7 @@ def band_dice(results: Results, rows: Sequence[SummaryRow]) -> Figure:
     panels = facets(results)
     test_sets = results.test_sets if len(panels) == 1 else [results.probe]
     columns = [(test_set, *panel) for panel in panels for test_set in test_sets]
-    with matplotlib.rc_context(LOOK):
+    with page_style():
         figure, blocks = _panels(2, len(columns))
         for axes, (layout, metric) in zip(blocks, (("centre", "dice"), ("border", "recall"))):
             for ax, (test_set, title, arms) in zip(axes, columns):
@@ -92,7 +98,7 @@ def learning_curves(results: Results, look: Look | None = None) -> Figure | None
         return None
     look = look or grid_look(results)
     panels = look.panels
-    with matplotlib.rc_context(LOOK):
+    with page_style():
         # One panel each: side by side. Several: a block of panels below the other.
         several = len(panels) > 1
         figure, axes = _panels(len(found) if several else 1, len(panels) if several else len(found))

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -12,7 +11,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from jaxseg.report.comparisons import NO_DIFFERENCE, NOT_SIGNIFICANT, Comparison, families
-from jaxseg.report.figures import LOOK
+from jaxseg.report.figures import page_style
 from jaxseg.report.results import Results
 from jaxseg.report.words import label, metric_name, prominent
 
@@ -36,7 +35,7 @@ def forest(
     chosen = {metric_name(f[0]): prominent(results, f, MAX_ROWS) for f in families(rows)}
     # Where arms share no seed a family lacks rows; lines are named by the fullest one.
     lines = list(dict.fromkeys(label(results, row) for family in chosen.values() for row in family))
-    with matplotlib.rc_context(LOOK):
+    with page_style():
         height = 0.26 * len(lines) + 1.3 + 0.2 * LEGEND_ROWS
         figure = Figure(
             figsize=(0.6 + 0.065 * max(map(len, lines)) + 1.85 * len(chosen), height),

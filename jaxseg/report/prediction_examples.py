@@ -4,7 +4,6 @@ import textwrap
 from collections.abc import Sequence
 
 import cv2
-import matplotlib
 import matplotlib.patheffects as effects
 import numpy as np
 from matplotlib.axes import Axes
@@ -16,7 +15,7 @@ from jaxseg.audit.frame_bands import border_depth
 from jaxseg.audit.prediction_examples import Shown, example_rule
 from jaxseg.audit.predictions import PredictionAudit
 from jaxseg.metrics.dice import dice
-from jaxseg.report.figures import LOOK
+from jaxseg.report.figures import page_style
 from jaxseg.report.prediction_words import share
 from jaxseg.report.words import number
 
@@ -34,7 +33,7 @@ def examples_figure(audit: PredictionAudit, examples: Sequence[Shown]) -> Figure
     names = audit.counts.names
     with_image = any(shown.image is not None for shown in examples)
     columns = len(names) + with_image
-    with matplotlib.rc_context(LOOK):
+    with page_style():
         tall = sum(shown.truth.shape[0] / shown.truth.shape[1] for shown in examples)
         size = 2.3 * columns + 1.3, 2.1 * tall + 0.4 * len(examples) + 1.0
         figure = Figure(figsize=size, layout="constrained")

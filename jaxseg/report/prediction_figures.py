@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -13,7 +12,7 @@ from jaxseg.audit.frame_bands import FRAME, RING_EDGES
 from jaxseg.audit.prediction_scores import BASELINE, POOLED, border_labels
 from jaxseg.audit.predictions import PredictionAudit
 from jaxseg.metrics.dice import recall
-from jaxseg.report.figures import LOOK
+from jaxseg.report.figures import page_style
 from jaxseg.report.prediction_words import px_text
 from jaxseg.report.styles import COLOURS, DASHES, MARKERS, Style
 
@@ -32,7 +31,7 @@ def model_styles(models: Sequence[str]) -> dict[str, Style]:
 
 def bands_figure(audit: PredictionAudit) -> Figure:
     """Dice by half-width of the square ring, and recall by distance to the border."""
-    with matplotlib.rc_context(LOOK):
+    with page_style():
         figure = Figure(figsize=(8.4, 3.4), layout="constrained")
         centre, border = figure.subplots(1, 2)
         _by_centre(centre, audit)
@@ -50,7 +49,7 @@ def classes_figure(audit: PredictionAudit) -> Figure | None:
         return None
     across = min(len(classes), MAX_COLUMNS)
     down = -(-len(classes) // across)
-    with matplotlib.rc_context(LOOK):
+    with page_style():
         size = max(4.2, 2.8 * across), 2.5 * down + 0.6
         figure = Figure(figsize=size, layout="constrained")
         axes = list(np.asarray(figure.subplots(down, across, squeeze=False)).flat)
@@ -66,7 +65,7 @@ def classes_figure(audit: PredictionAudit) -> Figure | None:
 def depth_figure(audit: PredictionAudit) -> Figure:
     """Recall px by px near the border with the erased width, over the images it rests on."""
     shown = shown_depths(audit)
-    with matplotlib.rc_context(LOOK):
+    with page_style():
         figure = Figure(figsize=(6.4, 4.0), layout="constrained")
         top, low = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
         styles = model_styles(audit.counts.names)

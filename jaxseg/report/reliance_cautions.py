@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from jaxseg.report.cautions import (
+    condition_cautions,
     data_cautions,
     learning_cautions,
     left_out_cautions,
@@ -39,6 +40,7 @@ def study_cautions(
         *_design(results, study),
         *data_cautions(results),
         *left_out_cautions(results),
+        *condition_cautions(results),
     ]
 
 

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from jaxseg.metrics.dice import dice
 from jaxseg.report.examples import bare, errors, errors_legend, wrapped
-from jaxseg.report.figures import LOOK
+from jaxseg.report.figures import page_style
 from jaxseg.report.reliance import Study, defined_mean, in_truth
 from jaxseg.report.reliance_names import arm_names
 from jaxseg.report.results import Results, common_seeds, example_prediction
@@ -57,7 +57,7 @@ def study_examples(results: Results, study: Study) -> Figure | None:
     pictures = {name: image for name, image in images.items() if image is not None}
     columns = _columns(results, study, pictures)
     plain = len(pictures) + 1
-    with matplotlib.rc_context(LOOK):
+    with page_style():
         size = 1.5 * (plain + len(columns)) + 0.9, 1.8 * len(shown.truth) + 0.9
         figure = Figure(figsize=size, layout="constrained")
         axes = np.asarray(figure.subplots(len(shown.truth), plain + len(columns), squeeze=False))

@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from jaxseg.report.figures import LOOK, legend_below
+from jaxseg.report.figures import legend_below, page_style
 from jaxseg.report.reliance import ALL, ANNOTATED, SEQUENCE, Study
 from jaxseg.report.reliance_arms import Line, lines, told_arms
 from jaxseg.report.reliance_names import PLACEMENT, arm_names, arm_value, dose
@@ -59,7 +58,7 @@ def dose_response(results: Results, rows: Sequence[SummaryRow]) -> Figure | None
     if len({value for line in found for value in line.arms}) < 2:
         return None
     panels = _panels(results, found)
-    with matplotlib.rc_context(LOOK):
+    with page_style():
         figure = Figure(figsize=(max(7.2, 3.6 * len(panels)), 4.4), layout="constrained")
         axes = np.asarray(figure.subplots(1, len(panels), sharey=True, squeeze=False))[0]
         for ax, (title, inside) in zip(axes, panels.items()):
@@ -92,7 +91,7 @@ def sequence(results: Results, study: Study, rows: Sequence[SummaryRow]) -> Figu
     if not study.to_last:
         return None
     look = study_look(results)
-    with matplotlib.rc_context(LOOK):
+    with page_style():
         figure = Figure(figsize=(7.2, 4.2), layout="constrained")
         ax = figure.subplots()
         for arm, style in look.styles.items():

@@ -2,14 +2,13 @@
 
 from collections.abc import Sequence
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from jaxseg.report.examples import bare, wrapped
-from jaxseg.report.figures import LOOK
+from jaxseg.report.figures import page_style
 from jaxseg.report.reliance import ALL, Study
 from jaxseg.report.reliance_arms import told_arms
 from jaxseg.report.reliance_examples import shown_roles, shown_seed
@@ -33,7 +32,7 @@ def saliency_maps(results: Results, study: Study, saliency: Saliency) -> Figure 
     if not shown or not len(images):
         return None
     marked = saliency.arrays["example_annotated"]
-    with matplotlib.rc_context(LOOK):
+    with page_style():
         size = 2.0 * len(images) + 1.3, 2.15 * (1 + len(shown)) + 0.4
         figure = Figure(figsize=size, layout="constrained")
         axes = np.asarray(figure.subplots(1 + len(shown), len(images), squeeze=False))
@@ -60,7 +59,7 @@ def saliency_scores(results: Results, rows: Sequence[SummaryRow]) -> Figure | No
     if not arms:
         return None
     names = arm_names(results)
-    with matplotlib.rc_context(LOOK):
+    with page_style():
         figure = Figure(figsize=(8.4, 0.42 * len(arms) + 1.5), layout="constrained")
         ratio, pointing = figure.subplots(1, 2, sharey=True)
         for ax, metric in ((ratio, RATIO), (pointing, POINTING)):

@@ -3,6 +3,7 @@
 import base64
 import math
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
@@ -135,7 +136,7 @@ def run(results: Results) -> str:
         facts["Devices waiting for data"] = f"at most {100 * share:.1f} % of the training steps"
     if "peak_memory_mb" in results.progress:
         facts["Peak memory"] = f"{results.progress['peak_memory_mb']:.0f} MB"
-    facts |= results.environment
+    facts |= {name: v for name, v in results.environment.items() if name != "conditions"}
     files = ("summary.csv", "comparisons.csv", "cells.csv", "metrics.jsonl", "config.json")
     links = ", ".join(f'<a href="{name}">{name}</a>' for name in files)
     config = _facts(_flat(results.config))
@@ -153,7 +154,7 @@ def reproduce(results: Results) -> str:
     """The command that makes the same files, and what to cite."""
     name = results.config.get("name") or "CONFIG"
     command = results.environment.get(
-        "command", f"python launch/grid.py --config configs/{name}.py"
+        "command", f"python launch/grid.py --config {shlex.quote(f'configs/{name}.py')}"
     )
     version = results.environment.get("jaxseg", "")
     text = (

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -13,7 +12,7 @@ from jaxseg.audit.moving import Moved, dice_by_offset, error_by_offset
 from jaxseg.audit.reach import NOTICEABLE, relative_profile
 from jaxseg.audit.rolls import Rolled
 from jaxseg.audit.shift import Reach
-from jaxseg.report.figures import LOOK
+from jaxseg.report.figures import page_style
 from jaxseg.report.styles import COLOURS, MARKERS
 
 _PART_NAMES = {
@@ -25,7 +24,7 @@ _PART_NAMES = {
 
 def curves_by_offset(moved: Sequence[Moved]) -> Figure:
     """Dice on the common part, and the difference to the central window, against the offset."""
-    with matplotlib.rc_context(LOOK):
+    with page_style():
         figure = Figure(figsize=(4.2 * len(moved), 5.6), layout="constrained")
         axes = np.asarray(figure.subplots(2, len(moved), squeeze=False))
         for column, one in zip(axes.T, moved):
@@ -82,7 +81,7 @@ def reach_figure(reach: Reach, size: int) -> Figure:
     if reach.padding is not None:
         name = f"{reach.other} − own padding, same frame"
         curves.append((name, relative_profile(reach.padding), "--"))
-    with matplotlib.rc_context(LOOK):
+    with page_style():
         figure = Figure(figsize=(5.4, 3.6), layout="constrained")
         ax = figure.subplots()
         for (name, values, dash), colour in zip(curves, COLOURS):
@@ -106,7 +105,7 @@ def contributions_figure(rolled: Sequence[Rolled]) -> Figure:
     rows = list(dict.fromkeys(r.padding for r in rolled))
     columns = list(dict.fromkeys(r.upsampling for r in rolled))
     titles = ("multiples of 2^depth", "shifts between them")
-    with matplotlib.rc_context(LOOK):
+    with page_style():
         size = (2 * (1.1 + 1.1 * len(columns)) + 0.4, 1.3 + 0.62 * len(rows))
         figure = Figure(figsize=size, layout="constrained")
         axes = np.asarray(figure.subplots(1, 2, squeeze=False))[0]

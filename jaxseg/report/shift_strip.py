@@ -12,7 +12,7 @@ from matplotlib.patches import Patch, Rectangle
 
 from jaxseg.audit.moving import Moved
 from jaxseg.metrics.dice import dice
-from jaxseg.report.figures import LOOK
+from jaxseg.report.figures import page_style
 from jaxseg.report.styles import COLOURS
 
 MISSED, ADDED = COLOURS[1], COLOURS[0]
@@ -22,7 +22,7 @@ MOST_WINDOWS = 9
 def film_strip(moved: Moved) -> Figure:
     """One image's windows above what was predicted in them, in the order of their offsets."""
     picks = shown_windows(moved)
-    with matplotlib.rc_context(LOOK):
+    with page_style():
         figure = Figure(figsize=(1.15 * len(picks) + 0.7, 3.2), layout="constrained")
         axes = np.asarray(figure.subplots(2, len(picks), squeeze=False))
         for ax in axes.flat:

@@ -1,8 +1,11 @@
 """The result as plain text for a terminal, at most 100 columns wide."""
 
+import os
+import shlex
 import textwrap
 from collections.abc import Sequence
 
+from jaxseg.escape import printable
 from jaxseg.report.analysis import Analysis
 from jaxseg.report.comparisons import INDEX
 from jaxseg.report.reliance_tables import RELIANCE
@@ -18,12 +21,16 @@ from jaxseg.report.words import (
 )
 
 WIDTH = 100
+_INSPECT = ("python", "launch/inspect_checkpoint.py")
 MAX_ROWS = 12
 
 
-def terminal_table(analysis: Analysis) -> str:
-    """Arms, headline, comparisons of the headline's metric, cautions, and what to do next."""
-    workdir = analysis.results.workdir
+def terminal_table(analysis: Analysis, workdir: str | os.PathLike[str] | None = None) -> str:
+    """Arms, headline, comparisons of the headline's metric, cautions, and what to do next.
+
+    `workdir` is the one to name, where the results were read from a copy of it.
+    """
+    workdir = os.fspath(workdir or analysis.results.workdir)
     told = aligned(study_table(analysis)) if analysis.study else _arms(analysis)
     cell = next(c.name for c in analysis.results.cells if c.status == "done")
     return "\n".join(
@@ -34,8 +41,8 @@ def terminal_table(analysis: Analysis) -> str:
             "",
             *_comparisons(analysis, RELIANCE if analysis.study else INDEX),
             *_cautions(analysis),
-            f"Report:  {workdir / 'report.html'}",
-            f"Inspect: python launch/inspect_checkpoint.py {workdir} --cell {cell}",
+            f"Report:  {printable(os.path.join(workdir, 'report.html'))}",
+            f"Inspect: {shlex.join([*_INSPECT, workdir, '--cell', cell])}",
         ]
     )
 

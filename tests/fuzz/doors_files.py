@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
+from jaxseg.audit.reading import read_image, read_mask
 from lying_arrays import archives, arrays
 from strategies import mutated, picture_seeds, pictures
 
 from jaxseg.audit import nifti
 from jaxseg.audit.files import scan
-from jaxseg.audit.reading import read_image, read_mask
 from jaxseg.data import decoding
 from jaxseg.data.host import tensorflow
 from jaxseg.data.masks import class_mask

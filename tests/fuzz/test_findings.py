@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 from doors import Door, tried
 from guard import bounded_memory, peak_mb
+from jaxseg.data.pictures import read_picture
 from lying_arrays import HEADERS, npy, zipped
 from strategies import picture_seeds, with_size
 
 from jaxseg.data.arrays import read_member
-from jaxseg.data.pictures import read_picture
 from jaxseg.errors import JaxsegError
 from jaxseg.grid import locks
 from jaxseg.nets.torch_import import import_state_dict, read_state_dict

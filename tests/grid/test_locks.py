@@ -1,3 +1,5 @@
+import errno
+import fcntl
 import json
 import os
 import pathlib
@@ -10,6 +12,7 @@ import time
 import pytest
 from etils import epath
 
+from jaxseg import file_locks
 from jaxseg.errors import JaxsegError
 from jaxseg.grid import locks
 
@@ -122,4 +125,38 @@ def test_a_torn_lock_of_a_killed_claim_hinders_nobody(tmp_path):
     (tmp_path / "locks").mkdir()
     (tmp_path / "locks" / "x-1-ab.json").write_text('{"host": "x", "ce')
     with locks.hold(epath.Path(tmp_path), ["a"]) as check:
+        check()
+
+
+@pytest.mark.parametrize("code", [errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK])
+def test_without_flock_owners_see_each_others_beat_and_it_is_said(
+    tmp_path, monkeypatch, capsys, code
+):
+    def fail(*_):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(fcntl, "flock", fail)
+    file_locks.say_weaker.cache_clear()
+    workdir = epath.Path(tmp_path)
+    with locks.hold(workdir, ["a"], beat_s=0.05):
+        match = f"process {os.getpid()} on"
+        with pytest.raises(JaxsegError, match=match), locks.hold(workdir, ["a"], patience_s=20):
+            pass
+    assert not _left(tmp_path)
+    assert capsys.readouterr().err.count(f"{tmp_path}: this file system has no flock") == 1
+    with locks.hold(workdir, ["a"], patience_s=0.2):
+        pass
+    file_locks.say_weaker.cache_clear()
+
+
+def test_a_dead_lock_that_may_not_be_removed_hinders_nobody(tmp_path, monkeypatch):
+    path = _foreign_lock(tmp_path)
+
+    def refuse(self, missing_ok=False):
+        if self.name == path.name:
+            raise PermissionError(errno.EPERM, "Operation not permitted", str(self))
+        os.unlink(self)
+
+    monkeypatch.setattr(type(epath.Path(tmp_path)), "unlink", refuse)
+    with locks.hold(epath.Path(tmp_path), ["a"], patience_s=0.2) as check:
         check()

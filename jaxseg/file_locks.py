@@ -1,0 +1,144 @@
+"""Locks on files: flock, or a file that is renewed where the file system has no flock.
+
+Lustre without the option `flock`, some network mounts and some containers have no flock. There a
+file that only one process can make takes its place: its owner renews it, and one that stands still
+for PATIENCE_S has been left by a dead owner.
+"""
+
+import contextlib
+import fcntl
+import functools
+import io
+import os
+import secrets
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+BEAT_S = 10.0
+PATIENCE_S = 45.0
+
+
+def open_lock(path: str | os.PathLike[str]) -> io.FileIO:
+    """Opens a lock file, made if need be; one that another user has made is opened for reading."""
+    try:
+        descriptor = os.open(path, os.O_RDWR)  # first without O_CREAT, which /tmp may refuse
+    except FileNotFoundError:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    except PermissionError:
+        descriptor = os.open(path, os.O_RDONLY)
+    return io.FileIO(descriptor, "r" if _is_read_only(descriptor) else "r+")
+
+
+def _is_read_only(descriptor: int) -> bool:
+    return fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY
+
+
+def take(file: Any, *, shared: bool = False, wait: bool = False) -> bool | None:
+    """Locks an open file until it is closed: True; False when another process has it.
+
+    None where the file system has no such locks. `wait` waits for others instead.
+    """
+    how = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+    try:
+        fcntl.flock(file, how if wait else how | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return None
+    return True
+
+
+@functools.cache  # said once
+def say_weaker(folder: str) -> None:
+    """Says on stderr that there is no flock in `folder` and what follows from it."""
+    print(
+        f"{folder}: this file system has no flock; processes see each other by a file renewed "
+        f"every {BEAT_S:.0f} s, and what a killed one left is taken over after {PATIENCE_S:.0f} s",
+        file=sys.stderr,
+        flush=True,
+    )
+
+
+@contextlib.contextmanager
+def exclusive(
+    path: Path, waiting: str, *, beat_s: float = BEAT_S, patience_s: float = PATIENCE_S
+) -> Iterator[None]:
+    """One process at a time is within it; another says `waiting` on stderr and waits its turn."""
+    with open_lock(path) as file:
+        taken = take(file)
+        if taken is False:
+            print(waiting, file=sys.stderr, flush=True)
+            taken = take(file, wait=True)
+        if taken:
+            yield
+            return
+    say_weaker(str(path.parent))
+    with _renewed(path.with_name(f"{path.name}.held"), waiting, beat_s, patience_s):
+        yield
+
+
+@contextlib.contextmanager
+def _renewed(path: Path, waiting: str, beat_s: float, patience_s: float) -> Iterator[None]:
+    """The file is this process's: made by it, renewed by a thread, removed at the end."""
+    token = secrets.token_hex(8)
+    _make(path, token, waiting, patience_s)
+    stop = threading.Event()
+
+    def renew() -> None:
+        count = 0
+        while not stop.wait(beat_s):
+            count += 1
+            with contextlib.suppress(OSError):  # may be written at the next beat
+                if _content(path).startswith(token):
+                    path.write_text(f"{token} {count}")
+
+    thread = threading.Thread(target=renew, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+        if _content(path).startswith(token):
+            path.unlink(missing_ok=True)
+
+
+def _make(path: Path, token: str, waiting: str, patience_s: float) -> None:
+    """Makes the file, once nobody holds it: its owner removed it or has not renewed it for long."""
+    seen, since = None, time.monotonic()
+    while True:
+        try:
+            with path.open("x") as file:
+                file.write(token)
+            return
+        except FileExistsError:
+            found = _content(path)
+        if seen is None:
+            print(waiting, file=sys.stderr, flush=True)
+        if found != seen:
+            seen, since = found, time.monotonic()
+        elif time.monotonic() - since > patience_s:
+            _remove(path, found)
+            continue
+        time.sleep(min(1.0, patience_s / 20))
+
+
+def _remove(path: Path, content: str) -> None:
+    """Removes the file of a dead owner; puts it back if another has just made one of its own."""
+    aside = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+    with contextlib.suppress(FileNotFoundError):
+        path.rename(aside)
+        if _content(aside) == content:
+            aside.unlink()
+        else:
+            aside.rename(path)
+
+
+def _content(path: Path) -> str:
+    with contextlib.suppress(FileNotFoundError):
+        return path.read_text()
+    return ""

@@ -1,0 +1,58 @@
+"""Where a user's prepared data and compiled programs are kept, with a home or without."""
+
+import functools
+import os
+import stat
+import sys
+import tempfile
+from pathlib import Path
+
+from jaxseg.errors import JaxsegError, may_access
+
+
+def expand(path: str | os.PathLike[str]) -> Path:
+    """The path with ~ as the user's home; as it stands where there is none, or no such user."""
+    return Path(os.path.expanduser(path))
+
+
+def default_data_dir() -> Path:
+    """$JAXSEG_CACHE, or ~/.cache/jaxseg, or else a folder of this user's below /tmp.
+
+    Containers give users no home, one that is not there, or `/`. That the temporary folder is used
+    is said once on stderr. Raises JaxsegError when it is not this user's alone.
+    """
+    if chosen := os.environ.get("JAXSEG_CACHE"):
+        return expand(chosen)
+    home = home_folder()
+    return _temporary_folder() if home is None else home / ".cache" / "jaxseg"
+
+
+def home_folder() -> Path | None:
+    """The user's home, if there is one and ~/.cache/jaxseg is there or can be made."""
+    home = expand("~")
+    if not home.is_absolute():
+        return None
+    cache = home / ".cache" / "jaxseg"
+    there = next(p for p in (cache, *cache.parents) if os.path.lexists(p))
+    usable = there.is_dir() and may_access(there, os.W_OK | os.X_OK)
+    return home if there == cache or usable else None
+
+
+@functools.cache  # said once
+def _temporary_folder() -> Path:
+    folder = Path(tempfile.gettempdir()) / f"jaxseg-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    found = folder.lstat()
+    # Compiled programs are kept there: nobody else may put one in.
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o022:
+        raise JaxsegError(
+            f"{folder}: is not a folder that only this user can write to; remove it, or set "
+            "JAXSEG_CACHE to another one"
+        )
+    print(
+        f"no home folder that can be written to: prepared data and programs are kept in {folder}; "
+        "set JAXSEG_CACHE to keep them elsewhere",
+        file=sys.stderr,
+        flush=True,
+    )
+    return folder
