@@ -67,7 +67,7 @@ def build_parser() -> argparse.ArgumentParser:
     models = audit_models
     shift = add_command(commands, "shift", models.shift, models.SHIFT)
     models.add_shift(shift)
-    add_reading(shift, "Of a function: names of images to read")
+    add_reading(shift, "Of a function: names of images to read", predicted=True)
     shift.set_defaults(reading=folder_reading)
     models.add_features(add_command(commands, "features", models.features, models.FEATURES))
     return parser
@@ -112,7 +112,7 @@ def add_reading(parser: argparse.ArgumentParser, pattern: str, *, predicted: boo
             type=float,
             metavar="SHARE",
             help="Predictions are probabilities: foreground from this share of their full scale "
-            "on (default: 0.5 where they look like probabilities)",
+            "on (default: 0.5 for files that look like it; a function must be given it)",
         )
 
 

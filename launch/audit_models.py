@@ -163,7 +163,10 @@ def _shift_of_function(args: argparse.Namespace) -> tuple[Shift, list[str], list
     checks.check_least("--classes", args.classes)
     found = frames_with_truth(args.truth, args.images, reading=reading, progress=track)
     classes = args.classes or max(found.masks.coding.n_classes, 1)
-    predict = load_callable(args.model, classes=classes, batched=args.batched, side=args.size)
+    predict = load_callable(
+        args.model, classes=classes, batched=args.batched, side=args.size,
+        threshold=reading.threshold,
+    )  # fmt: skip
     model = callable_model(args.model, predict, size=args.size, classes=classes)
     left_out: list[str] = []
 

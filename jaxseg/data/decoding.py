@@ -90,11 +90,14 @@ def _count(builder: Any, split: str) -> int:
 
 def _finish(builder: Any, split: str, writers: list[StoreWriter]) -> None:
     if not writers[0].has_foreground():
+        lost = max(writer.lost_side for writer in writers)
         for writer in writers:
             writer.discard()
+        why = "there is nothing to segment"
+        if lost:
+            why = f"resizing has emptied them, from data.size={lost} on all would keep some"
         raise JaxsegError(
-            f"{builder.name} {split}: all {len(writers[0].ids)} masks are empty; "
-            "there is nothing to segment"
+            f"{builder.name} {split}: all {len(writers[0].ids)} masks are empty; {why}"
         )
     classes = find_source(builder.name).classes or builder.info.metadata["classes"]
     for writer in writers:

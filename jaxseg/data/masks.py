@@ -63,7 +63,8 @@ class FileLabels(NamedTuple):
     `counts` and `solid` map labels to pixels, all of them and those in flat 2 × 2 squares; values
     in [0, 1] that are not whole stand as their share of 255. `levels` is the number of different
     values, `flat` the share of equal horizontal neighbours inside the foreground, `rim` the share
-    of the frame's outermost pixels that are not 0.
+    of the frame's outermost pixels that are not 0. `held_by` is "alpha" or "palette" where not the
+    grey values are the labels.
     """
 
     shape: tuple[int, int]
@@ -74,6 +75,7 @@ class FileLabels(NamedTuple):
     rim: float
     whole: bool
     lossy: bool
+    held_by: str = ""
 
     @property
     def area(self) -> float:
@@ -214,7 +216,7 @@ def look_at(
 
 def survey_file(path: Path, limit_px: int = LIMIT_PX) -> FileLabels:
     """What a mask file holds. Raises JaxsegError naming it, as `label_values` does."""
-    values, lossy = label_values(read_file(path, limit_px, "mask"), path)
+    values, lossy, held_by = label_values(read_file(path, limit_px, "mask"), path)
     whole = values.dtype.kind in "ui"
     # A share of 255 stands for each value that is not whole: enough to see what they are.
     shown = values if whole else np.round(values * 255).astype(np.uint8)
@@ -233,11 +235,20 @@ def survey_file(path: Path, limit_px: int = LIMIT_PX) -> FileLabels:
         rim=float((rim != 0).mean()),
         whole=whole,
         lossy=lossy,
+        held_by=held_by,
     )
 
 
-def label_values(picture: Picture, path: Path) -> tuple[NDArray, bool]:
-    """Values [H, W] of a mask, and whether its format may have moved them.
+class LabelValues(NamedTuple):
+    """Values [H, W] of a mask; `lossy` where its format may have moved them, `held_by` as above."""
+
+    values: NDArray
+    lossy: bool = False
+    held_by: str = ""
+
+
+def label_values(picture: Picture, path: Path) -> LabelValues:
+    """The values that a mask file holds.
 
     Whole values are unsigned or signed integers, nearly whole ones included; others are float32 in
     [0, 1]. Of a palette that is grey its greys are taken, of a coloured one the indices, if 0 is
@@ -245,33 +256,33 @@ def label_values(picture: Picture, path: Path) -> tuple[NDArray, bool]:
     JaxsegError naming the file for colours, for alpha that contradicts them, for values that are
     neither whole nor in [0, 1], and for NaN.
     """
-    pixels = picture.pixels
+    pixels, held_by = picture.pixels, ""
     if picture.palette is not None:
-        pixels = _of_palette(pixels, picture.palette, path)
+        pixels, held_by = _of_palette(pixels, picture.palette, path)
     if pixels.ndim == 3:
-        pixels = _one_channel(pixels, picture.lossy, path)
+        pixels, held_by = _one_channel(pixels, picture.lossy, path)
     if pixels.dtype.kind == "b":
-        return pixels.astype(np.uint8), picture.lossy
+        pixels = pixels.astype(np.uint8)
     if pixels.dtype.kind == "f":
-        return _whole_or_share(pixels, path), picture.lossy
-    return pixels, picture.lossy
+        pixels = _whole_or_share(pixels, path)
+    return LabelValues(pixels, picture.lossy, held_by)
 
 
-def _of_palette(indices: NDArray, palette: NDArray, path: Path) -> NDArray[np.uint8]:
+def _of_palette(indices: NDArray, palette: NDArray, path: Path) -> tuple[NDArray[np.uint8], str]:
     used = np.unique(indices)
     colours = palette[used].astype(int)
     if (colours == colours[:, :1]).all():
-        return palette[indices, 0]
+        return palette[indices, 0], ""
     if 0 in used and palette[0].any():
         raise JaxsegError(
             f"{path}: a palette whose colour 0, the background by its index, is not black but "
             f"{tuple(palette[0].tolist())}; save the mask as one grey channel"
         )
-    return indices.astype(np.uint8)
+    return indices.astype(np.uint8), "palette"
 
 
-def _one_channel(pixels: NDArray, lossy: bool, path: Path) -> NDArray:
-    """The one channel [H, W] that a frame of several channels holds, as grey or as alpha."""
+def _one_channel(pixels: NDArray, lossy: bool, path: Path) -> tuple[NDArray, str]:
+    """(the one channel [H, W] that holds the mask, "alpha" where it is that)."""
     n = pixels.shape[-1]
     colours, alpha = (pixels[..., : n - 1], pixels[..., n - 1]) if n in (2, 4) else (pixels, None)
     spread = int((colours.max(-1).astype(np.int64) - colours.min(-1)).max())
@@ -279,17 +290,17 @@ def _one_channel(pixels: NDArray, lossy: bool, path: Path) -> NDArray:
     one_colour = bool((colours == colours[:1, :1]).all())
     if alpha is not None and alpha.min() != alpha.max():
         if one_colour:
-            return alpha
+            return alpha, "alpha"
         if spread or ((grey != 0) & (alpha == 0)).any():
             raise JaxsegError(
                 f"{path}: colours and alpha say different things of the mask; save it as one grey "
                 "channel"
             )
     elif alpha is not None and one_colour and not alpha.any() and grey.any():
-        return alpha  # a mask in alpha that is empty
+        return alpha, "alpha"  # a mask in alpha that is empty
     if spread > (_NEAR if lossy else 0):
         raise JaxsegError(f"{path}: a mask in colours; save it as one grey channel of labels")
-    return grey
+    return grey, ""
 
 
 def _whole_or_share(values: NDArray, path: Path) -> NDArray:
@@ -332,7 +343,7 @@ def read_masks(
         )
     joined: NDArray[np.uint8] | None = None
     for path in paths if several == "join" else paths[:1]:
-        values, _ = label_values(read_file(path, limit_px, "mask"), path)
+        values = label_values(read_file(path, limit_px, "mask"), path).values
         mask = coding.apply(values, path)
         if joined is None:
             joined = mask
@@ -395,6 +406,7 @@ def decide(
     if wholes == {False} or _is_soft(found, labels):
         return _soft(what, found, labels, options.ignore, truth)
     _refuse_photographs(what, found)
+    _refuse_lossy(what, found, labels)
     if truth is not None:
         return _like_truth(what, labels, truth)
     return _labels_coding(what, found, labels, options.ignore)
@@ -506,7 +518,6 @@ def _labels_coding(
     if not labels:
         raise JaxsegError(f"{what}: every pixel of all {len(found)} masks is the ignored {ignore}")
     listed = list_labels(labels)
-    _refuse_lossy(what, found, labels)
     if labels[0] < 0:
         raise JaxsegError(f"{what}: labels {listed}; a mask holds labels from 0 on")
     if 0 not in labels:
@@ -666,7 +677,8 @@ def _told(
     share = _share(found.values(), coding)
     percent = f"{100 * share:.0f} %" if share >= 0.01 or share == 0 else f"{100 * share:.2g} %"
     files = f"{len(found)} file{'s' if len(found) != 1 else ''}"
-    line = f"{what}: {files}, {coding.said}, {percent} of the frame"
+    held = sorted({f" (in the {one.held_by})" for one in found.values() if one.held_by})
+    line = f"{what}: {files}{''.join(held)}, {coding.said}, {percent} of the frame"
     cautions = []
     inverted = [path for path, one in found.items() if one.looks_inverted and coding.cut is None]
     if coding.n_classes == 1 and len(inverted) >= max(1, _INVERTED_FILES * len(found)):

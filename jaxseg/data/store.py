@@ -191,6 +191,11 @@ class StoreWriter:
         masks = np.load(self._partial / "masks.npy", mmap_mode="r")[: len(self.ids)]
         return any(foreground(mask).any() for mask in masks)
 
+    @property
+    def lost_side(self) -> int:
+        """The largest `lost` of any image; 0 where resizing has emptied no mask."""
+        return max((side for _, side in self._lost), default=0)
+
     def finish(self, classes: Sequence[str]) -> None:
         """Turns the partial store into a finished one, in one rename."""
         self.save()

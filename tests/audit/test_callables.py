@@ -68,7 +68,7 @@ def test_a_function_cannot_change_the_audits_image(module, images):
     "function, said",
     [
         ("small", r"returned shape \[2, 2\] for images of \[6, 5\].*--batched"),
-        ("logits", "returned float64; a mask is bool"),
+        ("logits", "returned float64 values .* threshold it first, or give --threshold 0.5"),
         ("odd", "returned 255 beside other values"),
         ("many", r"returned values 3\.\.3 where the truth has classes 0\.\.1"),
         ("angry", r"raised for uint8 \[6, 5, 3\]: RuntimeError: no weights$"),
@@ -174,3 +174,39 @@ def test_relative_error_is_1_minus_dice_of_masks_and_relative_l2_of_logits():
     assert relative_error(3 * b, b, logits=True) == pytest.approx(2.0)
     assert np.isnan(relative_error(0 * a, 0 * b, logits=False))
     assert np.isnan(relative_error(a, 0 * b, logits=True))
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64, np.float16, bool, np.int64])
+def test_whole_values_of_any_number_type_are_labels(kind, tmp_path, monkeypatch):
+    predict = made(tmp_path, monkeypatch, f"(image[..., 0] > 99).astype('{np.dtype(kind).name}')")
+    image = np.full((1, 4, 4, 3), 200, np.uint8)
+    np.testing.assert_array_equal(predict()(image), np.ones((1, 4, 4)))
+
+
+def test_probabilities_are_cut_at_the_threshold_and_logits_are_named(tmp_path, monkeypatch):
+    predict = made(tmp_path, monkeypatch, "image[..., 0] / 255.0")
+    image = np.array([100, 128, 200], np.uint8).reshape(1, 1, 3, 1).repeat(3, -1)
+    np.testing.assert_array_equal(predict(threshold=0.5)(image)[0, 0], [0, 1, 1])
+    np.testing.assert_array_equal(predict(threshold=0.7)(image)[0, 0], [0, 0, 1])
+    with pytest.raises(UsageError, match=r"--threshold 0.5: is for one class, but the truth has 3"):
+        predict(threshold=0.5, classes=3)
+    logits = made(tmp_path, monkeypatch, "image[..., 0] / 25.0 - 4", name="logits_of")
+    with pytest.raises(JaxsegError, match=r"probabilities lie from 0 to 1 \(apply the sigmoid"):
+        logits(threshold=0.5)(image)
+
+
+def test_255_means_foreground_where_there_is_one_class_only(tmp_path, monkeypatch):
+    predict = made(tmp_path, monkeypatch, "(image[..., 0] > 99).astype('uint8') * 255")
+    image = np.full((1, 4, 4, 3), 200, np.uint8)
+    assert predict()(image).max() == 1
+    with pytest.raises(JaxsegError, match=r"values 255\.\.255 where the truth has classes 0\.\.2"):
+        predict(classes=2)(image)
+
+
+def made(tmp_path, monkeypatch, expression, name="model_of_values"):
+    """`load_callable` of a function of one image that returns an expression."""
+    name = f"{name}_{abs(hash((str(tmp_path), expression)))}"
+    (tmp_path / f"{name}.py").write_text(f"def predict(image):\n    return {expression}\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return lambda **options: load_callable(f"{name}:predict", **options)

@@ -10,8 +10,8 @@ import scipy.ndimage
 from jaxseg.audit import centre_prior as prior
 from jaxseg.audit import placement
 from jaxseg.audit.dataset import IMAGE, duplicates, measure_dataset
-from jaxseg.audit.dataset_files import audit_folder
 from jaxseg.audit.fixed_mask import halves
+from jaxseg.audit.folders import audit_folder
 from jaxseg.audit.mask_numbers import measure_mask, ring_depth
 from jaxseg.errors import JaxsegError
 from jaxseg.report.audit_dataset import tell
@@ -256,7 +256,7 @@ def test_memory_does_not_grow_with_the_number_of_masks(monkeypatch):
 
 def test_the_figures_of_isic(real_data):
     masks = real_data / "isic2017" / "ISIC-2017_Training_Part1_GroundTruth"
-    found = audit_folder("isic", masks)
+    found = audit_folder("isic", masks).dataset
     x, y = found.centre.mean(axis=0)
     sx, sy = found.centre.std(axis=0, ddof=1)
     assert [f"{v:.3f}" for v in (x, sx, y, sy)] == ["0.494", "0.053", "0.505", "0.059"]

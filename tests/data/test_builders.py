@@ -53,7 +53,7 @@ def test_generated_frames_are_kept_pixel_by_pixel(name, draw, tmp_path):
         make = getattr(importlib.import_module(SOURCES[name].module), SOURCES[name].builder)
         kept = make(data_dir=str(tmp_path))._generate_examples(0, 2)
         for (_, example), index in zip(kept, range(2), strict=True):
-            image, mask = decode(example["image"], example["mask"])
+            image, mask = decode(example["image"], example["mask"], example["id"], {})
             drawn, outline = draw(0, index)
             np.testing.assert_array_equal(image, drawn)
             np.testing.assert_array_equal(mask, outline)

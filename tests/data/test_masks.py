@@ -112,6 +112,7 @@ def test_bits_a_pixel_do_not_matter(tmp_path, mode):
         expected = ONE
     found = look_at("masks", [("a", (path,))])
     np.testing.assert_array_equal(found.read([path]), expected)
+    assert ("(in the palette)" in found.line) == mode.startswith("P")
 
 
 def test_a_grey_palette_is_read_by_its_greys_whatever_their_order(tmp_path):
@@ -142,6 +143,9 @@ def test_a_mask_may_lie_in_alpha_or_have_one_that_says_nothing(tmp_path):
     for name, values in (("a", white), ("b", grey), ("c", cut_out)):
         _, mask = taken(tmp_path / name, ("a.png", values), ("e.png", 0 * white))
         np.testing.assert_array_equal(mask, ONE, name)
+    assert (
+        "1 file (in the alpha), labels 0 and 255" in taken(tmp_path / "f", ("a.png", white))[0].line
+    )
     contradicts = rgba(np.repeat((ONE * 255)[..., None], 3, -1), ~ONE * 255)
     with pytest.raises(JaxsegError, match=r"a\.png: colours and alpha say different things"):
         taken(tmp_path / "d", ("a.png", contradicts))

@@ -7,15 +7,15 @@ from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
-from jaxseg.audit.reading import read_image, read_mask
 from lying_arrays import archives, arrays
 from strategies import mutated, picture_seeds, pictures
 
-from jaxseg.audit import nifti
-from jaxseg.audit.files import scan
+from jaxseg.audit.folders import audit_folder
 from jaxseg.data import decoding
-from jaxseg.data.host import tensorflow
-from jaxseg.data.masks import class_mask
+from jaxseg.data import volumes as volume_files
+from jaxseg.data.files import scan
+from jaxseg.data.images import read_image
+from jaxseg.data.masks import MaskOptions, Masks, look_at
 from jaxseg.data.outlines import outline_mask
 from jaxseg.data.paired import image_bytes
 from jaxseg.data.pairs import Pair
@@ -41,37 +41,45 @@ def of_formats(*suffixes: str) -> st.SearchStrategy[Case]:
 
 
 def decoded_formats() -> st.SearchStrategy[Case]:
-    """Those that TensorFlow may decode; what starting it does is no input's doing."""
-    tensorflow()
+    """Those that builders keep encoded, and one that they do not."""
     return of_formats(".png", ".jpg", ".tif")
 
 
+def looked_at(path: Path, options: MaskOptions = MaskOptions()) -> Masks:  # noqa: B008
+    """A set of one mask, as every command looks at it."""
+    found = look_at("masks", [("case", (path,))], options, limit_px=LIMIT_PX)
+    found.read((path,))
+    return found
+
+
 def audited_picture(case: Case, folder: Path) -> None:
-    """As both commands of the audit read them."""
+    """As an image, as a true mask and as a prediction, soft or not."""
     path = written(folder, case)
-    both(lambda: read_image(path, LIMIT_PX), lambda: read_mask(path, LIMIT_PX))
+    both(
+        lambda: read_image(path, LIMIT_PX),
+        lambda: looked_at(path),
+        lambda: looked_at(path, MaskOptions(threshold=0.5, ignore=255)),
+        lambda: look_at("p", [("a", (path,))], truth=looked_at(path).coding, limit_px=LIMIT_PX),
+    )
 
 
 def audited_mask(case: Case, folder: Path) -> None:
     """With outlines filled."""
-    read_mask(written(folder, case), LIMIT_PX, fill=True)
+    written(folder, case)
+    audit_folder("case", folder, fill=True)
 
 
 def trained_mask(case: Case, folder: Path) -> None:
     """As the builders of `folders`, `isic2017` and `hc18` read masks."""
     path = written(folder, case)
-    both(lambda: class_mask(path), lambda: outline_mask(path))
+    outline_mask(looked_at(path).read((path,)), path)
 
 
 def trained_image(case: Case, folder: Path) -> None:
-    """As the builders take images up; TensorFlow decodes what they leave encoded."""
+    """As the builders take images up; what they leave encoded is decoded later."""
     path = written(folder, case)
-    example = {"image": image_bytes(path), "mask": _mask_png(), "id": b"case"}
-    try:
-        decoding.decode(example["image"], example["mask"])
-    except tensorflow().errors.InvalidArgumentError as error:
-        pairs = {"train": [Pair("case", path, path)]}
-        raise JaxsegError(decoding._what_is_wrong(example, pairs)) from error
+    pairs = {"train": [Pair("case", path, (path,))]}
+    decoding.decode(image_bytes(path), _mask_png(), "case", pairs)
 
 
 @functools.cache
@@ -124,7 +132,7 @@ def audited_volume(case: Case, folder: Path) -> None:
     path = written(folder, case)
     try:
         for frame in scan(folder).files[:3]:
-            both(lambda f=frame: read_mask(f, LIMIT_PX), lambda f=frame: read_image(f, LIMIT_PX))
+            both(lambda f=frame: looked_at(f), lambda f=frame: read_image(f, LIMIT_PX))
     finally:
-        nifti._volume.cache_clear()
+        volume_files._volume.cache_clear()
         path.unlink()

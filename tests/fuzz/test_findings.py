@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 from doors import Door, tried
 from guard import bounded_memory, peak_mb
-from jaxseg.data.pictures import read_picture
 from lying_arrays import HEADERS, npy, zipped
 from strategies import picture_seeds, with_size
 
 from jaxseg.data.arrays import read_member
+from jaxseg.data.images import read_picture
 from jaxseg.errors import JaxsegError
 from jaxseg.grid import locks
 from jaxseg.nets.torch_import import import_state_dict, read_state_dict
@@ -62,7 +62,7 @@ def test_training_refuses_the_same_pictures(tmp_path):
     for name in ("a chunk longer than its file", "a frame of 16 gigapixels", "no width"):
         path = one.written(tmp_path, PICTURES[name])
         with pytest.raises(JaxsegError, match=r"declares|cannot be read as an image"):
-            read_picture(path)
+            read_picture(path.read_bytes(), path)
 
 
 @pytest.mark.parametrize(
