@@ -10,9 +10,8 @@ import numpy as np
 from jaxseg.errors import JaxsegError
 from jaxseg.grid.cells import Settings, check_cell, make_net
 from jaxseg.grid.checkpoint_door import check_variables
-from jaxseg.grid.checkpoints import FOLDER, restore_cell
+from jaxseg.grid.checkpoints import restore_found
 from jaxseg.grid.integrity import damage_named
-from jaxseg.grid.storage import as_folder
 from jaxseg.grid.train import class_indices, normalise
 from jaxseg.nets.dtunet import DTUNet
 from jaxseg.nets.unet import UNet
@@ -26,8 +25,7 @@ def load_variables(
     `net.apply(variables, normalise(images))` gives its logits. Raises UsageError for an unknown
     cell and JaxsegError for one whose training has not finished or has diverged.
     """
-    variables, meta = restore_cell(workdir, cell)
-    place = meta["cells"].index(cell)
+    variables, (folder, place, meta) = restore_found(workdir, cell)
     if meta["kind"] != "variables":
         raise JaxsegError(
             f"cell {cell}: stopped after {meta['epoch']} epochs; run the same command to finish"
@@ -38,7 +36,7 @@ def load_variables(
             "can be inspected (launch/inspect_checkpoint.py) but not used"
         )
     settings = meta["settings"][place]
-    with damage_named(as_folder(workdir) / FOLDER / meta["cells"][0] / "meta"):
+    with damage_named(folder / "meta"):
         check_cell(settings)
         net = make_net(settings, classes=len(meta["classes"]))
     check_variables(cell, net, variables, settings["data.size"])
