@@ -222,7 +222,9 @@ def scan(workdir: str | os.PathLike[str]) -> tuple[dict[str, Saved], dict[Path, 
         except DamagedError as error:
             damaged[folder] = error
             continue
-        for place, cell in enumerate(meta["cells"] if meta else ()):
+        if meta is None:
+            continue
+        for place, cell in enumerate(meta["cells"]):
             saved = Saved(folder, place, meta)
             if cell not in found or saved.progress > found[cell].progress:
                 found[cell] = saved
