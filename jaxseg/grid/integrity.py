@@ -67,8 +67,12 @@ def damage_named(folder: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def failing_quietly() -> Iterator[None]:
-    """Mutes what reads and writes that Orbax leaves behind when one fails say after it."""
+    """Mutes what reads and writes that Orbax leaves behind when one fails say after it.
+
+    Once one has failed this lasts, though others succeed: what it left behind may end at any time.
+    """
     show, log = sys.unraisablehook, logging.getLogger("asyncio")
+    failed_before = _is_retrieved in log.filters
 
     def show_others(unraisable: Any) -> None:
         code = getattr(unraisable.object, "cr_code", None)  # of a coroutine that nobody awaits
@@ -79,8 +83,9 @@ def failing_quietly() -> Iterator[None]:
     sys.unraisablehook = show_others
     log.addFilter(_is_retrieved)
     yield
-    sys.unraisablehook = show  # not after a failure: they come later
-    log.removeFilter(_is_retrieved)
+    sys.unraisablehook = show  # after a failure that of then, which mutes
+    if not failed_before:
+        log.removeFilter(_is_retrieved)
 
 
 def _is_retrieved(record: logging.LogRecord) -> bool:
