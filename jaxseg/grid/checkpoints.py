@@ -1,17 +1,23 @@
-"""Checkpoints: one Orbax CheckpointManager per chunk, restored onto whatever devices are there.
+"""Checkpoints: one Orbax CheckpointManager per chunk, read cell by cell on any devices.
 
     checkpoints/<first cell>/<number>/state      training in progress: the whole TrainState
     checkpoints/<first cell>/<number>/variables  finished: what the cells are judged by
     checkpoints/<first cell>/<number>/meta       JSON: cells, settings, classes and a Position
 
-Arrays have a leading cell axis in the order of meta's cells. Numbers count the saves: a new one
-never takes the place of the last, which is removed when the new one is whole. Meta carries a digest
-of the arrays and one of itself, which every reader checks.
+Arrays have a leading cell axis in the order of meta's cells, and so have its lists: how many slots
+the devices had is not stored. Numbers count the saves: a new one never takes the place of the last,
+which is removed when the new one is whole. Meta carries a digest of the arrays and one of itself,
+which every reader checks.
+
+A folder is written only by the process that trains its first cell. Where that folder holds cells
+that are not of the chunk, as after a change of devices, the chunk has <first cell>~1, ~2, …
+instead; of several checkpoints of a cell, the one that is furthest in training counts.
 """
 
+import contextlib
+import itertools
 import os
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -27,22 +33,24 @@ from jaxseg.grid.integrity import (
     damage_named,
     failing_quietly,
     mend,
+    named_leaves,
     tree_digest,
 )
-from jaxseg.grid.storage import as_folder
+from jaxseg.grid.storage import as_folder, is_local
 from jaxseg.grid.train import TrainState
 from jaxseg.seals import seal, unseal
 
 FOLDER = "checkpoints"
 Kind = Literal["state", "variables"]
+_ASIDE = "~"  # before the name of a folder that is being removed; no cell has it in its own
 _READ_ONLY = ocp.CheckpointManagerOptions(read_only=True, save_interval_steps=0, create=False)
 
 
 class Position(NamedTuple):
     """How far a chunk has come: `epoch` whole epochs, `step` steps of the next one.
 
-    `losses` are those steps' [step][slots]; `means` [slots] those of the last whole epoch that each
-    cell trained, NaN before its first. `diverged_at` and `stopped_at` [slots] are as in TrainState,
+    `losses` are those steps' [step][cells]; `means` [cells] those of the last whole epoch that each
+    cell trained, NaN before its first. `diverged_at` and `stopped_at` [cells] are as in TrainState,
     -1 for cells that do not; `wall_s` counts all runs so far.
     """
 
@@ -55,8 +63,21 @@ class Position(NamedTuple):
     wall_s: float
 
 
+class Saved(NamedTuple):
+    """Where a cell's checkpoint lies: `place` along the cell axis of the newest in `folder`."""
+
+    folder: Path
+    place: int
+    meta: dict[str, Any]
+
+    @property
+    def progress(self) -> tuple[bool, int, int]:
+        """(whether training has ended, epochs, steps of the next one); the larger, the further."""
+        return self.meta["kind"] == "variables", self.meta["epoch"], self.meta["step"]
+
+
 class Restored(NamedTuple):
-    """A checkpoint on the devices: `tree` is a TrainState or, of a finished chunk, variables."""
+    """Cells out of their checkpoints: `tree` is a TrainState or, of finished cells, variables."""
 
     kind: Kind
     position: Position
@@ -68,9 +89,24 @@ def open_manager(workdir: Path, chunk: Sequence[Cell]) -> ocp.CheckpointManager:
     options = ocp.CheckpointManagerOptions(
         max_to_keep=1, enable_async_checkpointing=False, cleanup_tmp_directories=True
     )
-    folder = workdir / FOLDER / chunk[0].id
+    folder = _folder_of(workdir, chunk)
     with disk_errors(folder):
         return ocp.CheckpointManager(folder, options=options)
+
+
+def _folder_of(workdir: Path, chunk: Sequence[Cell]) -> Path:
+    """The first folder of a chunk's first cell that is free or holds cells of the chunk alone."""
+    own = {cell.id for cell in chunk}
+    for number in itertools.count():
+        name = f"{chunk[0].id}~{number}" if number else chunk[0].id
+        folder = workdir / FOLDER / name
+        try:
+            meta = _newest_meta(folder)
+        except DamagedError:
+            return folder  # the next checkpoint replaces it
+        if meta is None or own.issuperset(meta["cells"]):
+            return folder
+    raise AssertionError
 
 
 def save(
@@ -81,7 +117,10 @@ def save(
     chunk: Sequence[Cell],
     classes: Sequence[str],
 ) -> None:
-    """Saves a tree and how far it has come; JaxsegError naming the folder for a full disk."""
+    """Saves a tree [cells, …] and how far it has come.
+
+    Raises JaxsegError naming the folder for a full disk.
+    """
     meta = {
         "cells": [cell.id for cell in chunk],
         "settings": [cell.settings for cell in chunk],
@@ -98,39 +137,121 @@ def save(
         manager.wait_until_finished()
 
 
-def restore(
-    manager: ocp.CheckpointManager, abstract: TrainState, chunk: Sequence[Cell]
-) -> Restored | None:
-    """The newest checkpoint of a chunk, or None when it must start from the beginning.
+def restore(saved: Sequence[Saved], state: TrainState) -> Restored:
+    """The cells of a chunk as they were saved: numpy arrays [cells, …], from one folder or several.
 
-    `abstract` gives shapes and shardings; None too where another chunk of cells lies in the folder.
-    A damaged checkpoint is named on stderr and taken for none; the next one replaces it.
+    Args:
+        saved: a checkpoint for each cell; all have come equally far.
+        state: the chunk's state, or the shapes of its arrays, whose leading axis does not matter.
+
+    Raises:
+        DamagedError: a checkpoint is not what was saved, or not of such a state.
     """
-    number = manager.latest_step()
-    if number is None:
-        return None
-    try:
-        return _restore(manager, number, abstract, chunk)
-    except DamagedError as error:
-        print(f"{error.path}: damaged: {error.reason}; training {chunk[0].id} and those beside it "
-              "from the beginning", file=sys.stderr, flush=True)  # fmt: skip
-        return None
+    kind = saved[0].meta["kind"]
+    like = state if kind == "state" else state.variables
+    stored = {one.folder: named_leaves(restore_chunk(one.folder, one.meta)) for one in saved}
+    expected = {name: (a.shape[1:], a.dtype) for name, a in named_leaves(like).items()}
+    for folder, arrays in stored.items():
+        if {name: (a.shape[1:], a.dtype) for name, a in arrays.items()} != expected:
+            raise DamagedError(
+                folder, "its arrays are not those of its cells' settings", mend(folder / "0")
+            )
+    stacked = [
+        np.stack([stored[one.folder][name][one.place] for one in saved]) for name in expected
+    ]
+    return Restored(kind, _position(saved), jax.tree.unflatten(jax.tree.structure(like), stacked))
 
 
-def _restore(
-    manager: ocp.CheckpointManager, number: int, abstract: TrainState, chunk: Sequence[Cell]
-) -> Restored | None:
-    folder = Path(manager.directory) / str(number)
-    meta = _meta(manager, folder)
-    if meta["cells"] != [cell.id for cell in chunk]:
-        return None
-    kind = meta["kind"]
-    like = abstract if kind == "state" else abstract.variables
-    items = {kind: ocp.args.StandardRestore(like)}
-    with damage_named(folder):
-        tree = manager.restore(number, args=ocp.args.Composite(**items))[kind]
-    check_tree(tree, meta["arrays"], folder)
-    return Restored(kind, Position(**{name: meta[name] for name in Position._fields}), tree)
+def _position(saved: Sequence[Saved]) -> Position:
+    """The common position of cells that have come equally far; the longest of their times."""
+    meta = saved[0].meta
+    steps = range(len(meta["losses"]))
+    return Position(
+        meta["epoch"],
+        meta["step"],
+        losses=[[one.meta["losses"][step][one.place] for one in saved] for step in steps],
+        means=[one.meta["means"][one.place] for one in saved],
+        diverged_at=[one.meta["diverged_at"][one.place] for one in saved],
+        stopped_at=[one.meta["stopped_at"][one.place] for one in saved],
+        wall_s=max(one.meta["wall_s"] for one in saved),
+    )
+
+
+def remove_superseded(workdir: Path, folders: Iterable[Path]) -> None:
+    """Removes those of `folders` all of whose cells have come further in others."""
+    folders = set(folders)
+    if folders:
+        needed = {saved.folder for saved in scan(workdir)[0].values()}
+        for folder in folders - needed:
+            remove(folder)
+
+
+def remove(folder: Path) -> None:
+    """Removes a chunk's checkpoints; what a kill leaves of them is none that looks damaged."""
+    if is_local(folder):
+        aside = folder.with_name(f"{_ASIDE}{folder.name}")
+        aside.rmtree(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError):  # another process was faster
+            folder = folder.rename(aside)
+    folder.rmtree(missing_ok=True)
+
+
+def find_cells(workdir: str | os.PathLike[str]) -> dict[str, Saved]:
+    """Every cell that has a checkpoint: {cell id: its furthest}, those of a folder side by side.
+
+    Raises JaxsegError when the workdir holds no checkpoints, DamagedError when one is damaged.
+    """
+    found, damaged = scan(workdir)
+    if damaged:
+        raise next(iter(damaged.values()))
+    if not found:
+        raise _none_in(workdir)
+    return found
+
+
+def scan(workdir: str | os.PathLike[str]) -> tuple[dict[str, Saved], dict[Path, DamagedError]]:
+    """(what `find_cells` gives, {folder: error} of checkpoints whose cells cannot be known)."""
+    root = as_folder(workdir) / FOLDER
+    found: dict[str, Saved] = {}
+    damaged: dict[Path, DamagedError] = {}
+    for folder in sorted(root.iterdir()) if root.is_dir() else []:
+        if folder.name.startswith(_ASIDE):
+            continue
+        try:
+            meta = _newest_meta(folder)
+        except DamagedError as error:
+            damaged[folder] = error
+            continue
+        if meta is None:
+            continue
+        for place, cell in enumerate(meta["cells"]):
+            saved = Saved(folder, place, meta)
+            if cell not in found or saved.progress > found[cell].progress:
+                found[cell] = saved
+    ordered = sorted(found.items(), key=lambda item: (item[1].folder, item[1].place))
+    return dict(ordered), damaged
+
+
+def _newest_meta(folder: Path) -> dict[str, Any] | None:
+    """The meta of the newest checkpoint in `folder`, None where there is none.
+
+    Raises DamagedError for one that cannot be read twice in a row: a process that trains its cells
+    may have replaced the first by another one meanwhile.
+    """
+    unread = None
+    while folder.is_dir():
+        try:
+            with (
+                damage_named(folder / "0"),
+                ocp.CheckpointManager(folder, options=_READ_ONLY) as manager,
+            ):
+                number = manager.latest_step()
+                return None if number is None else _meta(manager, folder / str(number))
+        except DamagedError as error:
+            if error.path == unread:
+                raise
+            unread = error.path
+    return None
 
 
 def _meta(manager: ocp.CheckpointManager, folder: Path) -> dict[str, Any]:
@@ -141,75 +262,62 @@ def _meta(manager: ocp.CheckpointManager, folder: Path) -> dict[str, Any]:
         return check_meta(folder, unseal(sealed, folder / "meta", mend(folder)))
 
 
-def find_cells(workdir: str | os.PathLike[str]) -> dict[str, tuple[Path, int, dict[str, Any]]]:
-    """Every cell that has a checkpoint: {cell id: (folder, position in it, meta)}.
-
-    Raises JaxsegError when the workdir holds no checkpoints, DamagedError when one is damaged.
-    """
-    found, damaged = _scan(workdir)
-    if damaged:
-        raise damaged[0]
-    return found
-
-
-def _scan(workdir: str | os.PathLike[str]) -> tuple[dict[str, Any], list[DamagedError]]:
-    """(what `find_cells` gives, the errors of checkpoints whose cells cannot be known)."""
+def _none_in(workdir: str | os.PathLike[str]) -> JaxsegError:
     root = as_folder(workdir) / FOLDER
-    found: dict[str, tuple[Path, int, dict[str, Any]]] = {}
-    damaged: list[DamagedError] = []
-    for folder in sorted(root.iterdir()) if root.is_dir() else []:
-        with (
-            damage_named(folder / "0"),
-            ocp.CheckpointManager(folder, options=_READ_ONLY) as manager,
-        ):
-            number = manager.latest_step()
-            if number is None:
-                continue
-            try:
-                meta = _meta(manager, folder / str(number))
-            except DamagedError as error:
-                damaged.append(error)
-                continue
-        for position, cell in enumerate(meta["cells"]):
-            # Another number of processes makes other chunks: what they left unfinished stays.
-            if cell not in found or meta["kind"] == "variables":
-                found[cell] = (folder, position, meta)
-    if not found and not damaged:
-        raise JaxsegError(f"{root}: holds no checkpoints; give the workdir of a grid that has run")
-    return found, damaged
+    return JaxsegError(f"{root}: holds no checkpoints; give the workdir of a grid that has run")
 
 
 def restore_cell(
     workdir: str | os.PathLike[str], cell: str
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """(tree of numpy arrays without a cell axis, meta) of a cell's newest checkpoint.
+    """(tree of numpy arrays without a cell axis, meta) of a cell's furthest checkpoint.
 
     The tree is {"params", "batch_stats"} of a finished cell and a whole training state of an
     unfinished one, whose meta["kind"] says so. Raises UsageError for an unknown cell and
     DamagedError for a checkpoint that is not what was saved.
     """
-    cells, damaged = _scan(workdir)
-    if cell not in cells and damaged:
-        raise damaged[0]  # it may have held the cell
-    folder, position, meta = cells[check_choice("cell", cell, cells)]
-    tree = restore_chunk(folder, meta)
-    return jax.tree.map(lambda leaf: leaf[position], tree), meta
+    tree, saved = restore_found(workdir, cell)
+    return tree, saved.meta
+
+
+def restore_found(workdir: str | os.PathLike[str], cell: str) -> tuple[dict[str, Any], Saved]:
+    """The tree of `restore_cell` and where it lies; raises what that raises."""
+    saved = _find(workdir, cell)
+    try:
+        tree = restore_chunk(saved.folder, saved.meta)
+    except DamagedError:
+        if _find(workdir, cell).meta["arrays"] == saved.meta["arrays"]:
+            raise
+        return restore_found(workdir, cell)  # a process that trains it has replaced it meanwhile
+    return jax.tree.map(lambda leaf: leaf[saved.place], tree), saved
+
+
+def _find(workdir: str | os.PathLike[str], cell: str) -> Saved:
+    found, damaged = scan(workdir)
+    if cell not in found and damaged:
+        raise next(iter(damaged.values()))  # it may have held the cell
+    if not found:
+        raise _none_in(workdir)
+    return found[check_choice("cell", cell, found)]
 
 
 def restore_chunk(folder: Path, meta: Mapping[str, Any]) -> dict[str, Any]:
-    """The tree of a folder's newest checkpoint: numpy arrays, cells along the leading axis.
+    """The tree of a folder's newest checkpoint: numpy arrays [cells, …], cells as in `meta`.
 
     Raises DamagedError where it is not what was saved with `meta`.
     """
-    with ocp.CheckpointManager(folder, options=_READ_ONLY) as manager:
+    with (
+        damage_named(folder / "0"),
+        ocp.CheckpointManager(folder, options=_READ_ONLY) as manager,
+    ):
         number = folder / str(manager.latest_step())
     with damage_named(number):
-        tree = _read_tree(number / meta["kind"], len(meta["cells"]))
+        tree = _read_tree(number / meta["kind"], meta["entries"])
     check_tree(tree, meta["arrays"], number)
-    return tree
+    return jax.tree.map(lambda leaf: leaf[: len(meta["cells"])], tree)
 
 
-def _read_tree(item: Path, cells: int) -> dict[str, Any]:
+def _read_tree(item: Path, entries: int) -> dict[str, Any]:
     with ocp.StandardCheckpointer() as checkpointer:
         described = checkpointer.metadata(item).item_metadata
         device = jax.sharding.SingleDeviceSharding(jax.devices()[0])
@@ -217,6 +325,6 @@ def _read_tree(item: Path, cells: int) -> dict[str, Any]:
             lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=device),
             described.tree if hasattr(described, "tree") else described,
         )
-        check_arrays(item.parent, abstract, cells)
+        check_arrays(item.parent, abstract, entries)
         tree = checkpointer.restore(item, abstract)
     return jax.tree.map(np.asarray, tree)

@@ -8,22 +8,24 @@ import jax
 import numpy as np
 from etils.epath import Path
 
+from jaxseg.errors import DamagedError
 from jaxseg.grid import checkpoints, interrupt
 from jaxseg.grid import workdir as files
 from jaxseg.grid.cells import Cell
-from jaxseg.grid.checkpoints import Position
+from jaxseg.grid.checkpoints import Position, Restored
 from jaxseg.grid.feed import DataWait, chunk_batches
 from jaxseg.grid.group import Group, stack_hyper
-from jaxseg.grid.mapping import fill, put
+from jaxseg.grid.mapping import fill, put, put_cells, take_cells
 from jaxseg.grid.marking import validation_stream
+from jaxseg.grid.resume import Chunk, say_damaged
 from jaxseg.grid.train import Hyper, TrainState, selected_variables
 
 
 class Trained(NamedTuple):
-    """A chunk after training: its chosen variables and settings on the devices.
+    """A chunk after training: its chosen variables and settings on the devices, [slots, …].
 
-    `losses` [slots] are the means of the last epoch that each cell trained, NaN where it diverged;
-    `diverged_at` and `stopped_at` [slots] are as in TrainState, -1 for cells that went on to the
+    `losses` [cells] are the means of the last epoch that each cell trained, NaN where it diverged;
+    `diverged_at` and `stopped_at` [cells] are as in TrainState, -1 for cells that went on to the
     end; `wall_s` counts all runs that trained the chunk.
     """
 
@@ -37,16 +39,22 @@ class Trained(NamedTuple):
 
 
 class _Job(NamedTuple):
-    """What stays the same while a chunk is trained."""
+    """What stays the same while a chunk is trained, and the folders that its first save replaces.
+
+    On the devices a chunk has `slots`, the last of them idle where it has fewer cells; what is
+    written has entries for its cells alone.
+    """
 
     workdir: Path
     group: Group
-    chunk: list[Cell]
+    cells: list[Cell]
     slots: list[Cell]
     hyper: Hyper
     manager: Any
     started: float
     wait: DataWait
+    sources: list[Path]
+    damaged: list[Path]
 
     def save(
         self,
@@ -57,60 +65,74 @@ class _Job(NamedTuple):
         means: np.ndarray,
     ) -> Position:
         """Checkpoints the chunk after `epoch` epochs and the steps of `losses`."""
-        values = [np.asarray(loss).tolist() for loss in jax.device_get(list(losses))]
+        n = len(self.cells)
         position = Position(
             epoch,
-            len(values),
-            values,
+            len(losses),
+            _of_cells(losses, n).tolist(),
             means.tolist(),
-            np.asarray(state.diverged_at).tolist(),
-            np.asarray(state.stopped_at).tolist(),
+            np.asarray(state.diverged_at)[:n].tolist(),
+            np.asarray(state.stopped_at)[:n].tolist(),
             time.monotonic() - self.started,
         )
-        tree = state if kind == "state" else selected_variables(state)
+        tree = take_cells(state if kind == "state" else selected_variables(state), n)
         classes = self.group.data.classes
-        checkpoints.save(self.manager, kind, tree, position, self.chunk, classes)
+        checkpoints.save(self.manager, kind, tree, position, self.cells, classes)
+        self._remove_replaced()
         return position
 
+    def _remove_replaced(self) -> None:
+        """Removes damaged checkpoints of the cells, and others that no cell needs any longer."""
+        own = Path(self.manager.directory)
+        for folder in self.damaged:
+            if folder != own:
+                checkpoints.remove(folder)
+        checkpoints.remove_superseded(self.workdir, (f for f in self.sources if f != own))
+        self.sources.clear()
+        self.damaged.clear()
 
-def train_chunk(workdir: Path, group: Group, chunk: list[Cell]) -> Generator[None, None, Trained]:
-    """Trains a chunk from its newest checkpoint on; yields after every step.
+
+def train_chunk(workdir: Path, group: Group, chunk: Chunk) -> Generator[None, None, Trained]:
+    """Trains a chunk from its cells' checkpoints on; yields after every step.
 
     Raises Interrupted after a signal, with the state of that very step saved, and JaxsegError when
     a checkpoint cannot be written.
     """
-    slots = fill(chunk, group.layout.slots)
-    hyper = put(group.layout, "cell", stack_hyper(slots))
-    with checkpoints.open_manager(workdir, chunk) as manager:
-        kind, at, tree = _restored(manager, group, chunk, hyper)
-        started = time.monotonic() - at.wall_s
-        job = _Job(workdir, group, chunk, slots, hyper, manager, started, DataWait())
-        for _ in range(at.epoch * group.steps_per_epoch + at.step):
-            yield
-        if kind == "state":
-            with interrupt.deferred():
-                at, tree = yield from _train(job, tree, at)
+    cells, slots = chunk.cells, fill(chunk.cells, group.layout.slots)
+    hyper, wait = put(group.layout, "cell", stack_hyper(slots)), DataWait()
+    (kind, at, tree), damaged = _start(group, chunk, hyper)
+    started = time.monotonic() - at.wall_s
+    for _ in range(at.epoch * group.steps_per_epoch + at.step):
+        yield
+    if kind == "state":
+        with checkpoints.open_manager(workdir, cells) as manager, interrupt.deferred():
+            replaced = (chunk.folders, [*chunk.damaged, *damaged])
+            job = _Job(workdir, group, cells, slots, hyper, manager, started, wait, *replaced)
+            at, tree = yield from _train(job, tree, at)
     means = np.asarray(at.means, np.float32)
     diverged, stopped = np.asarray(at.diverged_at), np.asarray(at.stopped_at)
-    return Trained(tree, hyper, means, diverged, stopped, at.wall_s, job.wait)
+    return Trained(tree, hyper, means, diverged, stopped, at.wall_s, wait)
 
 
-def _restored(manager: Any, group: Group, chunk: list[Cell], hyper: Hyper) -> checkpoints.Restored:
-    """The newest checkpoint, or the beginning."""
-    state = group.init(hyper)
-    abstract = jax.tree.map(
-        lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=a.sharding), state
-    )
-    found = checkpoints.restore(manager, abstract, chunk)
-    beginning = Position(0, 0, [], [np.nan] * group.layout.slots, [], [], 0.0)
-    return found or checkpoints.Restored("state", beginning, state)
+def _start(group: Group, chunk: Chunk, hyper: Hyper) -> tuple[Restored, list[Path]]:
+    """(where the chunk goes on, on the devices; folders of checkpoints found to be damaged)."""
+    damaged: list[Path] = []
+    if chunk.saved:
+        try:
+            found = checkpoints.restore(chunk.saved, jax.eval_shape(group.init, hyper))
+            return found._replace(tree=put_cells(group.layout, found.tree)), damaged
+        except DamagedError as error:
+            say_damaged(error, chunk.cells[0].id)
+            damaged += [folder for folder in chunk.folders if error.path.is_relative_to(folder)]
+    beginning = Position(0, 0, [], [np.nan] * len(chunk.cells), [], [], 0.0)
+    return Restored("state", beginning, group.init(hyper)), damaged
 
 
 def _train(
     job: _Job, state: TrainState, at: Position
 ) -> Generator[None, None, tuple[Position, Any]]:
     """(position, chosen variables) of the finished chunk."""
-    s, steps, n = job.group.settings, job.group.steps_per_epoch, len(job.chunk)
+    s, steps, n = job.group.settings, job.group.steps_per_epoch, len(job.cells)
     batches = chunk_batches(job.group, job.slots, at.epoch, at.step)
     losses: list[Any] = [np.asarray(loss, np.float32) for loss in at.losses]
     means = np.asarray(at.means, np.float32)
@@ -124,14 +146,14 @@ def _train(
             if interrupt.requested():
                 job.save("state", state, epoch, losses, means)
                 interrupt.stop_if_requested()
-        mean, losses = np.mean(jax.device_get(losses), axis=0), []
+        mean, losses = _of_cells(losses, n).mean(axis=0, dtype=np.float64), []
         job.wait.steps_s += time.monotonic() - clock
         last = epoch + 1 == s["optim.epochs"]
         state, validation = _validate(job.group, job.slots, state, job.hyper, last)
         going = _going(state, n, epoch * steps)
-        means = np.where(np.isin(np.arange(len(mean)), going), mean, means)
+        means[going] = mean[going]
         if epoch == at.epoch:  # not before: with less memory the chunk may yet be another one
-            files.forget_epochs(job.workdir, [cell.id for cell in job.chunk], epoch)
+            files.forget_epochs(job.workdir, [cell.id for cell in job.cells], epoch)
         _log_epoch(job, going, epoch, mean, validation)
         if not np.asarray(state.running)[:n].any():
             break
@@ -139,6 +161,12 @@ def _train(
             job.save("state", state, epoch + 1, [], means)
     position = job.save("variables", state, s["optim.epochs"], [], means)
     return position, selected_variables(state)
+
+
+def _of_cells(losses: Sequence[Any], n: int) -> np.ndarray:
+    """The losses of steps, [slots] or [cells] each, as float32 [steps, cells]."""
+    rows = [np.asarray(loss)[:n] for loss in jax.device_get(list(losses))]
+    return np.asarray(rows, np.float32).reshape(len(rows), n)
 
 
 def _going(state: TrainState, n: int, start: int) -> list[int]:
@@ -186,7 +214,7 @@ def _log_epoch(
     rows = []
     for i in going:
         val = (None, None) if validation is None else map(_finite, validation[i])
-        row = {"cell": job.chunk[i].id, "epoch": epoch, "step": step, "loss": _finite(loss[i])}
+        row = {"cell": job.cells[i].id, "epoch": epoch, "step": step, "loss": _finite(loss[i])}
         rows.append(row | dict(zip(("val_loss", "val_dice"), val)))
     files.append_metrics(job.workdir, rows)
 

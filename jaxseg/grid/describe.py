@@ -8,10 +8,10 @@ from etils.epath import Path
 from jaxseg.grid import workdir as files
 from jaxseg.grid.cells import expand, group_cells
 from jaxseg.grid.group import Group, make_group
-from jaxseg.grid.mapping import chunks
 from jaxseg.grid.numerics import pinned
 from jaxseg.grid.prepared import check_splits
 from jaxseg.grid.record import read_feed
+from jaxseg.grid.resume import Chunk, plan_chunks
 from jaxseg.grid.tuning import measure_step, tune
 
 
@@ -36,15 +36,14 @@ def describe(config: Mapping[str, Any], grid: Sequence[Mapping[str, Any]], workd
     ]
     for index, members in enumerate(groups):
         group = tune(make_group(members, kept_feed=read_feed(workdir)))
-        lines += _describe_group(index, group, done)
+        missing = [cell for cell in members if cell.id not in done]
+        lines += _describe_group(index, group, plan_chunks(workdir, missing, group.layout.slots))
     return "\n".join(lines)
 
 
-def _describe_group(index: int, group: Group, done: Mapping[str, Any]) -> list[str]:
-    pending = [
-        c for c in chunks(group.cells, group.layout.slots) if not all(cell.id in done for cell in c)
-    ]
+def _describe_group(index: int, group: Group, pending: Sequence[Chunk]) -> list[str]:
     steps = group.steps_per_epoch * group.settings["optim.epochs"]
+    left = sum(_steps_left(chunk, group.steps_per_epoch, steps) for chunk in pending)
     compile_s, step_s, memory = measure_step(group)
     mesh = dict(group.layout.mesh.shape)
     return [
@@ -53,6 +52,14 @@ def _describe_group(index: int, group: Group, done: Mapping[str, Any]) -> list[s
         f"{group.layout.slots} on {mesh['cell']} × {mesh['data']} devices",
         f"  {group.steps_per_epoch} steps × {group.settings['optim.epochs']} epochs = "
         f"{steps} steps a chunk, {1e3 * step_s:.0f} ms a step; {group.feed} feed",
-        f"  compiling {compile_s:.0f} s, training about {len(pending) * steps * step_s:.0f} s",
+        f"  compiling {compile_s:.0f} s, training about {left * step_s:.0f} s",
         f"  memory per device: {memory / 2**20:.0f} MiB for state, batch and buffers",
     ]
+
+
+def _steps_left(chunk: Chunk, steps_per_epoch: int, steps: int) -> int:
+    """The steps that a chunk has yet to train."""
+    if not chunk.saved:
+        return steps
+    ended, epoch, step = chunk.saved[0].progress
+    return 0 if ended else steps - epoch * steps_per_epoch - step

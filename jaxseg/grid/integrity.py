@@ -20,13 +20,18 @@ _ELSEWHERE = (JaxsegError, PermissionError, ConnectionError, TimeoutError, Memor
 _LONGEST = 120  # letters of what a library says of it
 
 
+def named_leaves(tree: Any) -> dict[str, Any]:
+    """{path joined by "/": array} of a tree; containers do not matter."""
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in leaves}
+
+
 def tree_digest(tree: Any) -> str:
     """SHA-256 of a tree's arrays, each with path, shape and dtype, in the order of their paths.
 
     Containers do not matter: a TrainState and the dicts that it is stored as have the same digest.
     """
-    leaves = jax.tree_util.tree_leaves_with_path(tree)
-    named = {jax.tree_util.keystr(path, simple=True, separator="/"): x for path, x in leaves}
+    named = named_leaves(tree)
     digest = hashlib.sha256()
     for name in sorted(named):
         array = np.ascontiguousarray(named[name])
@@ -82,8 +87,12 @@ def _unreadable(folder: Path) -> str | None:
 
 @contextlib.contextmanager
 def failing_quietly() -> Iterator[None]:
-    """Mutes what reads and writes that Orbax leaves behind when one fails say after it."""
+    """Mutes what reads and writes that Orbax leaves behind when one fails say after it.
+
+    Once one has failed this lasts, though others succeed: what it left behind may end at any time.
+    """
     show, log = sys.unraisablehook, logging.getLogger("asyncio")
+    failed_before = _is_retrieved in log.filters
 
     def show_others(unraisable: Any) -> None:
         code = getattr(unraisable.object, "cr_code", None)  # of a coroutine that nobody awaits
@@ -94,17 +103,23 @@ def failing_quietly() -> Iterator[None]:
     sys.unraisablehook = show_others
     log.addFilter(_is_retrieved)
     yield
-    sys.unraisablehook = show  # not after a failure: they come later
-    log.removeFilter(_is_retrieved)
+    sys.unraisablehook = show  # after a failure that of then, which mutes
+    if not failed_before:
+        log.removeFilter(_is_retrieved)
 
 
 def _is_retrieved(record: logging.LogRecord) -> bool:
     return "exception was never retrieved" not in record.getMessage()
 
 
+def first_cell(folder: Path) -> str:
+    """The first cell of the chunk whose checkpoints lie in workdir/checkpoints/name."""
+    return folder.name.partition("~")[0]
+
+
 def mend(folder: Path) -> str:
-    """How to get back the cells of a checkpoint: `folder` is workdir/checkpoints/cell/number."""
-    cell = folder.parent.name
+    """How to get back the cells of a checkpoint: `folder` is workdir/checkpoints/name/number."""
+    cell = first_cell(folder.parent)
     if (folder.parent.parent.parent / "counts" / f"{cell}.npz").exists():
         return (
             f"delete {folder.parent} and the counts of its cells, such as counts/{cell}.npz, and "

@@ -10,7 +10,7 @@ import numpy as np
 from jaxseg.errors import JaxsegError, check_permission
 from jaxseg.grid.cells import DEFAULTS, Settings, check_cell, make_net
 from jaxseg.grid.checkpoint_door import check_variables
-from jaxseg.grid.checkpoints import FOLDER, restore_cell
+from jaxseg.grid.checkpoints import restore_found
 from jaxseg.grid.integrity import damage_named
 from jaxseg.grid.numerics import pinned
 from jaxseg.grid.storage import as_folder
@@ -29,8 +29,7 @@ def load_variables(
     cell and JaxsegError for one whose training has not finished or has diverged.
     """
     check_permission(as_folder(workdir))
-    variables, meta = restore_cell(workdir, cell)
-    place = meta["cells"].index(cell)
+    variables, (folder, place, meta) = restore_found(workdir, cell)
     if meta["kind"] != "variables":
         raise JaxsegError(
             f"cell {cell}: stopped after {meta['epoch']} epochs; run the same command to finish"
@@ -41,7 +40,7 @@ def load_variables(
             "can be inspected (launch/inspect_checkpoint.py) but not used"
         )
     settings = DEFAULTS | meta["settings"][place]
-    with damage_named(as_folder(workdir) / FOLDER / meta["cells"][0] / "meta"):
+    with damage_named(folder / "meta"):
         check_cell(settings)
         net = make_net(settings, classes=len(meta["classes"]))
     check_variables(cell, net, variables, settings["data.size"])

@@ -101,6 +101,21 @@ def put(layout: Layout, kind: Kind, tree: Any) -> Any:
     return jax.device_put(tree, NamedSharding(layout.mesh, _SPECS[kind]))
 
 
+def put_cells(layout: Layout, tree: Any) -> Any:
+    """Sends arrays [cells, …] to the layout's slots; those left over repeat the last cell."""
+
+    def filled(array: np.ndarray) -> np.ndarray:
+        idle = np.repeat(array[-1:], layout.slots - len(array), axis=0)
+        return np.concatenate([array, idle]) if len(idle) else array
+
+    return put(layout, "cell", jax.tree.map(filled, tree))
+
+
+def take_cells(tree: Any, cells: int) -> Any:
+    """The arrays [slots, …] of a chunk as numpy arrays of its first `cells`: the rest are idle."""
+    return jax.tree.map(lambda array: np.asarray(array)[:cells], jax.device_get(tree))
+
+
 def put_slots(layout: Layout, arrays: Sequence[Any]) -> jax.Array:
     """Sends one numpy array [B, …] for each slot, as kind "batch", without stacking all of them."""
 

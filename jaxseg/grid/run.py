@@ -26,10 +26,10 @@ from jaxseg.grid.group import (
     is_out_of_memory,
     make_group,
 )
-from jaxseg.grid.mapping import chunks
 from jaxseg.grid.numerics import pinned
 from jaxseg.grid.prepared import check_splits
 from jaxseg.grid.processes import Share, shares
+from jaxseg.grid.resume import Chunk, plan_chunks
 from jaxseg.grid.storage import as_folder
 from jaxseg.grid.sweeps import grid_axes, resolve_overlays
 from jaxseg.grid.tuning import tune
@@ -144,7 +144,8 @@ def _fits(
     try:
         with run.seconds.of("compile_s"):
             group, _ = compile_step(group)
-        pending = [c for c in map(run.missing, chunks(run.mine[index], group.layout.slots)) if c]
+        missing = run.missing(run.mine[index])
+        pending = plan_chunks(run.workdir, missing, group.layout.slots)
         steps = len(pending) * group.steps_per_epoch * group.settings["optim.epochs"]
         work = _finish_chunks(run, group, pending, examples)
         for _ in track(work, steps, "training", unit="step"):
@@ -158,15 +159,15 @@ def _fits(
 
 
 def _finish_chunks(
-    run: Run, group: Group, pending: Sequence[list[Cell]], examples: Examples
+    run: Run, group: Group, pending: Sequence[Chunk], examples: Examples
 ) -> Iterator[None]:
     """Trains and scores chunk after chunk; yields after every training step."""
     for chunk in pending:
         with run.seconds.of("train_s"):
             trained = yield from train_chunk(run.workdir, group, chunk)
         with run.seconds.of("evaluate_s"):
-            record.store_counts(run.workdir, group, chunk, trained, examples)
-            for i, cell in enumerate(chunk):
+            record.store_counts(run.workdir, group, chunk.cells, trained, examples)
+            for i, cell in enumerate(chunk.cells):
                 row = record.cell_row(cell, i, trained, group.steps_per_epoch)
                 files.write_status(run.workdir, cell.id, row)
             run.merge_cells()

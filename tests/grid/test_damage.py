@@ -1,7 +1,10 @@
 """Files of a workdir that are cut short or hold another byte: refused or done again, never used."""
 
+import contextlib
+import logging
 import pathlib
 import shutil
+import sys
 
 import jax
 import numpy as np
@@ -11,7 +14,7 @@ from run_oracles import PAIR, assert_equal, read_counts, read_metrics
 
 from jaxseg.data.arrays import naming, read_member
 from jaxseg.errors import DamagedError, JaxsegError
-from jaxseg.grid import checkpoints, chunk, integrity, loading, storage
+from jaxseg.grid import checkpoint_door, checkpoints, chunk, integrity, loading, storage
 from jaxseg.grid import workdir as files
 from jaxseg.grid.run import run_grid
 from jaxseg.seals import read_sealed, seal, unseal
@@ -183,3 +186,28 @@ def test_other_data_than_a_workdir_was_begun_with_is_refused(tmp_path):
     files.check_data(workdir, {"folders/train/full-32": "a", "folders/test/full-32": "b"})
     with pytest.raises(JaxsegError, match=r"other images .*\(folders/test/full-32 differs\)"):
         files.check_data(workdir, {"folders/train/full-32": "a", "folders/test/full-32": "c"})
+
+
+def test_what_a_failed_read_leaves_behind_stays_muted_when_others_succeed():
+    log, hook = logging.getLogger("asyncio"), sys.unraisablehook
+    filters = [*log.filters]
+    late = logging.makeLogRecord({"msg": "Future exception was never retrieved"})
+    try:
+        with contextlib.suppress(ValueError), integrity.failing_quietly():
+            raise ValueError
+        with integrity.failing_quietly():
+            pass
+        assert not log.filter(late)
+    finally:
+        log.filters[:], sys.unraisablehook = filters, hook
+
+
+def test_a_chunk_of_many_cells_is_read_and_one_of_huge_cells_is_not_called_damaged():
+    folder, gib = epath.Path("run/checkpoints/a/0"), 2**28  # float32
+    for cells, size in ((100, 1), (1, 4)):
+        arrays = {"x": jax.ShapeDtypeStruct((cells, size * gib), np.float32)}
+        checkpoint_door.check_arrays(folder, arrays, cells)
+    arrays = {"x": jax.ShapeDtypeStruct((2, 5 * gib), np.float32)}
+    with pytest.raises(JaxsegError, match="5368709120 bytes a cell, must be at most") as refused:
+        checkpoint_door.check_arrays(folder, arrays, 2)
+    assert not isinstance(refused.value, DamagedError)
