@@ -36,7 +36,7 @@ from jaxseg.audit.prediction_counts import BORDER_PX
 from jaxseg.audit.prediction_examples import Shown, choose_examples
 from jaxseg.audit.predictions import audit_predictions
 from jaxseg.data.images import LIMIT_PX, check_limit
-from jaxseg.data.masks import SEVERAL, MaskOptions
+from jaxseg.data.mask_coding import SEVERAL, MaskOptions
 from jaxseg.data.progress import track
 from jaxseg.errors import JaxsegError, UsageError, one_line_errors
 from jaxseg.escape import printable

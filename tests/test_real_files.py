@@ -216,7 +216,7 @@ def test_pictures_and_several_masks_in_one_folder(tmp_path):
     assert len(store.ids) == 12 and "3 of 12 pictures have several masks" in store.cautions[0]
 
     from jaxseg.audit.folders import FolderReading
-    from jaxseg.data.masks import MaskOptions
+    from jaxseg.data.mask_coding import MaskOptions
 
     def dice(several):
         reading = FolderReading(truth=MaskOptions(several=several))
@@ -284,6 +284,27 @@ def test_images_in_two_splits_are_told_of_by_their_content(tmp_path):
         tmp_path, tmp_path / "cache", train_split="train[:50%]", test_split="train[50%:]"
     )
     assert "training images too" not in apart
+
+
+def test_images_saved_again_in_another_split_are_told_of(tmp_path):
+    """Other bytes, the same pictures: as JPEG, smaller, brighter."""
+    rng = np.random.default_rng(0)
+    for k in range(10):
+        scene = cv2.resize(rng.integers(0, 200, (6, 6, 3)).astype(np.uint8), (96, 96))
+        mask = grey(disc(96, *rng.integers(20, 76, 2), 12))
+        put(scene, tmp_path, "train", "images", f"a{k}.png")
+        put(mask, tmp_path, "train", "masks", f"a{k}.png")
+        if k < 3:
+            again = cv2.resize(scene, (80, 80), interpolation=cv2.INTER_AREA) + np.uint8(20)
+            put(again, tmp_path, "test", "images", f"b{k}.jpg", quality=80)
+        else:
+            other = cv2.resize(rng.integers(0, 200, (6, 6, 3)).astype(np.uint8), (80, 80))
+            put(other, tmp_path, "test", "images", f"b{k}.jpg")
+        put(mask[8:88, 8:88], tmp_path, "test", "masks", f"b{k}.png")
+    told = cautions_of(tmp_path, tmp_path / "cache", train_split="train", test_split="test")
+    assert "3 of 10 test images look like a training image" in told
+    assert all(f"b{k} like a{k}" in told for k in range(3))
+    assert "training images too" not in told
 
 
 def test_inverted_masks_are_told_of(tmp_path):

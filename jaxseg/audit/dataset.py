@@ -12,7 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jaxseg.audit.centre_prior import GRID, CentrePrior, Sample, centre_prior
-from jaxseg.audit.duplicates import (
+from jaxseg.audit.mask_numbers import MaskNumbers, inner, measure_mask, touches
+from jaxseg.audit.outlines import fill_outlines
+from jaxseg.audit.placement import Placement, free_position, placement_test
+from jaxseg.data.duplicates import (
     IMAGES,
     MASKS,
     SIDE,
@@ -24,9 +27,6 @@ from jaxseg.audit.duplicates import (
     joining,
     near_duplicates,
 )
-from jaxseg.audit.mask_numbers import MaskNumbers, inner, measure_mask, touches
-from jaxseg.audit.outlines import fill_outlines
-from jaxseg.audit.placement import Placement, free_position, placement_test
 from jaxseg.errors import JaxsegError
 
 HEAT_BINS = 32

@@ -14,7 +14,8 @@ from jaxseg.audit.dataset import Dataset, Frame, measure_dataset
 from jaxseg.audit.outlines import fill_outlines, is_line
 from jaxseg.data.files import mask_groups, match_files
 from jaxseg.data.images import LIMIT_PX, check_same_size, read_image
-from jaxseg.data.masks import MaskOptions, Masks, look_at, not_judged_as_background
+from jaxseg.data.mask_coding import MaskOptions
+from jaxseg.data.masks import Masks, look_at, not_judged_as_background
 from jaxseg.data.progress import Progress, silent
 from jaxseg.errors import JaxsegError
 from jaxseg.escape import printable

@@ -10,7 +10,7 @@ from jaxseg.audit.frame_bands import N_RINGS, RING_EDGES
 from jaxseg.audit.image_bootstrap import interval, mean_and_resampled, resampled_sums
 from jaxseg.audit.prediction_baseline import baseline_counts
 from jaxseg.audit.prediction_counts import N_BORDER, PairCounts
-from jaxseg.data.masks import class_names
+from jaxseg.data.mask_coding import class_names
 from jaxseg.errors import UsageError, check_choice
 from jaxseg.metrics.bootstrap import RESAMPLES
 from jaxseg.metrics.dice import EMPTY, dice, recall

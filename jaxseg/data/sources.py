@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 from jaxseg.data import images
 from jaxseg.data.index import FileIndex
-from jaxseg.data.masks import MaskOptions, Masks, look_at
+from jaxseg.data.mask_coding import MaskOptions
+from jaxseg.data.masks import Masks, look_at
 from jaxseg.data.pairs import (
     ISIC_FOLDERS,
     SPLITS,

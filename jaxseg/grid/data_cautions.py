@@ -2,11 +2,15 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+import numpy as np
+
+from jaxseg.data.duplicates import IMAGES, Fingerprints, fingerprint, near_duplicates
 from jaxseg.data.sources import base_splits
 from jaxseg.data.store import Prepared
 from jaxseg.grid.sweeps import Settings
 
 _NAMED = 3  # images that a sentence names
+_WHOLE = ("full", "frame2x")  # views that show the whole frame
 _OWN_FOLDERS = "folders"  # the data set whose splits a user lays out
 
 
@@ -18,8 +22,8 @@ def data_cautions(
 ) -> list[str]:
     """Sentences without markup; the stores are those of one group by view, {} for no validation.
 
-    They say which masks resizing has emptied, which images are in two splits, which folders of
-    splits are left unused, and what `masks.look_at` has to say of the masks.
+    They say which masks resizing has emptied, which images are in two splits or look like one of
+    another, which folders of splits are left unused, and what `masks.look_at` has to say of the masks.
     """
     splits = {"training": train, "validation": validation, "test": test}
     first = next(iter(train.values()))
@@ -28,6 +32,7 @@ def data_cautions(
         *(line for name, stores in splits.items() for line in _emptied(name, stores.values())),
         *_shared(train, test, "test", "what is scored are images that were trained on"),
         *_shared(train, validation, "validation", "validation does not tell of new images"),
+        *_look_alike(train, test),
         *_unused(settings, first),
     ]
 
@@ -58,6 +63,34 @@ def _shared(
             f"{len(twice)} of {len(these.ids)} {name} images are training images too "
             f"({_listed(twice)}): {so}. Give splits that share no image."
         )
+
+
+def _look_alike(train: Mapping[str, Prepared], test: Mapping[str, Prepared]) -> Iterator[str]:
+    """Test images that are no training images byte by byte, but look like one."""
+    known, these = (_whole_frames(stores) for stores in (train, test))
+    if known is None or these is None or not known.digests:
+        return  # generated frames are alike by their making
+    prints = [fingerprint(frame) for store in (known, these) for frame in store.images[:, 0]]
+    bits, thumbnails = zip(*prints)
+    kept = Fingerprints(
+        np.array(bits, np.uint64),
+        np.frombuffer(b"".join(thumbnails), np.uint8).reshape(len(bits), -1),
+    )
+    n, trained = len(known.ids), set(known.digests)
+    like: dict[str, str] = {}
+    for a, b in near_duplicates(kept, IMAGES).frames.tolist():
+        if a < n <= b and these.digests[b - n] not in trained:
+            like[these.ids[b - n]] = known.ids[a]
+    if like:
+        pairs = [f"{name} like {other}" for name, other in like.items()]
+        yield (
+            f"{len(like)} of {len(these.ids)} test images look like a training image "
+            f"({_listed(pairs)}): copies, or pictures of one object, flatter the scores."
+        )
+
+
+def _whole_frames(stores: Mapping[str, Prepared]) -> Prepared | None:
+    return next((store for view, store in stores.items() if view in _WHOLE), None)
 
 
 def _unused(settings: Settings, store: Prepared) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from jaxseg.data import sources
-from jaxseg.data.masks import MaskOptions
+from jaxseg.data.mask_coding import MaskOptions
 from jaxseg.data.pairs import Patterns
 from jaxseg.data.prepare import prepare_views
 from jaxseg.data.progress import Progress, track

@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jaxseg.audit.dataset import ALONE, BOTH, IMAGE, MASK, Dataset, Twins, duplicates
-from jaxseg.audit.duplicates import IMAGES, MASKS
 from jaxseg.audit.gathering import Gathering, Place
 from jaxseg.audit.placement import DEAD_CENTRE, DRAWS, FEWEST, LEVEL, NOTABLE
+from jaxseg.data.duplicates import IMAGES, MASKS
 from jaxseg.report.audit_dataset_figures import areas, maps
 from jaxseg.report.outcome import Outcome, Picture, Table
 from jaxseg.report.words import interval, number, p_text, plural

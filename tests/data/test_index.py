@@ -98,7 +98,7 @@ def test_names_and_how_masks_are_read_are_part_of_the_mark(tmp_path):
     (root / "images/a0.bmp").rename(root / "images/z.bmp")
     (root / "masks/a0.bmp").rename(root / "masks/z_mask.bmp")
     marks.add(find_files("folders", root).mark)
-    from jaxseg.data.masks import MaskOptions
+    from jaxseg.data.mask_coding import MaskOptions
 
     marks.add(find_files("folders", root, Reading(options=MaskOptions(threshold=0.5))).mark)
     marks.add(find_files("folders", root, Reading(options=MaskOptions(several="first"))).mark)

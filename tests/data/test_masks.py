@@ -1,21 +1,13 @@
 """What a set of masks is taken for: decided over all files, named or refused."""
 
-import pathlib
-
 import cv2
 import numpy as np
 import PIL.Image
 import pytest
 
-from jaxseg.data import masks
-from jaxseg.data.masks import (
-    IGNORED,
-    MaskOptions,
-    look_at,
-    not_judged_as_background,
-    read_masks,
-    survey_file,
-)
+from jaxseg.data.mask_coding import MaskOptions, class_names
+from jaxseg.data.mask_labels import labels_as_json, labels_from_json, survey_file
+from jaxseg.data.masks import IGNORED, foreground, look_at, not_judged_as_background, read_masks
 from jaxseg.errors import JaxsegError, UsageError
 
 RNG = np.random.default_rng(0)
@@ -240,7 +232,7 @@ def test_an_ignored_label_is_not_judged(tmp_path):
     truth, predicted = not_judged_as_background(mask, np.ones_like(mask))
     assert not truth[TWO == 2].any() and not predicted[TWO == 2].any()
     np.testing.assert_array_equal(predicted[TWO < 2], 1)
-    assert not masks.foreground(mask)[TWO == 2].any()
+    assert not foreground(mask)[TWO == 2].any()
 
 
 def test_inverted_masks_are_told_of(tmp_path):
@@ -333,7 +325,7 @@ def test_what_a_file_holds_survives_json(tmp_path):
     import json
 
     seen = survey_file(write(tmp_path, "a.png", TWO))
-    again = masks.labels_from_json(json.loads(json.dumps(masks.labels_as_json(seen))))
+    again = labels_from_json(json.loads(json.dumps(labels_as_json(seen))))
     assert again == seen
     assert sum(seen.counts.values()) == SIDE * SIDE and seen.levels == 3
     assert seen.area == pytest.approx((TWO > 0).mean())
@@ -351,6 +343,5 @@ def test_real_photographs_are_no_masks_and_real_masks_are(real_data):
 
 
 def test_class_names():
-    assert masks.class_names(1) == ("foreground",)
-    assert masks.class_names(2) == ("class 1", "class 2")
-    assert pathlib.Path(masks.__file__).name == "masks.py"
+    assert class_names(1) == ("foreground",)
+    assert class_names(2) == ("class 1", "class 2")

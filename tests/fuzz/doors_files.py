@@ -15,7 +15,8 @@ from jaxseg.data import decoding
 from jaxseg.data import volumes as volume_files
 from jaxseg.data.files import scan
 from jaxseg.data.images import read_image
-from jaxseg.data.masks import MaskOptions, Masks, look_at
+from jaxseg.data.mask_coding import MaskOptions
+from jaxseg.data.masks import Masks, look_at
 from jaxseg.data.outlines import outline_mask
 from jaxseg.data.paired import image_bytes
 from jaxseg.data.pairs import Pair
