@@ -184,9 +184,10 @@ def test_folders_patterns_and_numbers_are_refused_before_any_file_is_read(
 
     monkeypatch.chdir(tmp_path)
     for module in ("audit", "audit_models"):
-        for name in ("read_mask", "read_image", "load_callable", "predict_cells", "load_variables"):
+        for name in ("load_callable", "predict_cells", "load_variables"):
             monkeypatch.setattr(f"{module}.{name}", read, raising=False)
-    monkeypatch.setattr("jaxseg.audit.dataset_files.read_mask", read)
+    for name in ("look_at", "read_image"):
+        monkeypatch.setattr(f"jaxseg.audit.folders.{name}", read)
     places = {"home": run[0], "a": run[0] / "a/masks", "b": run[0] / "b/masks"}
     with pytest.raises(JaxsegError) as error:
         launched.main(["audit.py", *(word.format(**places) for word in arguments)])

@@ -23,7 +23,7 @@ def data_cautions(
     """Sentences without markup; the stores are those of one group by view, {} for no validation.
 
     They say which masks resizing has emptied, which images are in two splits or look like one of
-    another, which folders of splits are left unused, and what `masks.look_at` has to say of the masks.
+    another, which folders of splits are left unused, and what `masks.look_at` says of the masks.
     """
     splits = {"training": train, "validation": validation, "test": test}
     first = next(iter(train.values()))

@@ -7,9 +7,9 @@ import cv2
 import numpy as np
 import pytest
 
-from jaxseg.audit import duplicates as d
 from jaxseg.audit.dataset import ALONE, BOTH, IMAGE, MASK, duplicates, measure_dataset
-from jaxseg.audit.dataset_files import audit_folder
+from jaxseg.audit.folders import audit_folder
+from jaxseg.data import duplicates as d
 from jaxseg.report.audit_dataset import tell
 
 SIDE = 96
@@ -231,7 +231,7 @@ def test_the_pairs_of_isic(real_data):
     sets = [
         audit_folder(
             name, isic / f"ISIC-2017_{part}_Part1_GroundTruth", isic / f"ISIC-2017_{part}_Data"
-        )
+        ).dataset
         for name, part in (("train", "Training"), ("validation", "Validation"))
     ]
     found = duplicates(sets)
