@@ -74,7 +74,7 @@ def test_what_was_left_out_is_named(run):
     home, result = run
     assert "Left out: 2 files" in result.stdout
     told = " ".join(result.stdout.split())
-    assert f"{home}/a/masks/000.png: cannot be read as an image" in told
+    assert f"{home}/a/masks/000.png: is empty (0 bytes)" in told
     assert f"{home}/a/masks/001.png: link that loops or leads nowhere" in told
 
 

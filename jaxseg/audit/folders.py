@@ -117,7 +117,7 @@ def audit_folder(
         items, left_out, separated = match_files(
             masks, images, patterns=(reading.truth_pattern, reading.pattern)
         )
-    found = _look_at_truth("masks", items, reading, left_out, progress)
+    found = _look_at_truth(name, items, reading, left_out, progress)
     usable = {item for item, _ in found.items}
 
     def read(paths: tuple[tuple[Path, ...], ...]) -> Frame:
@@ -135,7 +135,7 @@ def audit_folder(
     measured = measure_dataset(name, readable(shown, read, left_out), seed=seed)
     if measured is None:
         raise JaxsegError(f"{masks}: none of its {len(items)} files can be used; {left_out[0]}")
-    taken = [f"{name}: {found.line}", *_said_of_pictures(name, separated)]
+    taken = [found.line, *_said_of_pictures(name, separated)]
     cautions = [f"{name}: {caution}" for caution in found.cautions]
     return MaskFolder(measured._replace(left_out=left_out), taken, cautions)
 
@@ -192,7 +192,8 @@ def read_predictions(
 
     numbered = progress(kept, len(kept), "predictions", unit="pair")
     masks = ((name, *found) for name, found in readable(numbered, read, left_out))
-    cautions = [caution for one in sets for caution in one.cautions]
+    names = ["truth", *(name for name, _ in predictions)]
+    cautions = [f"{name}: {line}" for name, one in zip(names, sets) for line in one.cautions]
     return Predicted(masks, show, taken, cautions, left_out)
 
 

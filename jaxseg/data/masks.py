@@ -167,7 +167,7 @@ def _told(
     inverted = [path for path, one in found.items() if one.looks_inverted and coding.cut is None]
     if coding.n_classes == 1 and len(inverted) >= max(1, _INVERTED_FILES * len(found)):
         cautions.append(
-            f"{len(inverted)} of {len(found)} {what} look inverted, such as {inverted[0].name}: "
+            f"{len(inverted)} of {len(found)} masks look inverted, such as {inverted[0].name}: "
             "what is not 0 fills most of the frame and its rim. 0 must be the background."
         )
     several = [name for name, paths in items if len(paths) > 1]
@@ -180,13 +180,13 @@ def _told(
             f"; {len(several)} of {len(items)} pictures have several masks ({how.split(':')[0]})"
         )
         cautions.append(
-            f"{len(several)} of {len(items)} pictures have several {what}, such as {several[0]}; "
+            f"{len(several)} of {len(items)} pictures have several masks, such as {several[0]}; "
             f"{how}."
         )
     thin = thin_labels(found, coding.labels) if coding.cut is None and coding.n_classes > 1 else []
     if thin:
         cautions.append(
-            f"Label {thin[0]} of the {what} lies only along edges of other labels: were they "
+            f"Label {thin[0]} of the masks lies only along edges of other labels: were they "
             "resized with interpolation? Labels must be resized by nearest neighbour."
         )
     return line, cautions

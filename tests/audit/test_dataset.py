@@ -216,7 +216,7 @@ def test_images_are_compared_where_they_are_given(tmp_path):
     first = cv2.imread(str(tmp_path / "images/0.png"))
     cv2.imwrite(str(tmp_path / "images/2.png"), first)
     cv2.imwrite(str(tmp_path / "images/1.png"), first[:30])
-    found = audit_folder("made", tmp_path / "masks", tmp_path / "images")
+    found = audit_folder("made", tmp_path / "masks", tmp_path / "images").dataset
     (pair,) = duplicates([found])
     assert (pair.first, pair.second) == (("made", "0"), ("made", "2")) and pair.agree == IMAGE
     assert len(found.left_out) == 1 and "30×64 pixels but" in found.left_out[0]
