@@ -8,10 +8,10 @@ start of the process decides is kept in config.json and compared by `differences
 import contextlib
 import os
 from collections.abc import Iterator, Mapping
+from importlib.metadata import version
 from typing import Any
 
 import jax
-import jaxlib
 
 from jaxseg.grid.devices import check_devices
 
@@ -71,7 +71,7 @@ def pinned() -> Iterator[None]:
 
 def conditions() -> dict[str, str]:
     """What `pinned` cannot set and numbers depend on, in their last digits: {name: value}."""
-    found = {"jax": jax.__version__, "jaxlib": jaxlib.__version__}
+    found = {"jax": jax.__version__, "jaxlib": version("jaxlib")}
     found["platform"] = jax.local_devices()[0].platform
     found |= {name: os.environ[name] for name in _VARIABLES if os.environ.get(name)}
     return found | {n: str(getattr(jax.config, n)) for n in _COMPILER if hasattr(jax.config, n)}
@@ -81,6 +81,6 @@ def differences(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
     """`name (value before, value now)` of each condition that is another now."""
     return [
         f"{name} ({before.get(name, 'not set')!r} then, {now.get(name, 'not set')!r} now)"
-        for name in before | now
+        for name in {**before, **now}
         if before.get(name) != now.get(name)
     ]

@@ -10,6 +10,8 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
+from jaxseg.errors import JaxsegError
+from jaxseg.escape import one_line
 from jaxseg.grid.group import Group, compile_step, is_out_of_memory, remap, stack_hyper
 from jaxseg.grid.mapping import fill, put
 from jaxseg.grid.storage import write_json
@@ -67,7 +69,10 @@ def tune(group: Group, cache: Path | None = None) -> Group:
     key = _key(group, device.device_kind)
     if key not in known:
         known[key] = measured_count(group)
-        write_json(path, known)
+        try:
+            write_json(path, known)
+        except (JaxsegError, OSError) as error:  # a cache that may only be read serves all the same
+            print(f"not kept for the next run: {one_line(error)}", file=sys.stderr, flush=True)
     return remap(group, known[key])
 
 
