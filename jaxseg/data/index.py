@@ -6,9 +6,11 @@ content alone then names prepared images, so that two data sets of equal names, 
 never get each other's, and a copy elsewhere finds what is there.
 """
 
+import contextlib
 import hashlib
 import json
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -58,13 +60,24 @@ class FileIndex:
         return found
 
     def save(self) -> None:
-        """Keeps what was found; raises OSError where the cache cannot be written."""
+        """Keeps what was found; a cache that cannot be written is named on stderr."""
         if not self._changed or self._path is None:
             return
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        content = json.dumps(seal({"edition": images.EDITION, "files": self._known}))
         beside = self._path.with_suffix(f".{os.getpid()}.tmp")
-        beside.write_text(json.dumps(seal({"edition": images.EDITION, "files": self._known})))
-        beside.replace(self._path)
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            beside.write_text(content)
+            beside.replace(self._path)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                beside.unlink(missing_ok=True)
+            print(
+                f"{self._path.parent}: what was found in the files cannot be kept "
+                f"({error.strerror}; JAXSEG_CACHE); the next run reads them again",
+                file=sys.stderr,
+                flush=True,
+            )
         self._changed = False
 
     def _load(self) -> dict[str, Any]:
