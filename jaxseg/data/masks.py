@@ -61,13 +61,16 @@ def look_at(
         first of them is raised.
       survey: what looks at one file, by default `survey_file`.
     Raises:
-      JaxsegError: a set of no coding that can be named, with the labels found; none can be read.
+      JaxsegError: a set of no coding that can be named, with the labels found; none can be read;
+        several masks of a picture where the user has them refused.
     """
     survey = survey or (lambda path: survey_file(path, limit_px))
     options.check()
     kept: list[tuple[str, tuple[Path, ...]]] = []
     found: dict[Path, FileLabels] = {}
     for name, paths in items:
+        if options.several == "refuse":
+            refuse_several(paths)
         try:
             seen = {path: survey(path) for path in paths}
         except JaxsegError as error:
@@ -95,11 +98,8 @@ def read_masks(
     others are not read; "refuse" raises JaxsegError where there are others, and so do masks of
     different sizes and what cannot be read.
     """
-    if len(paths) > 1 and several == "refuse":
-        raise JaxsegError(
-            f"{paths[1]}: another mask of the picture that {paths[0].name} belongs to; say how "
-            "several masks are read: join, or first"
-        )
+    if several == "refuse":
+        refuse_several(paths)
     joined: NDArray[np.uint8] | None = None
     for path in paths if several == "join" else paths[:1]:
         values = label_values(read_file(path, limit_px, "mask"), path).values
@@ -111,6 +111,16 @@ def read_masks(
         joined = _joined(joined, mask)
     assert joined is not None
     return joined
+
+
+def refuse_several(paths: Sequence[Path]) -> None:
+    """Raises JaxsegError where a picture has several masks."""
+    if len(paths) > 1:
+        raise JaxsegError(
+            f"{paths[1]}: another mask of the picture that {paths[0].name} belongs to; say how "
+            "several masks are read (audits: --several_masks, grids: data.several_masks): join or "
+            "first"
+        )
 
 
 def _joined(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> NDArray[np.uint8]:

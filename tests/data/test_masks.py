@@ -294,7 +294,7 @@ def test_several_masks_of_a_picture_are_joined_or_as_asked(tmp_path):
     assert "joined" in found.cautions[0]
     np.testing.assert_array_equal(read_masks(paths, found.coding, "first"), ONE)
     with pytest.raises(JaxsegError, match=r"1\.png: another mask of the picture"):
-        read_masks(paths, found.coding, "refuse")
+        look_at("masks", [("a", paths)], MaskOptions(several="refuse"))
     small = write(tmp_path, "2.png", np.zeros((9, 9), np.uint8))
     with pytest.raises(JaxsegError, match=r"2\.png: 9×9 pixels but"):
         found.read([paths[0], small])
