@@ -1,4 +1,4 @@
-"""The house rules that a reader relies on: small pieces, each said what it is for."""
+"""The house rules that a reader relies on: every piece says what it is for."""
 
 import ast
 import importlib
@@ -12,7 +12,6 @@ import pytest
 import jaxseg
 
 ROOT = pathlib.Path(__file__).parents[1]
-LONGEST_MODULE, LONGEST_FUNCTION = 250, 50  # lines
 MODULES = sorted(
     path.relative_to(ROOT) for home in ("jaxseg", "launch", "configs")
     for path in (ROOT / home).rglob("*.py")
@@ -30,22 +29,6 @@ def public(body, prefix=""):
             yield prefix + node.name, node
             if isinstance(node, ast.ClassDef):
                 yield from public(node.body, f"{node.name}.")
-
-
-def test_modules_are_short():
-    lengths = {str(m): len((ROOT / m).read_text().splitlines()) for m in MODULES}
-    assert len(lengths) > 150
-    assert {m: n for m, n in lengths.items() if n > LONGEST_MODULE} == {}
-
-
-def test_functions_are_short():
-    lengths = {
-        f"{module}:{node.name}": (node.end_lineno or node.lineno) - node.lineno + 1
-        for module in MODULES
-        for node in ast.walk(tree_of(module))
-        if isinstance(node, ast.FunctionDef)
-    }
-    assert {name: n for name, n in lengths.items() if n > LONGEST_FUNCTION} == {}
 
 
 def test_modules_and_public_names_say_what_they_are():
