@@ -270,10 +270,11 @@ def _labels_coding(
     thin = thin_labels(found, labels)
     if len(labels) - 1 > MOST_CLASSES or (len(labels) > _MOST_LABELS and not counted) or thin:
         why = (
-            f"label {thin[0]} lies only along edges, as resizing leaves it, such as in "
-            f"{_holder(found, thin[0])}"
+            f"label {thin[0]} lies only along edges, as resizing leaves it; "
+            f"{_odd_one(found, labels)}"
         ) if thin else (
-            "neither two values, nor class indices 0, 1, 2, …, nor a few flat labels"
+            f"neither two values, nor class indices 0, 1, 2, …, nor a few flat labels; "
+            f"{_odd_one(found, labels)}"
         )  # fmt: skip
         raise JaxsegError(
             f"{what}: labels {listed}: {why}; save background 0 and classes 1, 2, …, or say from "
@@ -308,9 +309,9 @@ def _refuse_ignore_label(what: str, found: Mapping[Path, FileLabels], labels: li
     rest = labels[:-1]
     if labels[-1] in (255, 65535) and rest[-1] < _CANONICAL:
         raise JaxsegError(
-            f"{what}: labels {list_labels(labels)}: {labels[-1]} stands beside class indices "
-            f"in {_holder(found, labels[-1])}; if it marks pixels that are not judged, say so "
-            f"(audits: --ignore_label {labels[-1]}, grids: "
+            f"{what}: labels {list_labels(labels)}: {_odd_one(found, labels)}. "
+            f"{labels[-1]} stands beside class indices; if it marks pixels that are not judged, say "
+            f"so (audits: --ignore_label {labels[-1]}, grids: "
             f"--config.data.ignore_label={labels[-1]}), otherwise use one coding"
         )
 
@@ -337,14 +338,17 @@ def _refuse_two_codings(what: str, found: Mapping[Path, FileLabels], labels: lis
     steps = {b - a for a, b in itertools.pairwise(labels)}
     if small and labels[-1] >= _CANONICAL and len(steps) > 1 and labels[-1] not in (255, 65535):
         raise JaxsegError(
-            f"{what}: labels {list_labels(labels)}: class indices beside {labels[-1]} in "
-            f"{_holder(found, labels[-1])}; save background 0 and classes 1, 2, …"
+            f"{what}: labels {list_labels(labels)}: class indices beside {labels[-1]}; "
+            f"{_odd_one(found, labels)}; save background 0 and classes 1, 2, …"
         )
 
 
-def _holder(found: Mapping[Path, FileLabels], label: int) -> Path:
-    """The first file that holds a label."""
-    return next(path for path, one in found.items() if label in one.counts)
+def _odd_one(found: Mapping[Path, FileLabels], labels: Sequence[int]) -> str:
+    """A file to look at first, with its labels: one that holds the label of the fewest files."""
+    files = {v: [path for path, one in found.items() if v in one.counts] for v in labels if v}
+    path = min(files.values(), key=len)[0]
+    held = [v for v in labels if v in found[path].counts]
+    return f"{path} holds {list_labels(held)}"
 
 
 def thin_labels(found: Mapping[Path, FileLabels], labels: Sequence[int]) -> list[int]:

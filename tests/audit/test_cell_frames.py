@@ -20,7 +20,9 @@ def test_images_are_prepared_in_the_own_cache_wherever_the_workdir_says(tmp_path
     monkeypatch.setenv("JAXSEG_CACHE", str(tmp_path / "cache"))
     for part in ("images", "masks"):
         (tmp_path / "own" / part).mkdir(parents=True)
-        cv2.imwrite(str(tmp_path / "own" / part / "a.png"), np.full((24, 24, 3), 255, np.uint8))
+        frame = np.zeros((24, 24, 3), np.uint8)
+        frame[6:18, 6:18] = 255
+        cv2.imwrite(str(tmp_path / "own" / part / "a.png"), frame)
     foreign = settings(**{"data.data_dir": str(tmp_path / "elsewhere")})
     frames = cell_frames(data_here(foreign, str(tmp_path / "own")), 16, 2, silent)
     assert frames.images.shape == (1, 16, 16, 3)

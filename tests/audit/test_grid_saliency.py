@@ -6,6 +6,7 @@ import pytest
 from jaxseg.audit import grid_saliency
 from jaxseg.audit.grid_saliency import check_saliency_layer, write_saliency
 from jaxseg.audit.mapped_saliency import score_cells
+from jaxseg.data.sources import Reading
 from jaxseg.data.store import Prepared
 from jaxseg.errors import JaxsegError, UsageError
 from jaxseg.grid import storage
@@ -152,9 +153,9 @@ def test_frames_layer_and_tolerance_can_be_chosen(workdir, test_sets):
 
 
 def test_test_sets_are_prepared_as_the_grid_did(workdir, test_sets, monkeypatch, written):
-    def prepare(name, split, *, size, views, manual_dir, data_dir, planes, progress):
+    def prepare(name, split, *, size, views, manual_dir, reading, data_dir, planes, progress):
         assert (name, split, size, manual_dir, data_dir) == ("folders", "test", SIZE, None, None)
-        assert planes == ""
+        assert planes == "" and reading == Reading()
         ids = tuple("abcdefgh")
         return {
             view: Prepared(items.images[:, None], items.masks[:, None], ids, CLASSES)

@@ -201,7 +201,7 @@ def all_empty(root):
         (no_image, r"images/im1\.png: cannot be read as an image"),
         (truncate_mask, r"masks/im1\.png: cannot be read as an image"),
         (other_size, r"masks/im1\.png: 30×40 pixels but .*images/im1\.png has 63×83"),
-        (grey_mask, r"labels 0, 37 and 255: .* such as in .*masks/im1\.png"),
+        (grey_mask, r"labels 0, 37 and 255: .*masks/im1\.png holds 0, 37 and 255"),
         (mixed_coding, r"holds .* but .* holds .*; use one for all"),
         (all_empty, r"folders train: all 3 masks are empty"),
     ],

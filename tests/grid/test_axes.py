@@ -192,6 +192,9 @@ def test_a_config_that_gains_or_loses_a_field_at_its_default_resumes(
     other = OTHER[type(DEFAULTS[field])](DEFAULTS[field])
     with_it[section][name] = other
     write_sealed(workdir / "config.json", json.loads(json.dumps(about)))
+    if field == "data.rehash":  # it changes no number
+        check_config(workdir, here, grid)
+        return
     with pytest.raises(UsageError, match=f"{name}|must be"):
         check_config(workdir, here, grid)
 

@@ -198,8 +198,9 @@ def test_a_path_without_npz_is_refused_before_anything_is_read(name, tmp_path):
 def test_unfinished_and_diverged_cells_are_refused(
     undisturbed, tmp_path, monkeypatch, change, said
 ):
-    tree, meta = loading.restore_cell(undisturbed, CELL)
-    monkeypatch.setattr(loading, "restore_cell", lambda *_: (tree, meta | change))
+    tree, saved = loading.restore_found(undisturbed, CELL)
+    saved = saved._replace(meta=saved.meta | change)
+    monkeypatch.setattr(loading, "restore_found", lambda *_: (tree, saved))
     with pytest.raises(JaxsegError, match=said):
         jaxseg.export_cell(undisturbed, CELL, tmp_path / "cell.npz")
     assert not list(tmp_path.iterdir())
