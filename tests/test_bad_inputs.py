@@ -65,15 +65,15 @@ def _remove_all(split):
 DATA = {
     "image without mask": (
         lambda root: (root / "train/masks/a3.png").unlink(),
-        1, "train/images/a3.png: image without a mask (1 in all); add the mask or remove it",
+        1, "train/images/a3.png: image without a mask (1 in all); add the mask (an empty",
     ),
     "mask without image": (
         lambda root: (root / "train/images/a3.png").unlink(),
-        1, "train/masks/a3.png: mask without an image; add the image or remove the mask",
+        1, "train/masks/a3.png: mask without an image (1 in all); add the image, or keep",
     ),
     "mask values": (
         lambda root: _write(root / "train/masks/a3.png", [7] * 20 + [255] * 20),
-        1, "train/masks/a3.png: values {7, 255} up to 255; a mask holds {0, 255}, or class",
+        1, "masks: labels 0, 7 and 255: 255 stands beside class indices in",
     ),
     "truncated image": (
         lambda root: _cut_short(root / "train/images/a3.png", 300),
@@ -81,7 +81,7 @@ DATA = {
     ),
     "image of no bytes": (
         lambda root: _cut_short(root / "test/images/a1.png", 0),
-        1, "test/images/a1.png: cannot be read as an image",
+        1, "test/images/a1.png: is empty (0 bytes)",
     ),
     "truncated mask": (
         lambda root: _cut_short(root / "train/masks/a3.png", 60),
@@ -89,11 +89,11 @@ DATA = {
     ),
     "sizes differ": (
         lambda root: cv2.imwrite(str(root / "train/masks/a3.png"), np.zeros((30, 40), np.uint8)),
-        1, "train/masks/a3.png: 30×40 pixels but its image has 40×40",
+        1, "train/masks/a3.png: 30×40 pixels but ",
     ),
     "no images": (
         lambda root: _remove_all(root / "train"),
-        1, "train/images: holds no images (looked for .png",
+        1, "train/images: holds no files to read (.png",
     ),
     "all masks empty": (
         lambda root: _empty(root / "test/masks"),
