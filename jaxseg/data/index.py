@@ -6,6 +6,7 @@ content alone then names prepared images, so that two data sets of equal names, 
 never get each other's, and a copy elsewhere finds what is there.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -58,13 +59,14 @@ class FileIndex:
         return found
 
     def save(self) -> None:
-        """Keeps what was found; raises OSError where the cache cannot be written."""
+        """Keeps what was found, where the cache can be written: it only spares reading again."""
         if not self._changed or self._path is None:
             return
-        self._path.parent.mkdir(parents=True, exist_ok=True)
         beside = self._path.with_suffix(f".{os.getpid()}.tmp")
-        beside.write_text(json.dumps(seal({"edition": images.EDITION, "files": self._known})))
-        beside.replace(self._path)
+        with contextlib.suppress(OSError):
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            beside.write_text(json.dumps(seal({"edition": images.EDITION, "files": self._known})))
+            beside.replace(self._path)
         self._changed = False
 
     def _load(self) -> dict[str, Any]:

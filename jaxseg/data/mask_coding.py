@@ -46,9 +46,15 @@ class MaskOptions(NamedTuple):
     def check(self) -> "MaskOptions":
         """Returns itself; UsageError for a value that breaks its rule."""
         if self.threshold is not None and not 0 < self.threshold <= 1:
-            raise UsageError(f"mask threshold {self.threshold:g}: must be above 0 and at most 1")
+            raise UsageError(
+                f"mask threshold {self.threshold:g}: must be above 0 and at most 1 (audits: "
+                "--threshold, --truth_threshold, grids: data.mask_threshold)"
+            )
         if self.ignore == 0:
-            raise UsageError("ignore label 0: must be another one; 0 is the background")
+            raise UsageError(
+                "ignore label 0: must be another one, 0 is the background (audits: --ignore_label, "
+                "grids: data.ignore_label)"
+            )
         if self.several not in SEVERAL:
             raise UsageError(f"several masks {self.several!r}: must be {', '.join(SEVERAL)}")
         return self

@@ -99,7 +99,8 @@ def read_masks(
     if len(paths) > 1 and several == "refuse":
         raise JaxsegError(
             f"{paths[1]}: another mask of the picture that {paths[0].name} belongs to; say how "
-            "several masks are read: join, or first"
+            "several masks are read: join, or first (audits: --several_masks, grids: "
+            "data.several_masks)"
         )
     joined: NDArray[np.uint8] | None = None
     for path in paths if several == "join" else paths[:1]:
