@@ -159,8 +159,9 @@ def labels_as_json(labels: FileLabels) -> dict[str, Any]:
 
 def labels_from_json(kept: Mapping[str, Any]) -> FileLabels:
     """The FileLabels that `labels_as_json` gave; KeyError or TypeError for anything else."""
-    values = {name: kept[name] for name in FileLabels._fields}
+    values: dict[str, Any] = {name: kept[name] for name in FileLabels._fields}
     for name in ("counts", "solid", "rim"):
         values[name] = {int(label): int(count) for label, count in values[name].items()}
     height, width = values["shape"]
-    return FileLabels(**values | {"shape": (int(height), int(width))})
+    values["shape"] = (int(height), int(width))
+    return FileLabels(**values)
