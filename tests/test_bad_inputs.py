@@ -69,7 +69,7 @@ DATA = {
     ),
     "mask without image": (
         lambda root: (root / "train/images/a3.png").unlink(),
-        1, "train/masks/a3.png: mask without an image (1 in all); add the image",
+        1, "train/masks/a3.png: mask without an image (1 in all); add the image, or keep",
     ),
     "mask values": (
         lambda root: _write(root / "train/masks/a3.png", [7] * 20 + [255] * 20),

@@ -227,6 +227,19 @@ def test_pictures_and_several_masks_in_one_folder(tmp_path):
     assert dice("join") < dice("first")
 
 
+def test_masks_that_are_all_empty_are_refused_at_every_door(tmp_path):
+    root = folder(tmp_path / "data", lambda mask: grey(mask, 0))
+    masks, images = root / "masks", root / "images"
+    for door in (
+        lambda: prepared(root, tmp_path / "cache"),
+        lambda: audit_folder("d", masks),
+        lambda: audit_predictions(read_predictions(masks, [("m", masks)]).items, ["m"]),
+        lambda: frames_with_truth(masks, images),
+    ):
+        with pytest.raises(JaxsegError, match="all 8 masks are empty"):
+            door()
+
+
 def cautions_of(root, cache, size=32, **splits):
     settings = DEFAULTS | {"data.name": "folders", "data.val_split": ""}
     settings |= {"data.train_split": "train[:80%]", "data.test_split": "train[80%:]"}

@@ -212,6 +212,10 @@ def frames_with_truth(
         truth, images, patterns=(reading.truth_pattern, reading.pattern)
     )
     found = _look_at_truth("truth", items, reading, left_out, progress)
+    if not found.share:
+        raise JaxsegError(
+            f"truth: all {len(found.items)} masks are empty; there is nothing to find"
+        )
     usable = {name for name, _ in found.items}
 
     def read(paths: tuple[tuple[Path, ...], ...]) -> tuple[Any, Any]:

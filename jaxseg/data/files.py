@@ -2,7 +2,9 @@
 
 Names are compared in one Unicode form. A mask is known by its name: its stem is that of its
 picture, or that and an ending such as `_mask`, `_segmentation`, `_gt` or `_lesion`, and a number
-where a picture has several. Every command finds and matches files here.
+where a picture has several. Where patterns chose the files, what a wild-card stands for may be the
+stem: `img_7.png` and `gt_7.png` belong together by `img_*` and `gt_*`. Every command finds and
+matches files here.
 """
 
 import os
@@ -22,11 +24,12 @@ from jaxseg.homes import expand
 
 _ENDING = re.compile(
     r"[_\-. ](?:mask|masks|segmentation|seg|gt|groundtruth|ground_truth|lesion|label|labels|"
-    r"annotation|pred|prediction)(?P<number>[_\-. ]?\d+)?$",
+    r"annotation|pred|prediction)(?P<number>[_\-. ]?\d+)?(?=(?:#\d+)?$)",  # of a slice: its number
     re.IGNORECASE,
 )
+_SLICE = re.compile(r"#\d+$")
 _DEPTH = 4  # endings that are taken off a name, one after another
-_CHANNEL = re.compile(r"_0000$")  # nnU-Net's name of an image's first channel
+_CHANNEL = re.compile(r"_0000(?=(?:#\d+)?$)")  # nnU-Net's name of an image's first channel
 # What file servers, cameras and systems leave beside files; hidden folders are passed over too.
 _FOREIGN = {"@eadir", "__macosx", "#recycle", "@recycle", "$recycle.bin", "lost+found", "@tmp"}
 _FOREIGN |= {"system volume information", "@recently-snapshot", "#snapshot", "__pycache__"}
@@ -73,8 +76,11 @@ def scan(root: str | Path, suffixes: Sequence[str] | None = None, *, pattern: st
             continue
         if refusal := _refusal(path):
             left_out.append(refusal)
-        else:
+            continue
+        try:
             files += volumes.slices(path) if suffix_of(path) in volumes.SUFFIXES else [path]
+        except JaxsegError as error:
+            left_out.append(str(error))
     if not files:
         first = f"; {left_out[0]}" if left_out else ""
         names = f"{pattern} of " if pattern != "*" else ""
@@ -124,20 +130,21 @@ def _picture_of(name: str, files: Iterable[str]) -> str | None:
 
 
 def match_masks(
-    pictures: dict[str, Path], masks: dict[str, Path]
+    pictures: dict[str, Path], masks: dict[str, Path], patterns: tuple[str, str] = ("*", "*")
 ) -> tuple[dict[str, tuple[Path, ...]], list[str], list[str]]:
     """({picture's id: its masks}, ids of pictures without a mask, ids of masks without a picture).
 
     A mask belongs to the picture of its own id, else to that of its id without its ending; a
-    picture may end in _0000, as nnU-Net names first channels.
+    picture may end in _0000, as nnU-Net names first channels. `patterns` chose pictures and masks.
     """
-    channels = {_CHANNEL.sub("", name): name for name in pictures}
+    shorter = {_CHANNEL.sub("", name): name for name in pictures}
+    shorter = {_by_pattern(name, patterns[0]): name for name in pictures} | shorter
     found: dict[str, list[Path]] = {}
     alone = []
     for name, path in masks.items():
-        ids = _shortened(name)
+        ids = _ids(name, patterns[1])
         home = next((i for i in ids if i in pictures), None)
-        home = home or next((channels[i] for i in ids if i in channels), None)
+        home = home or next((shorter[i] for i in ids if i in shorter), None)
         if home is None:
             alone.append(name)
         else:
@@ -154,8 +161,8 @@ def group_masks(masks: dict[str, Path]) -> dict[str, tuple[Path, ...]]:
     found: dict[str, list[str]] = {}
     for name in sorted(masks, key=_has_number):
         ending = _ENDING.search(name)
-        number = ending["number"] if ending else None
-        base = name.removesuffix(number) if number else name
+        number = slice(*ending.span("number")) if _has_number(name) and ending else slice(0, 0)
+        base = name[: number.start] + name[number.stop :]
         found.setdefault(base if base in masks else name, []).append(name)
     stems = [_ENDING.sub("", name) for name in found]
     counts = Counter(stems)
@@ -211,12 +218,17 @@ def match_files(
         truths, separated = {name: (path,) for name, path in every[0].items()}, 0
     else:
         truths, separated = _groups(every[0], left_out)
-    named = [_partners(files, truths, every[0]) for files in every[1:]]
+    ids_of = {path: _ids(name, patterns[0]) for name, path in every[0].items()}
+    truth_ids = {name: ids_of[paths[0]] for name, paths in truths.items()}
+    named = [_partners(f, truth_ids, pattern) for f, pattern in zip(every[1:], patterns[1:])]
     common = [name for name in truths if all(name in files for files, _ in named)]
     if not common:
         lists = [list(truths), *([*files, *others] for files, others in named)]
         examples = " against ".join(", ".join(ids[:3]) for ids in lists)
-        raise JaxsegError(f"{', '.join(map(str, roots))}: no stem in common ({examples})")
+        raise JaxsegError(
+            f"{', '.join(map(str, roots))}: no stem in common ({examples}); "
+            "what names hold beside it can be said: --truth_pattern 'gt_*', --pattern 'img_*'"
+        )
     taken = set(common)
     where = [" or ".join(str(other) for other in roots if other is not root) for root in roots]
     for name, paths in truths.items():
@@ -238,25 +250,45 @@ def _named(root: str | Path, pattern: str, left_out: list[str]) -> dict[str, Pat
 
 
 def _partners(
-    files: dict[str, Path], truths: dict[str, tuple[Path, ...]], true_files: dict[str, Path]
+    files: dict[str, Path], truth_ids: dict[str, list[str]], pattern: str
 ) -> tuple[dict[str, Path], dict[str, Path]]:
     """({truth's id: the file that belongs to it}, files that belong to none by id)."""
-    ids_of = {path: name for name, path in true_files.items()}
     own: dict[str, str] = {}
-    for depth in range(_DEPTH):  # the longest names first: x_gt before x
-        for name, paths in truths.items():
-            ids = _shortened(ids_of[paths[0]])
+    for depth in range(2 * _DEPTH):  # the longest names first: x_gt before x
+        for name, ids in truth_ids.items():
             if depth < len(ids):
                 own.setdefault(ids[depth], name)
     partners: dict[str, Path] = {}
     others: dict[str, Path] = {}
     for name in sorted(files, key=lambda name: name not in own):  # stable: exact names come first
-        home = next((own[i] for i in _shortened(name) if i in own), None)
+        home = next((own[i] for i in _ids(name, pattern) if i in own), None)
         if home is None or home in partners:
             others[name] = files[name]
         else:
             partners[home] = files[name]
     return partners, others
+
+
+def _ids(name: str, pattern: str) -> list[str]:
+    """What a file may be called whose name fits `pattern`, the likeliest first."""
+    return list(dict.fromkeys([*_shortened(name), *_shortened(_by_pattern(name, pattern))]))
+
+
+def _by_pattern(name: str, pattern: str) -> str:
+    """An id without what `pattern` says around its wild-cards: of `7/gt_3` by `gt_*.png` `7/3`.
+
+    A pattern without one says the whole name: of `7/mask` by `mask.png` the id is `7`.
+    """
+    pattern = unicodedata.normalize("NFC", pattern)
+    around = pattern[: len(pattern) - len(suffix_of(Path(pattern)))]
+    before, after = re.split(r"[*?[]", around)[0], re.split(r"[*?\]]", around)[-1]
+    number = _SLICE.search(name)
+    place = name[: number.start()] if number else name
+    folder, slash, stem = ("", "", place) if "/" in pattern else place.rpartition("/")
+    left = folder if stem == around else stem.removeprefix(before).removesuffix(after)
+    if not left:
+        return name
+    return (left if stem == around else folder + slash + left) + (number[0] if number else "")
 
 
 def _shortened(name: str) -> list[str]:

@@ -198,7 +198,8 @@ def check_pixels(path: Path, shape: tuple[int, ...], limit_px: int) -> None:
 def check_same_size(path_a: Path, a: NDArray, path_b: Path, b: NDArray) -> None:
     """Raises JaxsegError naming the second file unless both have one height and width, one place.
 
-    Slices of two volumes must also lie in the same place by their affines.
+    Slices of two volumes must also lie in the same place by their affines, and a picture cannot be
+    compared with a slice that an affine has turned.
     """
     sizes = [f"{array.shape[0]}×{array.shape[1]}" for array in (a, b)]
     if sizes[0] != sizes[1]:
@@ -206,8 +207,14 @@ def check_same_size(path_a: Path, a: NDArray, path_b: Path, b: NDArray) -> None:
             f"{path_b}: {sizes[1]} pixels but {path_a} has {sizes[0]} (as shown, orientation tags "
             "applied); the sizes must agree"
         )
-    if all(suffix_of(path) in volumes.SUFFIXES for path in (path_a, path_b)):
+    stored = [path for path in (path_a, path_b) if suffix_of(path) in volumes.SUFFIXES]
+    if len(stored) == 2:
         volumes.check_same_place(path_a, path_b)
+    elif stored and volumes.is_turned(stored[0]):
+        raise JaxsegError(
+            f"{path_b}: belongs to {path_a}; the volume is turned by its affine, which a picture "
+            "does not have: save both as volumes, or both as pictures"
+        )
 
 
 def png_bytes(pixels: NDArray[np.uint8]) -> bytes:

@@ -89,8 +89,9 @@ class FileIndex:
         except (OSError, JaxsegError):
             return {}
         files = kept.get("files")
-        same = kept.get("edition") == images.EDITION and isinstance(files, dict)
-        return files if same else {}
+        if kept.get("edition") != images.EDITION or not isinstance(files, dict):
+            return {}
+        return files
 
     def _entry(self, file: Path) -> dict[str, Any]:
         key = str(file)

@@ -28,6 +28,7 @@ _ON = (1, 127, 128, 254, 255, 65535)  # labels that mean "foreground" where ther
 _SMALL = 10  # a label below it was counted up to
 _THIN = 0.05  # of a label's pixels lie in flat squares, at least, or they are edges of others
 _SOFT = 0.1  # of the pixels of a map of two values lie between them, at most
+_DRAWN = 0.1  # of the pixels between two values lie in flat squares, fewer where they are blurred
 
 
 class MaskOptions(NamedTuple):
@@ -45,7 +46,15 @@ class MaskOptions(NamedTuple):
     def check(self) -> "MaskOptions":
         """Returns itself; UsageError for a value that breaks its rule."""
         if self.threshold is not None and not 0 < self.threshold <= 1:
-            raise UsageError(f"mask threshold {self.threshold:g}: must be above 0 and at most 1")
+            raise UsageError(
+                f"mask threshold {self.threshold:g}: must be above 0 and at most 1 (audits: "
+                "--threshold, --truth_threshold, grids: data.mask_threshold)"
+            )
+        if self.ignore == 0:
+            raise UsageError(
+                "ignore label 0: must be another one, 0 is the background (audits: --ignore_label, "
+                "grids: data.ignore_label)"
+            )
         if self.several not in SEVERAL:
             raise UsageError(f"several masks {self.several!r}: must be {', '.join(SEVERAL)}")
         return self
@@ -131,7 +140,7 @@ def decide(
     labels = sorted({v for one in found.values() for v in one.counts} - {options.ignore})
     wholes = {one.whole for one in found.values() if one.levels > 2 or not one.whole}
     if options.threshold is not None:
-        return _thresholded(what, found, labels, options.threshold, options.ignore)
+        return _thresholded(what, found, labels, options.threshold, options.ignore, truth)
     if len(wholes) > 1:
         parts = [next(str(p) for p, one in found.items() if one.whole == w) for w in (True, False)]
         raise JaxsegError(
@@ -169,10 +178,13 @@ def _is_soft(found: Mapping[Path, FileLabels], labels: Sequence[int]) -> bool:
     """Whether whole values are those of two, blurred: by JPEG, by resizing or as probabilities."""
     if len(labels) < 3 or labels[-1] < 2 * _CANONICAL or labels[0] < 0:
         return False
-    total = _total(found)
+    total, solid = _total(found), _total(found, "solid")
     top = _upper_value(total)
     above = sum(n for v, n in total.items() if v >= top - LOSSY_REACH)
     between = sum(n for v, n in total.items() if LOSSY_REACH < v < top - LOSSY_REACH)
+    drawn = sum(n for v, n in solid.items() if LOSSY_REACH < v < top - LOSSY_REACH)
+    if drawn > _DRAWN * between:
+        return False  # numbers of objects, or a class between two others
     pixels = sum(total.values())
     if _is_lossy(found):
         return between <= min(_SOFT * pixels, above)
@@ -201,8 +213,7 @@ def _soft(
     """Values of two, blurred. Only what JPEG did, and predictions, are cut without being asked."""
     shares = not all(one.whole for one in found.values())
     name = "probabilities" if shares else f"probabilities × {255 if labels[-1] < 256 else 65535}"
-    low, high = (v / 255 if shares else v for v in (labels[0], labels[-1]))
-    ends = f"{low:.3g} to {high:.3g}"
+    ends = _ends(labels, shares)
     if truth is not None and truth.n_classes > 1:
         raise JaxsegError(
             f"{what}: {len(labels)} values from {ends}, as probabilities of one class, but the "
@@ -210,10 +221,11 @@ def _soft(
         )
     if not shares and _is_lossy(found):
         top = _upper_value(_total(found))
+        _refuse_other_scale(what, found, top / 2, ignore)
         said = f"JPEG, values about 0 and {top}, read as background and 1 class from {top / 2:g} on"
         return Coding((0, top), said, top / 2, ignore)
     if truth is not None:
-        return _thresholded(what, found, labels, 0.5, ignore)
+        return _thresholded(what, found, labels, 0.5, ignore, truth)
     most = max((one.levels, str(path)) for path, one in found.items())[1]
     raise JaxsegError(
         f"{what}: {len(labels)} values from {ends} ({name}, or edges blurred by resizing), such as "
@@ -222,12 +234,19 @@ def _soft(
     )
 
 
+def _ends(labels: Sequence[int], shares: bool) -> str:
+    """The lowest and the highest value, as they stand in the files."""
+    low, high = (f"{v / 255:.3g}" if shares else str(v) for v in (labels[0], labels[-1]))
+    return f"{low} to {high}"
+
+
 def _thresholded(
     what: str,
     found: Mapping[Path, FileLabels],
     labels: Sequence[int],
     threshold: float,
     ignore: int | None,
+    truth: Coding | None,
 ) -> Coding:
     shares = not all(one.whole for one in found.values())
     highest = labels[-1] if labels else 0
@@ -239,9 +258,10 @@ def _thresholded(
             f"{what}: no pixel reaches the threshold {threshold:g} (of a scale to {scale}); the "
             f"highest value is {most:g}; save labels, or give a lower threshold"
         )
+    if truth is None and not shares:
+        _refuse_other_scale(what, found, on, ignore)
     times = "" if scale == 1 else f" × {scale}"
-    lowest, highest = (v / 255 if shares else v for v in (labels[0], highest))
-    levels = f"{len(labels)} values from {lowest:.3g} to {highest:.3g}"
+    levels = f"{len(labels)} values from {_ends(labels, shares)}"
     said = f"{levels}, read as probabilities{times}: background and, from {threshold:g} on, 1 class"
     return Coding((0, 1), said, threshold * scale, ignore)
 
@@ -273,13 +293,16 @@ def _labels_coding(
             f"label {thin[0]} lies only along edges, as resizing leaves it; "
             f"{_odd_one(found, labels)}"
         ) if thin else (
-            f"neither two values, nor class indices 0, 1, 2, …, nor a few flat labels; "
-            f"{_odd_one(found, labels)}"
+            "neither two values, nor class indices 0, 1, 2, …, nor a few flat labels (numbers of "
+            f"objects?); {_odd_one(found, labels)}"
         )  # fmt: skip
+        # Among labels of classes or objects a share would tell those below it from those above.
+        mend = (
+            ", or say from which share on a pixel is foreground (audits: --truth_threshold 0.5, "
+            "grids: --config.data.mask_threshold=0.5)"
+        ) if thin == labels[1:-1] else ", each object by its class"  # fmt: skip
         raise JaxsegError(
-            f"{what}: labels {listed}: {why}; save background 0 and classes 1, 2, …, or say from "
-            "which share on a pixel is foreground (audits: --truth_threshold 0.5, grids: "
-            "--config.data.mask_threshold=0.5)"
+            f"{what}: labels {listed}: {why}; save background 0 and classes 1, 2, …{mend}"
         )
     return _coding(labels, ignore)
 
@@ -310,10 +333,24 @@ def _refuse_ignore_label(what: str, found: Mapping[Path, FileLabels], labels: li
     if labels[-1] in (255, 65535) and rest[-1] < _CANONICAL:
         raise JaxsegError(
             f"{what}: labels {list_labels(labels)}: {_odd_one(found, labels)}. "
-            f"{labels[-1]} stands beside class indices; if it marks pixels that are not judged, say "
-            f"so (audits: --ignore_label {labels[-1]}, grids: "
+            f"{labels[-1]} stands beside class indices; if it marks pixels that are not judged, "
+            f"say so (audits: --ignore_label {labels[-1]}, grids: "
             f"--config.data.ignore_label={labels[-1]}), otherwise use one coding"
         )
+
+
+def _refuse_other_scale(
+    what: str, found: Mapping[Path, FileLabels], on: float, ignore: int | None
+) -> None:
+    """Refuses files whose one label lies below the cut `on` of a set of higher values."""
+    for path, one in found.items():
+        held = set(one.counts) - {0, ignore}
+        if not one.lossy and len(held) == 1 and min(held) in _ON and min(held) < on:
+            most, other = max((max(its.counts), str(place)) for place, its in found.items())
+            raise JaxsegError(
+                f"{what}: {path} holds {min(held)} but {other} holds values up to {most}; use one "
+                "scale for all"
+            )
 
 
 def _refuse_two_codings(what: str, found: Mapping[Path, FileLabels], labels: list[int]) -> None:
@@ -336,7 +373,8 @@ def _refuse_two_codings(what: str, found: Mapping[Path, FileLabels], labels: lis
             )
     small = [v for v in labels[1:] if v < _SMALL]
     steps = {b - a for a, b in itertools.pairwise(labels)}
-    if small and labels[-1] >= _CANONICAL and len(steps) > 1 and labels[-1] not in (255, 65535):
+    few = len(labels) <= _MOST_LABELS and labels[-1] not in (255, 65535)
+    if small and few and labels[-1] >= _CANONICAL and len(steps) > 1:
         raise JaxsegError(
             f"{what}: labels {list_labels(labels)}: class indices beside {labels[-1]}; "
             f"{_odd_one(found, labels)}; save background 0 and classes 1, 2, …"
@@ -359,7 +397,7 @@ def thin_labels(found: Mapping[Path, FileLabels], labels: Sequence[int]) -> list
 
 def _like_truth(what: str, labels: list[int], truth: Coding) -> Coding:
     """The coding of predictions whose labels fit the truth's."""
-    own = f"labels {list_labels(labels)}" if labels else "no labels"
+    own = f"label{'s' if len(labels) > 1 else ''} {list_labels(labels)}" if labels else "no labels"
     if truth.cut is not None:
         truth = truth._replace(labels=(0, 255), cut=None)
     if set(labels) <= set(truth.labels):
@@ -380,9 +418,11 @@ def _like_truth(what: str, labels: list[int], truth: Coding) -> Coding:
     elif counted and labels[0] == 0 and len(labels) == len(indices) and labels[1] >= _CANONICAL:
         fits = tuple(labels)
     if not fits:
+        many = len(labels) > _MOST_LABELS and truth.n_classes <= 1
+        hint = ", or give --threshold 0.5 where they are probabilities" if many else ""
         raise JaxsegError(
             f"{what}: {own} fit no coding that the truth's labels {list_labels(truth.labels)} "
-            "share; save both with the same labels"
+            f"share; save both with the same labels{hint}"
         )
     n = len(fits) - 1
     classes = f"{n} class{'es' if n > 1 else ''}"

@@ -13,38 +13,27 @@ from jaxseg.errors import JaxsegError
 LOSSY_REACH = 16  # grey levels that JPEG moves a value of a flat region by, at most
 _WHOLE = 1e-3  # a value this near to a whole number is that number
 _KEPT_LABELS = 1024  # of one file: whatever has more is no mask
-_INVERTED_AREA, _INVERTED_RIM = 0.5, 0.9
 
 
 class FileLabels(NamedTuple):
     """What one mask file holds; plain values, so that it can be kept as JSON.
 
-    `counts` and `solid` map labels to pixels, all of them and those in flat 2 × 2 squares; values
-    in [0, 1] that are not whole stand as their share of 255. `levels` is the number of different
-    values, `flat` the share of equal horizontal neighbours inside the foreground, `rim` the share
-    of the frame's outermost pixels that are not 0. `held_by` is "alpha" or "palette" where not the
-    grey values are the labels.
+    `counts`, `solid` and `rim` map labels to pixels: all of them, those in flat 2 × 2 squares and
+    the outermost of the frame; values in [0, 1] that are not whole stand as their share of 255.
+    `levels` is the number of different values, `flat` the share of equal horizontal neighbours
+    inside the foreground. `held_by` is "alpha" or "palette" where not the grey values are the
+    labels.
     """
 
     shape: tuple[int, int]
     counts: dict[int, int]
     solid: dict[int, int]
+    rim: dict[int, int]
     levels: int
     flat: float
-    rim: float
     whole: bool
     lossy: bool
     held_by: str = ""
-
-    @property
-    def area(self) -> float:
-        """Share of the frame that is not 0."""
-        return 1 - self.counts.get(0, 0) / (self.shape[0] * self.shape[1])
-
-    @property
-    def looks_inverted(self) -> bool:
-        """Whether 0 looks like the object: the rest fills the frame and its rim."""
-        return self.area > _INVERTED_AREA and self.rim > _INVERTED_RIM
 
 
 def survey_file(path: Path, limit_px: int = LIMIT_PX) -> FileLabels:
@@ -63,9 +52,9 @@ def survey_file(path: Path, limit_px: int = LIMIT_PX) -> FileLabels:
         shape=(values.shape[0], values.shape[1]),
         counts=dict(list(counts.items())[:_KEPT_LABELS]),
         solid=dict(list(_histogram(squares[same]).items())[:_KEPT_LABELS]),
+        rim=dict(list(_histogram(rim).items())[:_KEPT_LABELS]),
         levels=len(counts),
         flat=beside / max(int(inside.sum()), 1),
-        rim=float((rim != 0).mean()),
         whole=whole,
         lossy=lossy,
         held_by=held_by,
@@ -118,13 +107,13 @@ def _one_channel(pixels: NDArray, lossy: bool, path: Path) -> tuple[NDArray, str
     """(the one channel [H, W] that holds the mask, "alpha" where it is that)."""
     n = pixels.shape[-1]
     colours, alpha = (pixels[..., : n - 1], pixels[..., n - 1]) if n in (2, 4) else (pixels, None)
-    spread = int((colours.max(-1).astype(np.int64) - colours.min(-1)).max())
+    spread = float((colours.max(-1).astype(np.float64) - colours.min(-1)).max())
     grey = colours[..., 1 if colours.shape[-1] == 3 else 0]
     one_colour = bool((colours == colours[:1, :1]).all())
     if alpha is not None and alpha.min() != alpha.max():
         if one_colour:
             return alpha, "alpha"
-        if spread or ((grey != 0) & (alpha == 0)).any():
+        if (colours.any(-1) & (alpha == 0)).any():
             raise JaxsegError(
                 f"{path}: colours and alpha say different things of the mask; save it as one grey "
                 "channel"
@@ -132,7 +121,10 @@ def _one_channel(pixels: NDArray, lossy: bool, path: Path) -> tuple[NDArray, str
     elif alpha is not None and one_colour and not alpha.any() and grey.any():
         return alpha, "alpha"  # a mask in alpha that is empty
     if spread > (LOSSY_REACH if lossy else 0):
-        raise JaxsegError(f"{path}: a mask in colours; save it as one grey channel of labels")
+        raise JaxsegError(
+            f"{path}: a mask in colours, or with one channel a class; save it as one grey channel "
+            "of labels"
+        )
     return grey, ""
 
 
@@ -146,7 +138,7 @@ def _whole_or_share(values: NDArray, path: Path) -> NDArray:
     if low < 0 or high > 1:
         raise JaxsegError(
             f"{path}: values {low:g}..{high:g} that are not whole; a mask holds labels, or "
-            "probabilities from 0 to 1"
+            "probabilities from 0 to 1 (apply the sigmoid to logits)"
         )
     return values.astype(np.float32)
 
@@ -167,8 +159,9 @@ def labels_as_json(labels: FileLabels) -> dict[str, Any]:
 
 def labels_from_json(kept: Mapping[str, Any]) -> FileLabels:
     """The FileLabels that `labels_as_json` gave; KeyError or TypeError for anything else."""
-    values = {name: kept[name] for name in FileLabels._fields}
-    for name in ("counts", "solid"):
+    values: dict[str, Any] = {name: kept[name] for name in FileLabels._fields}
+    for name in ("counts", "solid", "rim"):
         values[name] = {int(label): int(count) for label, count in values[name].items()}
     height, width = values["shape"]
-    return FileLabels(**values | {"shape": (int(height), int(width))})
+    values["shape"] = (int(height), int(width))
+    return FileLabels(**values)

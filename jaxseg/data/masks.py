@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from jaxseg.data.images import LIMIT_PX, check_same_size, read_file
 from jaxseg.data.mask_coding import IGNORED, Coding, MaskOptions, decide, thin_labels
-from jaxseg.data.mask_labels import FileLabels, label_values, survey_file
+from jaxseg.data.mask_labels import LOSSY_REACH, FileLabels, label_values, survey_file
 from jaxseg.errors import JaxsegError
 
 _INVERTED_FILES = 0.1  # of a set, from which on its masks are said to look inverted
+_INVERTED_AREA, _INVERTED_RIM = 0.5, 0.9  # of the frame and its rim, which one class fills
 
 
 class Masks(NamedTuple):
@@ -84,7 +85,7 @@ def look_at(
         first = f"; {left_out[0]}" if left_out else ""
         raise JaxsegError(f"{what}: none of its files can be read as a mask{first}")
     coding = decide(what, found, options, truth)
-    line, cautions = _told(what, kept, found, coding, options)
+    line, cautions = _told(what, kept, found, coding, options, predicted=truth is not None)
     share = _share(found.values(), coding)
     return Masks(kept, coding, line, cautions, options, limit_px, share)
 
@@ -148,16 +149,41 @@ def _share(found: Iterable[FileLabels], coding: Coding) -> float:
     """Mean share of the frame that is foreground."""
     shares = []
     for one in found:
-        on = coding.cut
-        if on is not None and not one.whole:
-            on *= 255
-        inside = sum(
-            n
-            for v, n in one.counts.items()
-            if v != coding.ignore and (v >= on if on is not None else v != 0)
-        )
+        inside = sum(one.counts.get(v, 0) for labels in _by_class(one, coding) for v in labels)
         shares.append(inside / (one.shape[0] * one.shape[1]))
     return float(np.mean(shares))
+
+
+def _by_class(one: FileLabels, coding: Coding) -> list[list[int]]:
+    """The labels that a file holds of each foreground class."""
+    if coding.cut is None:
+        return [[label] for label in coding.labels[1:] if label in one.counts]
+    on = coding.cut if one.whole else coding.cut * 255
+    return [[v for v in one.counts if v >= on and v != coding.ignore]]
+
+
+def _filling(one: FileLabels, coding: Coding) -> list[int]:
+    """The labels of a class that fills most of a file's frame and its rim, as a background does."""
+    for labels in _by_class(one, coding):
+        area, rim = (sum(c.get(v, 0) for v in labels) for c in (one.counts, one.rim))
+        size = one.shape[0] * one.shape[1]
+        if area > _INVERTED_AREA * size and rim > _INVERTED_RIM * sum(one.rim.values()):
+            return labels
+    return []
+
+
+def _unreached(one: FileLabels, coding: Coding, predicted: bool) -> bool:
+    """Whether a file holds values above 0 and none that the cut makes foreground.
+
+    Of predicted probabilities that is said only of files that hold 0 and 1 where others reach 255:
+    a model that finds nothing is no fault of its files.
+    """
+    top = max(one.counts.keys() - {coding.ignore}, default=0)
+    if coding.cut is None or any(_by_class(one, coding)):
+        return False
+    if predicted:
+        return one.whole and top == 1
+    return top > (LOSSY_REACH if one.lossy else 0)
 
 
 def _told(
@@ -166,6 +192,8 @@ def _told(
     found: Mapping[Path, FileLabels],
     coding: Coding,
     options: MaskOptions,
+    *,
+    predicted: bool,
 ) -> tuple[str, list[str]]:
     """The line that says what was taken, and what a reader should bear in mind of it."""
     share = _share(found.values(), coding)
@@ -174,12 +202,22 @@ def _told(
     held = sorted({f" (in the {one.held_by})" for one in found.values() if one.held_by})
     line = f"{what}: {files}{''.join(held)}, {coding.said}, {percent} of the frame"
     cautions = []
-    inverted = [path for path, one in found.items() if one.looks_inverted and coding.cut is None]
-    if coding.n_classes == 1 and len(inverted) >= max(1, _INVERTED_FILES * len(found)):
+    filled = {path: labels for path, one in found.items() if (labels := _filling(one, coding))}
+    if len(filled) >= max(1, _INVERTED_FILES * len(found)):
+        path, labels = next(iter(filled.items()))
+        which = "what is not 0" if coding.n_classes == 1 else f"label {labels[0]}"
         cautions.append(
-            f"{len(inverted)} of {len(found)} masks look inverted, such as {inverted[0].name}: "
-            "what is not 0 fills most of the frame and its rim. 0 must be the background."
+            f"{len(filled)} of {len(found)} masks look inverted, such as {path.name}: {which} "
+            "fills most of the frame and its rim. 0 must be the background."
         )
+    unreached = [path for path, one in found.items() if _unreached(one, coding, predicted)]
+    if unreached:
+        cautions.append(
+            f"{len(unreached)} of {len(found)} masks hold values above 0, but none that reaches "
+            f"the threshold, such as {unreached[0].name}: they count as empty."
+        )
+    if coding.ignore is not None and not any(coding.ignore in one.counts for one in found.values()):
+        cautions.append(f"No mask holds the label {coding.ignore}, which is not to be judged.")
     several = [name for name, paths in items if len(paths) > 1]
     if several:
         how = {

@@ -62,6 +62,7 @@ def isic2017_pairs(root: Path, patterns: Patterns = Patterns()) -> Pairs:  # noq
         pairs[split] = _match(
             _named(root / images, (".jpg", ".jpeg"), patterns.images),
             _named(root / masks, (".png",), patterns.masks),
+            patterns,
         )
     return pairs or _nothing_found(root, ISIC_FOLDERS["train"][0])
 
@@ -108,6 +109,7 @@ def _pairs_of(home: Path, root: Path, patterns: Patterns) -> list[Pair]:
         return _match(
             _named(home / "images", None, patterns.images),
             _named(home / "masks", None, patterns.masks),
+            patterns,
         )
     if any(there):
         missing = home / ("masks" if there[0] else "images")
@@ -136,7 +138,7 @@ def _side_by_side(home: Path, root: Path, patterns: Patterns) -> list[Pair]:
             "another by its name, such as a.png with a_mask.png (masks of other names: "
             "data.truth_pattern)"
         )
-    return _match(pictures, masks)
+    return _match(pictures, masks, patterns)
 
 
 def hc18_pairs(root: Path, patterns: Patterns = Patterns()) -> Pairs:  # noqa: B008
@@ -190,9 +192,19 @@ def _named(folder: Path, suffixes: tuple[str, ...] | None, pattern: str) -> dict
     return named
 
 
-def _match(images: dict[str, Path], masks: dict[str, Path]) -> list[Pair]:
+def _match(
+    images: dict[str, Path],
+    masks: dict[str, Path],
+    patterns: Patterns = Patterns(),  # noqa: B008
+) -> list[Pair]:
     """Images with their masks; each image must have one at least and each mask an image."""
-    found, lacking, alone = match_masks(images, masks)
+    found, lacking, alone = match_masks(images, masks, patterns)
+    if masks and not found:
+        examples = " against ".join(", ".join(list(names)[:3]) for names in (masks, images))
+        raise JaxsegError(
+            f"{masks[alone[0]]}: no mask has the stem of an image ({examples}); what names hold "
+            "beside it can be said: data.truth_pattern='gt_*' with data.pattern='img_*'"
+        )
     if alone:
         raise JaxsegError(
             f"{masks[alone[0]]}: mask without an image ({len(alone)} in all); add the image, or "

@@ -61,13 +61,9 @@ def whole_file(path: Path) -> Path:
 
 
 def slices(path: Path) -> list[Path]:
-    """One path a slice; the volume itself where it holds one or cannot be opened."""
-    try:
-        volume = _volume(path)
-    except JaxsegError:
-        return [path]  # reading it says why
-    if len(volume.shape) != 3:
-        return [path]
+    """One path a slice, the volume itself where it holds one; JaxsegError naming what is none."""
+    frame_shape(path)
+    volume = _volume(path)
     count = volume.turned_shape[volume.across]
     return [path.with_name(f"{path.name}#{k}") for k in range(count)] if count > 1 else [path]
 
@@ -76,7 +72,7 @@ def frame_shape(path: Path) -> tuple[int, int]:
     """(height, width) that the header declares for the frame `path` names."""
     volume = _volume(whole_file(path))
     if len(volume.shape) != 3:
-        raise JaxsegError(f"{path}: shape {volume.shape}; must be two- or three-dimensional")
+        raise JaxsegError(f"{path}: shape {volume.shape}; must have two or three axes")
     width, height = (n for axis, n in enumerate(volume.turned_shape) if axis != volume.across)
     return height, width
 
@@ -86,7 +82,7 @@ def read_slice(path: Path) -> NDArray:
     name, index = split_name(path.name)
     volume = _volume(path.with_name(name))
     if len(volume.shape) != 3:
-        raise JaxsegError(f"{path}: shape {volume.shape}; must be two- or three-dimensional")
+        raise JaxsegError(f"{path}: shape {volume.shape}; must have two or three axes")
     stored = int(np.flatnonzero(volume.steps[:, 0] == volume.across)[0])
     number = index or 0
     if number >= volume.shape[stored]:
@@ -112,6 +108,11 @@ def _turned(values: NDArray, volume: _Volume) -> NDArray:
     for axis, sign in enumerate(signs):
         turned = np.flip(turned, axis) if sign < 0 else turned
     return np.take(turned, 0, axis=volume.across)
+
+
+def is_turned(path: Path) -> bool:
+    """Whether a volume's stored axes are ordered or flipped to reach the common orientation."""
+    return bool((_volume(whole_file(path)).steps != [[0, 1], [1, 1], [2, 1]]).any())
 
 
 def check_same_place(path_a: Path, path_b: Path) -> None:

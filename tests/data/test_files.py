@@ -122,6 +122,31 @@ def test_a_mask_belongs_to_the_picture_of_its_stem(tmp_path, image, mask):
         assert len(pairs) == 2 and not left_out
 
 
+PATTERNED = [  # image, mask, and the patterns of both, as public data sets name them
+    ("21_training.tif", "21_manual1.gif", "*_training.tif", "*_manual1.gif"),
+    ("Image_01L.jpg", "Image_01L_1stHO.png", "*", "*_1stHO.png"),
+    ("img_7.png", "gt_7.png", "img_*", "gt_*"),
+    ("p1/image.png", "p1/mask.png", "image.png", "mask.png"),
+    ("p1/image_3.png", "p1/mask_3.png", "image_*.png", "mask_[0-9]*.png"),
+    ("läsion_3.png", "läsion_3_contour.png", "*", "*ä*_contour.png"),
+]
+
+
+@pytest.mark.parametrize(("image", "mask", "of_images", "of_masks"), PATTERNED)
+def test_what_patterns_say_of_names_is_no_part_of_the_stem(
+    image, mask, of_images, of_masks, tmp_path
+):
+    image, of_masks = (unicodedata.normalize("NFD", text) for text in (image, of_masks))
+    touch(tmp_path, f"images/{image}", f"masks/{mask}")
+    images, masks = (by_id(find_files(tmp_path / p), tmp_path / p, []) for p in ("images", "masks"))
+    found, lacking, alone = match_masks(images, masks, (of_images, of_masks))
+    name = next(iter(images))
+    assert found == {name: (tmp_path / "masks" / mask,)} and not lacking and not alone
+    roots = tmp_path / "masks", tmp_path / "images"
+    pairs, left_out, _ = match_files(*roots, patterns=(of_masks, of_images))
+    assert len(pairs) == 1 and not left_out
+
+
 def test_several_masks_of_a_picture_belong_together():
     pictures = {"a": "a.png", "b": "b.png"}
     masks = {"a_mask": 1, "a_mask_1": 2, "a_mask_2": 3, "b_mask": 4, "c_mask": 5}
@@ -193,3 +218,18 @@ def test_slices_of_a_volume_are_files_of_their_own(tmp_path):
     found = by_id(find_files(tmp_path), tmp_path, [])
     assert list(found) == [*(f"case#00{k}" for k in range(3)),
                            *(f"case_mask#00{k}" for k in range(3)), "flat"]  # fmt: skip
+    pictures, masks = split_roles(found)
+    assert list(pictures) == [*(f"case#00{k}" for k in range(3)), "flat"]
+    assert list(match_masks(pictures, masks)[0]) == list(pictures)[:3]
+    channels = {f"x_0000#00{k}": k for k in range(2)}
+    assert not match_masks(channels, {f"x#00{k}": k for k in range(2)})[2]
+    numbered = {"a_mask#001": 1, "a_mask_1#001": 2, "a_mask_2#001": 3, "b_mask#001": 4}
+    assert group_masks(numbered) == {"a#001": (1, 2, 3), "b#001": (4,)}
+
+
+def test_a_volume_of_more_axes_is_left_out_with_its_shape(tmp_path):
+    nibabel = pytest.importorskip("nibabel")
+    nibabel.save(nibabel.Nifti1Image(np.zeros((4, 5, 3, 2)), np.eye(4)), tmp_path / "a.nii")
+    touch(tmp_path, "b.png")
+    (refused,) = scan(tmp_path).left_out
+    assert refused.endswith("a.nii: shape (4, 5, 3, 2); must have two or three axes")

@@ -6,11 +6,13 @@ import shutil
 import cv2
 import numpy as np
 import pytest
+from unprivileged import permissions_hold
 
 from jaxseg.data import index as index_module
 from jaxseg.data.index import FileIndex
 from jaxseg.data.prepare import prepare_views
 from jaxseg.data.sources import Reading, find_files
+from jaxseg.errors import JaxsegError
 
 BMP = np.zeros((16, 16), np.uint8)
 
@@ -80,6 +82,23 @@ def test_files_are_read_once_and_again_where_they_changed_or_on_request(tmp_path
     assert find_files("folders", root, cache=cache).mark == mark and seen[4:] == ["a1.bmp"]
     assert find_files("folders", root, Reading(rehash=True), cache=cache).mark == mark
     assert len(seen) == 9
+
+
+def test_a_cache_that_cannot_be_written_is_read_and_named_where_it_must_be(tmp_path):
+    root, cache = make(tmp_path / "a", 0), tmp_path / "cache"
+    expected = masks_of(root, cache)
+    shutil.copytree(root, tmp_path / "copy")  # not in the index yet, but prepared
+    folders = [cache, *(path for path in cache.rglob("*") if path.is_dir())]
+    for folder in folders:
+        folder.chmod(0o555)
+    with permissions_hold():
+        np.testing.assert_array_equal(masks_of(tmp_path / "copy", cache), expected)
+        with pytest.raises(
+            JaxsegError, match=r"Permission denied, but data is prepared there; set"
+        ):
+            masks_of(make(tmp_path / "b", 1), cache / "none")
+    for folder in folders:
+        folder.chmod(0o755)
 
 
 def test_a_damaged_index_is_made_again(tmp_path):

@@ -184,6 +184,9 @@ def photograph(seed=0, top=240):
         (np.array([0, 2, 90], np.uint8)[TWO], "class indices beside 90"),
         (cv2.resize(TWO * 100, (24, 24), interpolation=cv2.INTER_AREA), "only along edges"),
         (np.dstack([ONE * 255, ONE * 9, ONE]).astype(np.uint8), "a mask in colours"),
+        (np.dstack([ONE * 255, 0 * ONE, 0 * ONE, ONE * 255]).astype(np.uint8), "a mask in colours"),
+        (np.dstack([~ONE, ONE, ONE]) * np.float32(0.9), "with one channel a class"),
+        (ONE * np.float32(9) - np.float32(4.5), "apply the sigmoid to logits"),
     ],
 )
 def test_what_is_no_mask_is_refused_with_what_it_holds(tmp_path, values, words):
@@ -209,6 +212,61 @@ def test_files_of_one_set_share_a_coding(tmp_path, a, b, words):
         taken(tmp_path, ("a.npy", a), ("b.npy", b))
 
 
+@pytest.mark.parametrize("top", [200, 300, 5000])
+def test_numbers_of_objects_are_refused_without_a_threshold_that_would_drop_some(tmp_path, top):
+    numbers = np.zeros((SIDE, SIDE), np.uint16)
+    for k in range(25):
+        numbers[9 * (k // 5) + 1 : 9 * (k // 5) + 8, 9 * (k % 5) + 1 : 9 * (k % 5) + 8] = (
+            1 + k * (top - 1) // 24
+        )
+    values = numbers.astype(np.uint8) if top < 256 else numbers
+    with pytest.raises(
+        JaxsegError, match=r"numbers of objects.*each object by its class"
+    ) as caught:
+        taken(tmp_path, ("a.png", values))
+    assert "threshold" not in str(caught.value)
+    true, _ = taken(tmp_path / "t", ("a.png", (ONE * 255).astype(np.uint8)))
+    with pytest.raises(JaxsegError, match=r"fit no coding .* give --threshold"):
+        taken(tmp_path / "p", ("a.png", values), truth=true.coding)
+
+
+def test_a_class_between_two_others_is_not_cut_away(tmp_path):
+    three = np.zeros((128, 128), np.uint8)
+    three[20:52, 20:52], three[70:100, 70:110] = 128, 255
+    with pytest.raises(JaxsegError, match=r"JPEG spoils|as a photograph"):
+        taken(tmp_path, ("a.jpg", three))
+    blurred = cv2.GaussianBlur(three, (0, 0), 1)
+    with pytest.raises(JaxsegError) as caught:
+        taken(tmp_path, ("a.png", blurred))
+    assert "threshold" not in str(caught.value)
+
+
+SCALES = {
+    "jpeg": (MaskOptions(), "b.jpg", (ONE * 255).astype(np.uint8)),
+    "soft": (MaskOptions(threshold=0.5), "b.png", cv2.GaussianBlur(
+        (ONE * 255).astype(np.uint8), (0, 0), 2)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", SCALES)
+def test_labels_below_the_cut_of_other_files_are_no_empty_masks(tmp_path, kind):
+    options, *other = SCALES[kind]
+    with pytest.raises(JaxsegError, match=r"a\.png holds 1 but .*b\.\w+ holds values up to 25"):
+        taken(tmp_path, ("a.png", ONE * np.uint8(1)), other, options=options)
+    low = ("a.png", ONE * np.uint8(38))
+    found, mask = taken(tmp_path / "low", low, other, options=MaskOptions(threshold=0.5))
+    assert not mask.any() and "1 of 2 masks hold values above 0, but none" in found.cautions[0]
+
+
+def test_predictions_of_two_scales_are_told_of(tmp_path):
+    true, _ = taken(tmp_path / "t", ("a.png", (ONE * 255).astype(np.uint8)))
+    files = ("a.png", ONE * np.uint8(1)), ("b.png", soft(ONE, top=250))
+    found, _ = taken(tmp_path / "p", *files, truth=true.coding)
+    assert "such as a.png: they count as empty" in found.cautions[0]
+    unsure = ("a.png", soft(ONE, top=90)), ("b.png", soft(ONE, top=250))
+    assert taken(tmp_path / "q", *unsure, truth=true.coding)[0].cautions == []
+
+
 def test_soft_masks_are_cut_where_the_user_says(tmp_path):
     options = MaskOptions(threshold=0.5)
     found, mask = taken(tmp_path, ("a.png", soft(ONE, top=255)), options=options)
@@ -229,6 +287,11 @@ def test_an_ignored_label_is_not_judged(tmp_path):
     found, mask = taken(tmp_path, ("a.png", values), options=MaskOptions(ignore=255))
     np.testing.assert_array_equal(mask, np.array([0, 1, IGNORED])[TWO])
     assert "255 not judged" in found.line and found.share == pytest.approx((TWO == 1).mean())
+    assert found.cautions == []
+    absent, _ = taken(tmp_path / "b", ("a.png", TWO), options=MaskOptions(ignore=7))
+    assert "No mask holds the label 7" in absent.cautions[0]
+    with pytest.raises(UsageError, match="ignore label 0: must be another one, 0 is"):
+        MaskOptions(ignore=0).check()
     truth, predicted = not_judged_as_background(mask, np.ones_like(mask))
     assert not truth[TWO == 2].any() and not predicted[TWO == 2].any()
     np.testing.assert_array_equal(predicted[TWO < 2], 1)
@@ -240,6 +303,15 @@ def test_inverted_masks_are_told_of(tmp_path):
     assert "1 of 1 masks look inverted, such as a.png" in found.cautions[0]
     usual, _ = taken(tmp_path / "b", ("a.png", (ONE * 255).astype(np.uint8)))
     assert usual.cautions == []
+    found, _ = taken(tmp_path / "c", ("a.jpg", (~ONE * 255).astype(np.uint8)))
+    assert "look inverted" in found.cautions[0]
+    # A disc of an eye with its cup: 128 and 0 on a background of 255.
+    found, _ = taken(tmp_path / "d", ("a.png", np.array([255, 128, 0], np.uint8)[TWO]))
+    assert "label 255 fills most of the frame and its rim" in found.cautions[0]
+    rim = np.where(TWO == 1, 1, 255).astype(np.uint8)
+    rim[5:9, 5:9] = 0
+    unlabelled, _ = taken(tmp_path / "e", ("a.png", rim), options=MaskOptions(ignore=255))
+    assert unlabelled.cautions == []
 
 
 TRUTHS = {"binary": ONE * 255, "indices": TWO, "scaled": np.array([0, 127, 255])[TWO]}
@@ -293,7 +365,7 @@ def test_several_masks_of_a_picture_are_joined_or_as_asked(tmp_path):
     assert "1 of 1 pictures have several masks (they are joined)" in found.line
     assert "joined" in found.cautions[0]
     np.testing.assert_array_equal(read_masks(paths, found.coding, "first"), ONE)
-    with pytest.raises(JaxsegError, match=r"1\.png: another mask of the picture"):
+    with pytest.raises(JaxsegError, match=r"1\.png: another mask of the picture.*--several_masks"):
         look_at("masks", [("a", paths)], MaskOptions(several="refuse"))
     small = write(tmp_path, "2.png", np.zeros((9, 9), np.uint8))
     with pytest.raises(JaxsegError, match=r"2\.png: 9×9 pixels but"):
@@ -328,7 +400,7 @@ def test_what_a_file_holds_survives_json(tmp_path):
     again = labels_from_json(json.loads(json.dumps(labels_as_json(seen))))
     assert again == seen
     assert sum(seen.counts.values()) == SIDE * SIDE and seen.levels == 3
-    assert seen.area == pytest.approx((TWO > 0).mean())
+    assert sum(seen.rim.values()) == 4 * SIDE
 
 
 def test_real_photographs_are_no_masks_and_real_masks_are(real_data):

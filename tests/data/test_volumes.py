@@ -58,6 +58,15 @@ def test_a_volume_of_another_place_is_refused_by_name(tmp_path, affine):
         check_same_size(volumes.slices(a)[0], frame, volumes.slices(b)[0], frame)
 
 
+def test_a_picture_is_not_compared_with_a_slice_that_an_affine_has_turned(tmp_path):
+    frame, picture = np.zeros((6, 5), np.uint8), tmp_path / "b.png"
+    check_same_size(save(tmp_path / "a.nii"), frame, picture, frame)
+    flipped = save(tmp_path / "c.nii", affine=AFFINE @ np.diag([-1, -1, 1, 1]))
+    for paths in ((flipped, picture), (picture, flipped)):
+        with pytest.raises(JaxsegError, match="turned by its affine, which a picture"):
+            check_same_size(paths[0], frame, paths[1], frame)
+
+
 def test_slices_are_cut_across_the_thickest_voxels(tmp_path):
     sagittal = np.diag([4, 0.5, 0.5, 1])
     assert [f.shape for f in frames(save(tmp_path / "a.nii", affine=sagittal))] == [(7, 6)] * 5
@@ -75,11 +84,12 @@ def test_one_slice_is_one_frame_of_the_files_own_name(tmp_path, shape):
 
 def test_what_is_no_volume_is_named(tmp_path, monkeypatch):
     (tmp_path / "bad.nii.gz").write_bytes(b"no volume")
-    assert volumes.slices(tmp_path / "bad.nii.gz") == [tmp_path / "bad.nii.gz"]
+    with pytest.raises(JaxsegError, match=r"bad\.nii\.gz: not a readable NIfTI file"):
+        volumes.slices(tmp_path / "bad.nii.gz")
     with pytest.raises(JaxsegError, match=r"bad\.nii\.gz: not a readable NIfTI file"):
         volumes.read_slice(tmp_path / "bad.nii.gz")
     four = save(tmp_path / "four.nii", np.zeros((3, 4, 5, 2), np.uint8))
-    with pytest.raises(JaxsegError, match=r"shape \(3, 4, 5, 2\); must be two- or three"):
+    with pytest.raises(JaxsegError, match=r"shape \(3, 4, 5, 2\); must have two or three axes"):
         volumes.read_slice(four)
     with pytest.raises(JaxsegError, match="the volume has 7 slices"):
         volumes.read_slice(save(tmp_path / "a.nii").with_name("a.nii#9"))
