@@ -167,6 +167,7 @@ def test_the_orientation_tag_is_applied_at_every_door(tag, suffix, tmp_path):
         put(kept, tmp_path, "images", f"{name}.{suffix}", exif=exif, quality=95)
         put(grey(mask), tmp_path, "masks", f"{name}.png")
     store = prepared(tmp_path, tmp_path / "cache", size=96)["full"]
+    assert "8 of 8 images carry an orientation tag, which is applied" in store.cautions[0]
     frames = frames_with_truth(tmp_path / "masks", tmp_path / "images")
     read = [frames.read(paths) for _, paths in frames.items]
     for pairs in (zip(store.images[:, 0], store.masks[:, 0]), read):

@@ -149,6 +149,21 @@ def picture_shape(content: bytes, path: Path) -> tuple[int, int]:
     return (width, height) if header.orientation in (5, 6, 7, 8) else (height, width)
 
 
+def is_turned(path: Path) -> bool:
+    """Whether a picture file carries an orientation tag that turns or mirrors it.
+
+    False for arrays, volumes and files that cannot be read: reading them says why.
+    """
+    if suffix_of(path) not in PICTURE_SUFFIXES:
+        return False
+    try:
+        with PIL.Image.open(path, formats=_FORMATS) as picture:
+            tags = picture.info.get("exif") if picture.format == "PNG" else True
+            return bool(tags) and picture.getexif().get(_ORIENTATION, 1) in range(2, 9)
+    except (*_BAD_HEADER, PIL.Image.DecompressionBombError):
+        return False
+
+
 def oriented(pixels: NDArray, orientation: int) -> NDArray:
     """Pixels [H, W, ...] as the EXIF orientation 1 to 8 says that they are to be shown."""
     if orientation in (5, 6, 7, 8):

@@ -46,6 +46,14 @@ class FileIndex:
         found = self._entry(file)["sha256"]
         return found if index is None else f"{found}#{index}"
 
+    def is_turned(self, path: Path) -> bool:
+        """`images.is_turned` of an image."""
+        entry = self._entry(path.with_name(volumes.split_name(path.name)[0]))
+        if not isinstance(entry.get("turned"), bool):
+            entry["turned"] = images.is_turned(path)
+            self._changed = True
+        return entry["turned"]
+
     def labels(self, path: Path) -> FileLabels:
         """`survey_file` of a mask; JaxsegError naming it where it cannot be read."""
         name, index = volumes.split_name(path.name)

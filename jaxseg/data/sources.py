@@ -113,10 +113,11 @@ def find_files(
     assert manual_dir is not None
     index = FileIndex(cache, expand(manual_dir), rehash=reading.rehash)
     every = [(split, pair) for split, members in sorted(pairs.items()) for pair in members]
-    lines: list[str] = []
+    lines, turned = [], 0
     digests: dict[str, dict[str, str]] = {split: {} for split in pairs}
     for split, pair in progress(every, len(every), f"reading the files of {name}"):
         digest = digests[split][pair.id] = index.digest(pair.image)
+        turned += index.is_turned(pair.image)
         lines.append(f"{split}|{pair.id}|{digest}|{'|'.join(map(index.digest, pair.masks))}")
     items = [(pair.id, pair.masks) for _, pair in every]
     looked = progress(items, len(items), f"looking at the masks of {name}")
@@ -127,6 +128,11 @@ def find_files(
         raise JaxsegError(
             f"data.manual_dir={str(manual_dir)!r}: masks of {name} have {found.coding.said}; the "
             f"data set has {len(source.classes)} class"
+        )
+    if turned:
+        found.cautions.append(
+            f"{turned} of {len(every)} images carry an orientation tag, which is applied: their "
+            "masks must be drawn on the images as viewers show them."
         )
     known_as = (images.EDITION, found.coding._replace(said=""), reading.options.several)
     digest = hashlib.sha256("\n".join([*sorted(lines), repr(known_as)]).encode())
