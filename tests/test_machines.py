@@ -58,6 +58,7 @@ def test_a_locale_that_knows_no_unicode_reads_and_writes_unicode_names(masks):
     assert (masks.parent / "out" / "report.html").exists()
 
 
+@pytest.mark.slow
 def test_a_users_style_and_an_unwritable_font_folder_leave_figures_as_they_are(masks, tmp_path):
     assert _audit(masks).returncode == 0
     expected = (masks.parent / "out/report.html").read_bytes()
@@ -70,6 +71,7 @@ def test_a_users_style_and_an_unwritable_font_folder_leave_figures_as_they_are(m
     assert (masks.parent / "out/report.html").read_bytes() == expected
 
 
+@pytest.mark.slow
 def test_output_that_nobody_reads_ends_quietly_and_a_full_one_in_one_line(masks):
     reader, writer = os.pipe()
     os.close(reader)

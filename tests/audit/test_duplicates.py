@@ -226,6 +226,7 @@ def test_twenty_thousand_frames_are_searched_in_seconds():
     assert (of[found.frames[:, 0]] == of[found.frames[:, 1]]).mean() > 0.99
 
 
+@pytest.mark.slow
 def test_the_pairs_of_isic(real_data):
     isic = real_data / "isic2017"
     sets = [

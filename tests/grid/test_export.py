@@ -73,10 +73,18 @@ def test_scaling_is_told_as_it_is_done():
 
 @pytest.mark.parametrize(
     "net",
-    [{"name": "unet", "norm": "group", "padding": "partial"}, {"name": "dtunet"},
-     {"name": "unet", "norm": "none", "upsampling": "transposed", "dtype": "bfloat16"}],
+    [
+        {"name": "dtunet"},
+        *(
+            pytest.param(net, marks=pytest.mark.slow)
+            for net in (
+                {"name": "unet", "norm": "group", "padding": "partial"},
+                {"name": "unet", "norm": "none", "upsampling": "transposed", "dtype": "bfloat16"},
+            )
+        ),
+    ],
     ids=str,
-)  # fmt: skip
+)
 def test_networks_of_every_kind_come_back(net, tiny_config, images, tmp_path, monkeypatch):
     flat = export.DEFAULTS | {f"{a}.{b}": v for a in ("data", "net", "optim", "eval", "run")
                               for b, v in tiny_config[a].items()}  # fmt: skip

@@ -87,6 +87,7 @@ def test_rank_promotion_stays_as_the_tests_set_it():
         assert jax.config.jax_numpy_rank_promotion == "raise"
 
 
+@pytest.mark.slow
 def test_what_cannot_be_set_is_kept_and_a_difference_said(
     tiny_config, tmp_path, monkeypatch, capsys
 ):

@@ -145,6 +145,7 @@ def test_interrupted_and_resumed_each_step_is_trained_once(case, expected, confi
     check_same(tmp_path, expected, cells)
 
 
+@pytest.mark.slow
 def test_interrupted_again_and_again_on_changing_devices(expected, config, tmp_path):
     """As a job that is preempted often: it ends, and no step of it is trained twice."""
     fed, grid, rng = Counter(), seeds(0, 1, 2), random.Random(0)
@@ -172,6 +173,7 @@ def test_cells_of_two_processes_go_on_side_by_side_in_one(expected, config, tmp_
     assert len(checkpoints.find_cells(tmp_path)) == 2 and folder.name == "zeros-s0"
 
 
+@pytest.mark.slow
 def test_three_cells_in_four_slots_of_one_device_go_on_one_by_one(expected, config, tmp_path):
     """As after running out of memory. Cells beside each other differ from one in rounding alone."""
     grid, counts = seeds(0, 1, 2), {}
