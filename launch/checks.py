@@ -2,6 +2,7 @@
 
 import os
 
+from jaxseg import errors
 from jaxseg.data.files import scan
 from jaxseg.errors import UsageError
 from jaxseg.homes import expand
@@ -25,9 +26,9 @@ def check_folder(argument: str, folder: str | None, pattern: str = "*") -> None:
 
 
 def check_writable(argument: str, folder: str) -> None:
-    """Raises UsageError naming the argument unless the folder is there or can be made, and written.
+    """Raises UsageError naming the argument for a place that is no folder and can be none.
 
-    Places in an object store are not asked.
+    JaxsegError for one that may not be written. Places in an object store are not asked.
     """
     if "://" in folder:
         return
@@ -35,8 +36,7 @@ def check_writable(argument: str, folder: str) -> None:
     home = next(place for place in (path, *path.parents) if os.path.lexists(place))
     if not home.is_dir():
         raise UsageError(f"{argument} {folder}: {home} is no folder; give another place")
-    if not os.access(home, os.W_OK | os.X_OK):
-        raise UsageError(f"{argument} {folder}: {home} may not be written; give another place")
+    errors.check_writable(argument, path)
 
 
 def check_least(argument: str, value: int | None, least: int = 1) -> None:
