@@ -212,17 +212,17 @@ def _with_constants(about: dict[str, Any]) -> Any:
         return config
     if not all(isinstance(overlay, dict) for overlay in grid):
         return config
-    config: dict[str, Any] = copy.deepcopy(config)
+    merged = copy.deepcopy(config)
     for field, value in grid[0].items():
         if field == "seed" or any(field not in o or o[field] != value for o in grid):
             continue
         *sections, name = field.split(".")
-        place: Any = config
+        place: Any = merged
         for section in sections:
             place = place.get(section) if isinstance(place, dict) else None
         if isinstance(place, dict):
             place[name] = value
-    return config
+    return merged
 
 
 def _stored_test_sets(workdir: Path, cell: Cell) -> list[str]:
