@@ -9,7 +9,6 @@ in one JPEG (MPO) the first is taken. `read_image` makes an image of any of them
 
 import errno
 import io
-import os
 import tokenize
 import warnings
 from pathlib import Path
@@ -368,8 +367,8 @@ def _by_opencv(content: bytes, path: Path) -> NDArray:
 
 
 def _member(path: Path, limit_px: int, array: str) -> NDArray:
-    if not os.access(path, os.R_OK):
-        raise JaxsegError(f"{path}: permission denied; make it readable (chmod u+r)")
+    with _readable(path), path.open("rb"):
+        pass  # a closed file is no damaged one
     names = array_names(path)
     chosen = names[0] if len(names) == 1 else array
     if chosen not in names:

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import PIL.Image
 import pytest
+from unprivileged import permissions_hold
 
 from jaxseg.data.images import (
     check_limit,
@@ -248,17 +249,13 @@ def test_a_bad_file_is_one_line_that_names_it(name, tmp_path, capfd):
 
 
 @pytest.mark.parametrize("suffix", [".png", ".npy", ".npz"])
-def test_a_file_that_may_not_be_read_says_so(suffix, tmp_path, monkeypatch):
+def test_a_file_that_may_not_be_read_says_so(suffix, tmp_path):
     path = save(tmp_path / f"a{suffix}", MASK)
     path.chmod(0)
-
-    def refuse(*args, **kwargs):
-        raise PermissionError(13, "Permission denied", str(path))
-
-    if os.geteuid() == 0:  # whom nothing is forbidden
-        monkeypatch.setattr("pathlib.Path.open", refuse)
-        monkeypatch.setattr("os.access", lambda *args: False)
-    with pytest.raises(JaxsegError, match=r"a\.\w+: permission denied; make it readable"):
+    with (
+        permissions_hold(),
+        pytest.raises(JaxsegError, match=r"a\.\w+: permission denied; make it readable"),
+    ):
         read_file(path)
 
 

@@ -25,7 +25,16 @@ SMALL = [
 ]  # fmt: skip
 TWO_CELLS = [*SMALL, "--grid", "seed=0:2"]
 # What a run says of its way; all else that it says on stderr is a message to the user.
-PROGRESS = ("compiling", "masks: ", "reading", "looking", "training:", "preparing", "writing the report", "waiting:")
+PROGRESS = (
+    "compiling",
+    "masks: ",
+    "reading",
+    "looking",
+    "training:",
+    "preparing",
+    "writing the report",
+    "waiting:",
+)
 
 
 class Ended(NamedTuple):
