@@ -151,15 +151,15 @@ def _volume(path: Path) -> _Volume:
             shape = shape[:-1]
         shape = (*shape, 1) if len(shape) == 2 else shape
         steps = io_orientation(image.affine)
-        if len(shape) != 3:
-            return _Volume(image.dataobj, shape, steps, 2, image.affine)
-        affine = image.affine @ inv_ornt_aff(steps, shape)
     except PermissionError as error:
         raise JaxsegError(f"{path}: permission denied; make it readable (chmod u+r)") from error
     except (ImageFileError, HeaderDataError, WrapStructError, *_DAMAGE, np.linalg.LinAlgError) as e:
         raise JaxsegError(f"{path}: not a readable NIfTI file ({one_line(e)})") from e
-    if np.isnan(steps).any():
+    if len(shape) != 3:
+        return _Volume(image.dataobj, shape, steps, 2, image.affine)
+    if not np.isfinite(image.affine).all() or np.isnan(steps).any():
         raise JaxsegError(f"{path}: its affine drops an axis; write it with the affine of the scan")
+    affine = image.affine @ inv_ornt_aff(steps, shape)
     volume = _Volume(image.dataobj, shape, steps, 2, affine)
     return volume._replace(across=_across(volume))
 

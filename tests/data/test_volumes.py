@@ -97,3 +97,15 @@ def test_what_is_no_volume_is_named(tmp_path, monkeypatch):
     (tmp_path / "c.nii.gz").write_bytes(b"")
     with pytest.raises(JaxsegError, match=r"c\.nii\.gz: NIfTI files need nibabel; pip install"):
         read_file(tmp_path / "c.nii.gz")
+
+
+@pytest.mark.parametrize("lost", [0, 1, 2])
+def test_an_affine_that_drops_an_axis_is_refused_by_name(tmp_path, lost):
+    affine = AFFINE.copy()
+    affine[:, lost] = 0
+    image = nibabel.Nifti1Image(VALUES, None)
+    image.header.set_sform(affine, code=1)
+    content = bytearray(image.to_bytes())
+    (tmp_path / "a.nii").write_bytes(content)
+    with pytest.raises(JaxsegError, match=r"a\.nii: its affine drops an axis"):
+        read_file(tmp_path / "a.nii")
