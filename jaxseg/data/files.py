@@ -88,16 +88,6 @@ def scan(root: str | Path, suffixes: Sequence[str] | None = None, *, pattern: st
     return Found(sorted(files), list(map(printable, left_out)))
 
 
-def find_files(
-    root: str | Path, suffixes: Sequence[str] | None = None, *, pattern: str = "*"
-) -> list[Path]:
-    """The files of `scan`; JaxsegError for the first that it refuses."""
-    found = scan(root, suffixes, pattern=pattern)
-    if found.left_out:
-        raise JaxsegError(found.left_out[0])
-    return found.files
-
-
 def by_id(files: Iterable[Path], root: Path, left_out: list[str]) -> dict[str, Path]:
     """Files by their place below `root` without suffix, in composed Unicode: `case7/slice3`.
 
@@ -112,6 +102,19 @@ def by_id(files: Iterable[Path], root: Path, left_out: list[str]) -> dict[str, P
         else:
             named[name] = path
     return named
+
+
+def named_files(
+    root: str | Path,
+    left_out: list[str],
+    suffixes: Sequence[str] | None = None,
+    *,
+    pattern: str = "*",
+) -> dict[str, Path]:
+    """The files of `scan` by their id (see `by_id`); what it refuses goes to `left_out`."""
+    found = scan(root, suffixes, pattern=pattern)
+    left_out += found.left_out
+    return by_id(found.files, expand(root), left_out)
 
 
 def split_roles(files: dict[str, Path]) -> tuple[dict[str, Path], dict[str, Path]]:
@@ -186,7 +189,7 @@ def mask_groups(
     Where pictures and masks lie in one folder, they are told apart by name. Raises as `scan`.
     """
     left_out: list[str] = []
-    groups, separated = _groups(_named(root, pattern, left_out), left_out)
+    groups, separated = _groups(named_files(root, left_out, pattern=pattern), left_out)
     return groups, left_out, separated
 
 
@@ -201,19 +204,17 @@ def _groups(files: dict[str, Path], left_out: list[str]) -> tuple[dict[str, tupl
     return groups, len(pictures)
 
 
-def match_files(
-    *roots: str | Path, pattern: str = "*", patterns: Sequence[str] | None = None
-) -> Matched:
+def match_files(*roots: str | Path, patterns: Sequence[str] = ()) -> Matched:
     """Files that belong together, of each root, by their place below it: `case7/slice3`.
 
     The first root holds true masks, perhaps several of a picture and perhaps the pictures too; of
     the others each holds one file a picture. Stems may have the endings of masks; suffixes may
-    differ. `pattern` chooses files of the first root, `patterns` of each. Raises as `scan` does,
-    and JaxsegError when no stem is common to all roots.
+    differ. `patterns` choose the files of each root, by default all. Raises as `scan` does, and
+    JaxsegError when no stem is common to all roots.
     """
-    patterns = patterns or (pattern, *["*"] * (len(roots) - 1))
+    patterns = patterns or ["*"] * len(roots)
     left_out: list[str] = []
-    every = [_named(root, chosen, left_out) for root, chosen in zip(roots, patterns)]
+    every = [named_files(root, left_out, pattern=p) for root, p in zip(roots, patterns)]
     if len(every) > 1 and all(every[0].keys() <= files.keys() for files in every[1:]):
         truths, separated = {name: (path,) for name, path in every[0].items()}, 0
     else:
@@ -241,12 +242,6 @@ def match_files(
         (name, (truths[name], *((files[name],) for files, _ in named))) for name in sorted(common)
     ]
     return Matched(pairs, list(map(printable, left_out)), separated)
-
-
-def _named(root: str | Path, pattern: str, left_out: list[str]) -> dict[str, Path]:
-    found = scan(root, pattern=pattern)
-    left_out += found.left_out
-    return by_id(found.files, expand(root), left_out)
 
 
 def _partners(

@@ -7,10 +7,12 @@ accurate inverse transform). Orientation tags are applied, MinIsWhite is turned,
 in one JPEG (MPO) the first is taken. `read_image` makes an image of any of them, `masks` a mask.
 """
 
+import contextlib
 import errno
 import io
 import tokenize
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -242,19 +244,13 @@ def png_bytes(pixels: NDArray[np.uint8]) -> bytes:
     return cv2.imencode(".png", pixels[..., ::-1] if pixels.ndim == 3 else pixels)[1].tobytes()
 
 
-class _readable:
+@contextlib.contextmanager
+def _readable(path: Path) -> Iterator[None]:
     """Names a file that may not be read or is gone, as what it is."""
-
-    def __init__(self, path: Path):
-        self.path = path
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
-        del kind, trace
-        if isinstance(error, OSError) and not isinstance(error, JaxsegError):
-            raise cannot_open(self.path, error) from error
+    try:
+        yield
+    except OSError as error:
+        raise cannot_open(path, error) from error
 
 
 def cannot_open(path: Path, error: OSError) -> JaxsegError:

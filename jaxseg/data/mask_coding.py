@@ -321,7 +321,7 @@ def _coding(labels: Sequence[int], ignore: int | None) -> Coding:
 def _refuse_lossy(what: str, found: Mapping[Path, FileLabels], labels: list[int]) -> None:
     """JPEG keeps two values that lie far apart, and no others."""
     lossy = [path for path, one in found.items() if one.lossy and max(one.counts) > 0]
-    if lossy and (len(labels) > 2 or labels[-1] < _CANONICAL):
+    if lossy and labels and (len(labels) > 2 or labels[-1] < _CANONICAL):
         raise JaxsegError(
             f"{lossy[0]}: JPEG spoils class indices (labels found in {what}: "
             f"{list_labels(labels)}); save masks as png"

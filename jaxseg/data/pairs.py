@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from jaxseg.data.files import by_id, match_masks, scan, split_roles
+from jaxseg.data.files import match_masks, named_files, split_roles
 from jaxseg.errors import JaxsegError, UsageError
 
 SPLITS = ("train", "validation", "test")
@@ -184,9 +184,8 @@ def _nothing_found(root: Path, wanted: str) -> Pairs:
 
 def _named(folder: Path, suffixes: tuple[str, ...] | None, pattern: str) -> dict[str, Path]:
     """Files below a folder by their id; JaxsegError for the first that cannot be used."""
-    found = scan(folder, suffixes, pattern=pattern)
-    refused = list(found.left_out)
-    named = by_id(found.files, folder, refused)
+    refused: list[str] = []
+    named = named_files(folder, refused, suffixes, pattern=pattern)
     if refused:
         raise JaxsegError(refused[0])
     return named

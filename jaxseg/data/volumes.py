@@ -97,17 +97,9 @@ def read_slice(path: Path) -> NDArray:
         values = values.reshape([1 if axis == stored else n for axis, n in enumerate(volume.shape)])
     except (*_DAMAGE, IndexError) as error:
         raise JaxsegError(f"{path}: damaged, cannot be read ({one_line(error)})") from error
-    return _turned(values, volume).T
+    from nibabel.orientations import apply_orientation
 
-
-def _turned(values: NDArray, volume: _Volume) -> NDArray:
-    """Stored values, one slice thick, along the two common axes that lie in the slice."""
-    order = [int(np.flatnonzero(volume.steps[:, 0] == axis)[0]) for axis in range(3)]
-    signs = [volume.steps[stored, 1] for stored in order]
-    turned = values.transpose(order)
-    for axis, sign in enumerate(signs):
-        turned = np.flip(turned, axis) if sign < 0 else turned
-    return np.take(turned, 0, axis=volume.across)
+    return np.take(apply_orientation(values, volume.steps), 0, axis=volume.across).T
 
 
 def is_turned(path: Path) -> bool:

@@ -46,6 +46,10 @@ def second_image(root):
     shutil.copy(root / "images" / "im1.png", root / "images" / "im1.bmp")
 
 
+def broken_link(root):
+    (root / "images" / "im9.png").symlink_to(root / "nothing.png")
+
+
 def no_images(root):
     for path in (root / "images").iterdir():
         path.unlink()
@@ -65,6 +69,7 @@ def two_layouts(root):
         (remove_a_mask, "images/im3.png: image without a mask"),
         (remove_an_image, "masks/im3.png: mask without an image"),
         (second_image, "im1.png: same name as im1.bmp"),
+        (broken_link, "im9.png: link that loops or leads nowhere"),
         (no_images, "images: holds no files to read"),
         (no_masks_folder, "masks is missing"),
         (two_layouts, "keep one layout"),
