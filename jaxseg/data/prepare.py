@@ -49,11 +49,10 @@ def prepare_views(
     says; `split` may be sliced (`train[:85%]`); `views` are `full`, `quarter` (4), `random` (4
     fixed boxes an image), each at `size`, `frame2x`, the whole frame at 2 · `size`, and those of
     annotation studies (see `views`), which write the plane that the pattern `planes` finds in an id
-    on its frame. `data_dir` is by
-    default $JAXSEG_CACHE or ~/.cache/jaxseg. An interrupted call is finished by the next one. What
-    is on disk is used only for files of the same content, and needs no TensorFlow. Raises
-    UsageError for wrong arguments and JaxsegError for files that cannot be used and for a full
-    disk.
+    on its frame. `data_dir` is by default $JAXSEG_CACHE or ~/.cache/jaxseg. An interrupted call is
+    finished by the next one. What is on disk is used only for files of the same content, and needs
+    no TensorFlow. Raises UsageError for wrong arguments and JaxsegError for files that cannot be
+    used and for a full disk.
     """
     plane_of((), planes)
     made = {view: find_view(view, planes) for view in views}
