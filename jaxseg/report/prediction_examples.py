@@ -35,7 +35,7 @@ def examples_figure(audit: PredictionAudit, examples: Sequence[Shown]) -> Figure
     columns = len(names) + with_image
     with page_style():
         tall = sum(shown.truth.shape[0] / shown.truth.shape[1] for shown in examples)
-        size = 2.3 * columns + 1.3, 2.1 * tall + 0.4 * len(examples) + 1.0
+        size = 2.3 * columns + 1.9, 2.1 * tall + 0.4 * len(examples) + 1.0
         figure = Figure(figsize=size, layout="constrained")
         axes = np.asarray(figure.subplots(len(examples), columns, squeeze=False))
         for row, shown in zip(axes, examples):

@@ -79,7 +79,7 @@ def depth_figure(audit: PredictionAudit) -> Figure:
         low.bar(np.arange(shown) + 0.5, near, width=0.9, color="#999999")
         low.yaxis.set_major_locator(MaxNLocator(2, integer=True))
         low.set(xlabel=f"Distance to the border ({px_text(audit)})", xlim=(shown, 0))
-        low.set_ylabel("Images with an\nobject this near")
+        low.set_ylabel("Images")
         top.set(ylabel="Recall in this px", ylim=(-0.02, 1.02))
         _legend(figure, audit.counts.names)
     return figure
@@ -116,7 +116,8 @@ def _curve(ax: Axes, x, rows, style: Style) -> None:
     low, high = [row.ci_low for row in rows], [row.ci_high for row in rows]
     ax.fill_between(x, low, high, color=style.colour, alpha=0.15, linewidth=0)
     values = [row.value for row in rows]
-    ax.plot(x, values, color=style.colour, linestyle=style.dash, marker=style.marker, ms=3)
+    line = {"color": style.colour, "linestyle": style.dash, "marker": style.marker, "ms": 3}
+    ax.plot(x, values, clip_on=False, **line)
 
 
 def _steps(ax: Axes, values: np.ndarray, style: Style) -> None:
