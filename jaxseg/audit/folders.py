@@ -170,7 +170,10 @@ def read_predictions(
         taken.append(found.line)
     usable = set.intersection(*({name for name, _ in one.items} for one in sets))
     kept = [(name, paths) for name, paths in items if name in usable]
-    by_name, picture_of = dict(kept), dict(shown.pairs) if shown else {}
+    by_name = dict(kept)
+    # By the truth's file: what names share is other for truths and predictions than for images.
+    pairs = shown.pairs if shown else []
+    picture_of = {true: pictures[0] for _, (trues, pictures) in pairs for true in trues}
 
     def read(paths: tuple[tuple[Path, ...], ...]) -> list[NDArray[np.uint8]]:
         masks = [one.read(files) for one, files in zip(sets, paths)]
@@ -180,11 +183,14 @@ def read_predictions(
 
     def show(name: str) -> tuple[Any, list[Any], Any]:
         true, *predicted = read(by_name[name])
-        paths = picture_of.get(name)
+        first = by_name[name][0][0]
+        path, picture = picture_of.get(first), None
+        if images and path is None:
+            left_out.append(f"not shown: no image of {first.name} below {images}")
         try:
-            picture = read_image(paths[1][0], reading.limit_px) if paths else None
-            if paths and picture is not None:
-                check_same_size(paths[0][0], true, paths[1][0], picture)
+            if path is not None:
+                picture = read_image(path, reading.limit_px)
+                check_same_size(first, true, path, picture)
         except JaxsegError as error:
             left_out.append(f"not shown: {error}")
             picture = None

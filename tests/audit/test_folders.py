@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import scipy.ndimage
 
-from jaxseg.audit.folders import audit_folder, readable
+from jaxseg.audit.folders import audit_folder, read_predictions, readable
 from jaxseg.audit.outlines import fill_outlines, is_line
 from jaxseg.data.images import read_image
 from jaxseg.errors import JaxsegError
@@ -49,3 +49,20 @@ def test_what_cannot_be_read_is_left_out_and_the_rest_goes_on(tmp_path):
     found = list(readable([(path.stem, path) for path in paths], read_image, left_out))
     assert [name for name, _ in found] == ["0", "2"]
     assert len(left_out) == 1 and left_out[0].startswith(str(paths[1]))
+
+
+def test_images_are_shown_where_truths_and_predictions_share_a_suffix_of_their_own(tmp_path):
+    mask = np.zeros((16, 16), np.uint8)
+    mask[4:12, 4:12] = 255
+    for folder in ("truth", "pred", "images"):
+        (tmp_path / folder).mkdir()
+    for name in ("a", "b"):
+        for folder in ("truth", "pred"):
+            cv2.imwrite(str(tmp_path / folder / f"{name}_segmentation.png"), mask)
+    picture = np.full((16, 16, 3), 77, np.uint8)
+    cv2.imwrite(str(tmp_path / "images" / "a.png"), picture)
+    found = read_predictions(tmp_path / "truth", [("m", tmp_path / "pred")], tmp_path / "images")
+    first, second = [name for name, *_ in found.items]
+    np.testing.assert_array_equal(found.show(first)[2], picture)
+    assert found.show(second)[2] is None
+    assert any("not shown: no image of b_segmentation.png" in line for line in found.left_out)
