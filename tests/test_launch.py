@@ -105,7 +105,7 @@ def test_a_study_of_annotations_leaves_its_tables_figures_and_saliency(tmp_path)
 @pytest.mark.parametrize(
     "arguments, code, message",
     [
-        ([], 2, "--config: is needed"),
+        ([], 2, "--config: is required"),
         (["--config", "configs/none.py"], 2, "configs/none.py: no such file"),
         (["--config", "configs/padding_ablation.py:quik"], 2, "did you mean 'quick'"),
         ([*QUICK, "--config.net.paddin=zeros"], 2, "padding"),

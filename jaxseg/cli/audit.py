@@ -1,44 +1,41 @@
-"""Asks a data set or a model whether a shortcut is at work. Nothing is trained.
+r"""Asks a data set or a model whether a shortcut is at work. Nothing is trained.
 
-    python launch/audit.py dataset data/masks
-    python launch/audit.py dataset train=data/train/masks test=data/test/masks --out audits/mine
-    python launch/audit.py dataset data/masks --images data/images
-    python launch/audit.py predictions --truth data/masks --pred mine=data/predictions
-    python launch/audit.py predictions runs/padding_ablation --cell zeros-center-s0 \
+    jaxseg audit dataset data/masks
+    jaxseg audit dataset train=data/train/masks test=data/test/masks --out audits/mine
+    jaxseg audit dataset data/masks --images data/images
+    jaxseg audit predictions --truth data/masks --pred mine=data/predictions
+    jaxseg audit predictions runs/padding_ablation --cell zeros-center-s0 \
         --cell reflect-center-s0 --test_set quarter
-    python launch/audit.py shift runs/padding_ablation --cell zeros-center-s0
-    python launch/audit.py features runs/padding_ablation --cell zeros-center-s0
-    python launch/audit.py dataset hc18/training_set --pattern '*_Annotation.png' --fill
+    jaxseg audit shift runs/padding_ablation --cell zeros-center-s0
+    jaxseg audit features runs/padding_ablation --cell zeros-center-s0
+    jaxseg audit dataset hc18/training_set --pattern '*_Annotation.png' --fill
 
 Each command prints a table, writes CSV files and figures below --out, and adds its section to
 report.html there; the same command again replaces its section. Files that cannot be used are named
 and left out. Read are png, jpg, bmp, tif, npy, npz, and the slices of nii and nii.gz where nibabel
-is installed. `python launch/audit.py COMMAND --help` explains a command.
+is installed. `jaxseg audit COMMAND --help` explains a command.
 Exit codes: 0 done, 1 data or disk, 2 usage, 130 interrupted.
 """
 
 import argparse
-import os
 import shlex
-import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
-import audit_models
-import checks
 from absl import logging
 
 from jaxseg.audit.folders import FolderReading, audit_folder, read_predictions
 from jaxseg.audit.prediction_counts import BORDER_PX
 from jaxseg.audit.prediction_examples import Shown, choose_examples
 from jaxseg.audit.predictions import audit_predictions
+from jaxseg.cli import audit_models
+from jaxseg.cli.arguments import Parser, check_folder, check_least, check_writable, usage
+from jaxseg.command_line import this_command
 from jaxseg.data.images import LIMIT_PX, check_limit
 from jaxseg.data.mask_coding import SEVERAL, MaskOptions
 from jaxseg.data.progress import track
-from jaxseg.errors import JaxsegError, UsageError, one_line_errors
+from jaxseg.errors import JaxsegError, UsageError
 from jaxseg.escape import printable
 from jaxseg.homes import expand
 from jaxseg.metrics.dice import EMPTY
@@ -49,18 +46,9 @@ from jaxseg.report.audit_terminal import outcome_text, training_step
 from jaxseg.report.outcome import Outcome
 
 
-class Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, as everything else does."""
-
-    def error(self, message: str) -> NoReturn:
-        """Raises UsageError."""
-        raise UsageError(f"{message}; see --help")
-
-
-def build_parser() -> argparse.ArgumentParser:
+def build_parser(program: str) -> argparse.ArgumentParser:
     """All commands; each adds its own flags and sets `run`, which makes its Outcome."""
-    form = argparse.RawDescriptionHelpFormatter
-    parser = Parser(description=__doc__, formatter_class=form, allow_abbrev=False)
+    parser = Parser(prog=program, description=usage(__doc__, "audit"))
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for add in (add_dataset, add_predictions):
         add(commands)
@@ -75,7 +63,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def add_command(commands: Any, name: str, run: Any, help_text: str) -> argparse.ArgumentParser:
     """A command with the flags that all have."""
-    parser = commands.add_parser(name, help=help_text, description=help_text, allow_abbrev=False)
+    parser = commands.add_parser(name, help=help_text, description=help_text)
     parser.add_argument("--out", default="audit", help="Folder of the results (default: audit)")
     parser.add_argument("--seed", type=int, default=0, help="Of resampling and tests")
     parser.add_argument(
@@ -150,8 +138,8 @@ def dataset(args: argparse.Namespace) -> Outcome:
     reading = folder_reading(args)._replace(truth_pattern=chosen)
     # All of them before the first is measured, which may take minutes.
     for (_, folder), pictures in zip(folders, images):
-        checks.check_folder("MASKS", folder, reading.truth_pattern)
-        checks.check_folder("--images", pictures, reading.pattern)
+        check_folder("MASKS", folder, reading.truth_pattern)
+        check_folder("--images", pictures, reading.pattern)
     measured, refused = [], []
     for (name, folder), pictures in zip(folders, images):
         try:
@@ -209,8 +197,8 @@ def add_predictions(commands: Any) -> None:
 
 def predictions(args: argparse.Namespace) -> Outcome:
     """One or several models against the truth; files that cannot be used are left out."""
-    checks.check_least("--border_px", args.border_px)
-    checks.check_least("--scale_to", args.scale_to)
+    check_least("--border_px", args.border_px)
+    check_least("--scale_to", args.scale_to)
     found = audit_models.cell_pairs(args) if args.cell or args.workdir else folder_pairs(args)
     audit = audit_predictions(
         found.masks,
@@ -234,10 +222,10 @@ def folder_pairs(args: argparse.Namespace) -> audit_models.Pairs:
             "see --help"
         )
     models = named_folders(args.pred)
-    checks.check_folder("--truth", args.truth, args.truth_pattern)
-    checks.check_folder("--images", args.images)
+    check_folder("--truth", args.truth, args.truth_pattern)
+    check_folder("--images", args.images)
     for _, folder in models:
-        checks.check_folder("--pred", folder, args.pattern)
+        check_folder("--pred", folder, args.pattern)
     found = read_predictions(
         args.truth, models, args.images, reading=folder_reading(args), progress=track
     )
@@ -282,17 +270,12 @@ def main(argv: Sequence[str]) -> None:
     """Runs one command, writes its section of the page, and prints it."""
     # Orbax and TensorFlow log what is no concern of the user's.
     logging.set_verbosity(logging.FATAL)
-    args = build_parser().parse_args(argv[1:])
+    args = build_parser(argv[0]).parse_args(argv[1:])
     check_limit(args.limit_px)
     if args.seed < 0:
         raise UsageError(f"--seed {args.seed}: must be at least 0")
     check_out(expand(args.out))
-    checks.check_writable("--out", args.out)
+    check_writable("--out", args.out)
     outcome = args.run(args)
-    page = write_outcome(args.out, outcome, command=shlex.join(["python", *argv]))
+    page = write_outcome(args.out, outcome, command=this_command())
     print(outcome_text(outcome, page, args.next_step or f"open {shlex.quote(str(page))}"))
-
-
-if __name__ == "__main__":
-    with one_line_errors("audit.py"):
-        main(sys.argv)

@@ -1,12 +1,14 @@
-"""Trains a grid, scores it by distance from the centre and the border, and writes a report.
+r"""Trains a grid, scores it by distance from the centre and the border, and writes a report.
 
-    python launch/grid.py --config configs/padding_ablation.py
-    python launch/grid.py --config configs/padding_ablation.py:quick --workdir runs/smoke
-    python launch/grid.py --config configs/padding_ablation.py:folders --config.data.manual_dir=DIR
-    python launch/grid.py --config configs/isic2017.py:small --config.data.manual_dir=DIR
-    python launch/grid.py --config configs/padding_ablation.py --grid padding=zeros,circular \
-        --grid seed=0:10 --config.optim.epochs=12 --dry_run
+    jaxseg grid --config padding_ablation
+    jaxseg grid --config padding_ablation:quick --workdir runs/smoke
+    jaxseg grid --config padding_ablation:folders --config.data.manual_dir=DIR
+    jaxseg grid --config isic2017:small --config.data.manual_dir=DIR
+    jaxseg grid --config my_study.py --grid padding=zeros,circular --grid seed=0:10 \
+        --config.optim.epochs=12 --dry_run
 
+--config is a Python file, or the name of one that comes with jaxseg (`jaxseg configs` lists them),
+with an optional variant behind a colon; --config.FIELD=VALUE sets a field of it.
 The same command on the same --workdir resumes what is missing and then rewrites the report.
 Several processes share a --workdir, which may be gs://…: a job array by --shard i/n, processes that
 a launcher starts together by JAXSEG_DISTRIBUTED=1. The last to finish writes the report.
@@ -14,27 +16,32 @@ SIGINT (Ctrl-C) and SIGTERM finish the training step and keep it; a second one e
 Exit codes: 0 done, 1 data or disk, 2 usage, 130 interrupted, 143 terminated.
 """
 
+import contextlib
 import importlib.util
 import logging as stdlib_logging
 import os
 import shlex
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-# Before JAX sets its own: their C++ parts log what we say in one line, and XLA its slow compiles.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
-import checks
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from jaxseg.errors import UsageError, disk_errors, one_line_errors
+from jaxseg.cli import resume_hint
+from jaxseg.cli.arguments import check_writable, usage
+from jaxseg.cli.configs import find_config
+from jaxseg.cli.report import write_and_print_report
+from jaxseg.errors import UsageError, disk_errors
 from jaxseg.grid import interrupt
 from jaxseg.grid.processes import Share, check_own_devices, find_share, keep_to_own_devices
 
 _CONFIG = config_flags.DEFINE_config_file(
-    "config", None, "Config file, with an optional variant: configs/padding_ablation.py:quick"
+    "config",
+    None,
+    "Config file or the name of one that comes with jaxseg, with an optional variant: "
+    "padding_ablation:quick",
 )
 _WORKDIR = flags.DEFINE_string(
     "workdir", None, "Folder of results and checkpoints; default: runs/<config.name>"
@@ -66,7 +73,7 @@ def parse_flags(argv: list[str]) -> None:
     if rest:
         raise UsageError(f"argument {rest[0]!r}: not understood; see --help")
     if _CONFIG.value is None:
-        raise UsageError("--config: is needed, such as --config configs/padding_ablation.py")
+        raise UsageError("--config: is required, such as --config padding_ablation")
 
 
 def load_grid(raw: str) -> list[dict]:
@@ -83,8 +90,20 @@ def load_module(path: str) -> Any:
     if spec is None or spec.loader is None:
         raise UsageError(f"--config {path}: is not a Python file")
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    with importable(path):
+        spec.loader.exec_module(module)
     return module
+
+
+@contextlib.contextmanager
+def importable(config: str) -> Iterator[None]:
+    """Within it a config may import the files beside it, wherever it lies."""
+    before = list(sys.path)
+    sys.path.insert(0, str(Path(config).absolute().parent))
+    try:
+        yield
+    finally:
+        sys.path[:] = before
 
 
 def check_fields(raw: str, settings: dict, grid: list[dict], overrides: list[str]) -> None:
@@ -107,14 +126,19 @@ def check_fields(raw: str, settings: dict, grid: list[dict], overrides: list[str
             )
 
 
-def config_argument(argv: list[str]) -> str:
-    """The value given to --config; checked here because a missing file fails late in the flag."""
-    for i, word in enumerate(argv):
-        if word in ("--config", "-config") and i + 1 < len(argv):
-            return argv[i + 1]
-        if word.startswith(("--config=", "-config=")):
-            return word.partition("=")[2]
-    return ""
+def locate_config(argv: Sequence[str]) -> tuple[list[str], str]:
+    """The words with the value of --config as PATH[:VARIANT], and that value; empty for none."""
+    words = list(argv)
+    for i, word in enumerate(words):
+        flag, equals, value = word.partition("=")
+        if flag in ("--config", "-config") and (equals or i + 1 < len(words)):
+            found = find_config(value if equals else words[i + 1])
+            if equals:
+                words[i] = f"--config={found}"
+            else:
+                words[i + 1] = found
+            return words, found
+    return words, ""
 
 
 def start(share: Share) -> None:
@@ -142,30 +166,29 @@ def score_saliency(workdir: str, test_sets: tuple[str, ...]) -> None:
         write_saliency(workdir)
 
 
-def write_and_print_report(workdir: str) -> None:
-    """Writes the report of a complete grid and prints it as a table."""
-    from jaxseg.report.analysis import analyse
-    from jaxseg.report.page import write_report
-    from jaxseg.report.remote import local_results
-    from jaxseg.report.terminal import terminal_table
-
-    print("writing the report …", file=sys.stderr, flush=True)
-    with local_results(workdir) as folder:
-        analysis = analyse(folder)
-        write_report(folder, analysis)
-        print(terminal_table(analysis, workdir))
-
-
-def main(argv: list[str]) -> None:
+def main(argv: Sequence[str]) -> None:
     """Runs or describes the grid, then writes and prints the report."""
-    raw = config_argument(argv)
-    path = raw.partition(":")[0]
-    if raw and not Path(path).is_file():
-        raise UsageError(f"--config {path}: no such file")
-    grid = load_grid(raw) if raw else []
-    parse_flags(argv)
+    if {"--help", "-h", "-help", "--helpshort", "-helpshort"} & {*argv}:
+        print(help_text())
+        return
+    with interrupt.handled(f"{argv[0]}: interrupted. {resume_hint()}"):
+        run(argv)
+
+
+def help_text() -> str:
+    """What the command does, and its flags."""
+    found = flags.FLAGS.module_help(__name__).strip().removeprefix(f"{__name__}:")
+    return f"{usage(__doc__, 'grid')}\nflags:\n{found}"
+
+
+def run(argv: Sequence[str]) -> None:
+    """What `main` does once signals are handled."""
+    words, found = locate_config(argv)
+    grid = load_grid(found) if found else []
+    with importable(found):
+        parse_flags(words)
     if _WORKDIR.value:
-        checks.check_writable("--workdir", _WORKDIR.value)
+        check_writable("--workdir", _WORKDIR.value)
     share = find_share(_SHARD.value, os.environ)
     start(share)
     from jaxseg.audit.grid_saliency import check_saliency_layer
@@ -177,7 +200,7 @@ def main(argv: list[str]) -> None:
 
     config = _CONFIG.value.to_dict()
     settings = base_settings(config)
-    check_fields(raw, settings, grid, _GRID.value)
+    check_fields(found, settings, grid, _GRID.value)
     grid = override_axes(grid, _GRID.value, settings) if _GRID.value else grid
     groups = group_cells(expand(config, grid))
     for cells in groups:
@@ -194,9 +217,3 @@ def main(argv: list[str]) -> None:
             return
         score_saliency(workdir, settings["eval.test_sets"])
         write_and_print_report(workdir)
-
-
-if __name__ == "__main__":
-    again = f"Nothing finished is lost; this resumes: {shlex.join(['python', *sys.argv])}"
-    with one_line_errors("grid.py", again), interrupt.handled(f"grid.py: interrupted. {again}"):
-        main(sys.argv)

@@ -1,16 +1,15 @@
-"""Looks into the checkpoints of a grid, on any machine whatever devices wrote them.
+r"""Looks into the checkpoints of a grid, on any machine whatever devices wrote them.
 
-    python launch/inspect_checkpoint.py runs/padding_ablation
-    python launch/inspect_checkpoint.py runs/padding_ablation --cell zeros-center-s0
-    python launch/inspect_checkpoint.py runs/padding_ablation --cell zeros-center-s0 \
+    jaxseg inspect runs/padding_ablation
+    jaxseg inspect runs/padding_ablation --cell zeros-center-s0
+    jaxseg inspect runs/padding_ablation --cell zeros-center-s0 \
         --diff reflect-center-s0
-    python launch/inspect_checkpoint.py runs/padding_ablation --cell zeros-center-s0 \
+    jaxseg inspect runs/padding_ablation --cell zeros-center-s0 \
         --export cell.npz
 """
 
-import argparse
 import json
-import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,8 @@ import numpy as np
 from absl import logging
 from etils import epath
 
-from jaxseg.errors import JaxsegError, UsageError, check_permission, check_writable, one_line_errors
+from jaxseg.cli.arguments import Parser, usage
+from jaxseg.errors import JaxsegError, UsageError, check_permission, check_writable
 from jaxseg.grid.checkpoints import find_cells, restore_cell
 from jaxseg.grid.export import check_target, export_cell, flat_arrays
 from jaxseg.grid.numerics import pinned
@@ -85,12 +85,10 @@ def _cell_rows(workdir: epath.Path) -> dict[str, dict[str, str]]:
 
 
 @pinned()
-def main(argv: list[str]) -> None:
+def main(argv: Sequence[str]) -> None:
     """Prints what the arguments ask for."""
     logging.set_verbosity(logging.FATAL)  # Orbax logs what it raises, and folders it may only read
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(prog=argv[0], description=usage(__doc__, "inspect"))
     parser.add_argument("workdir", type=as_folder, help="folder of a grid")
     parser.add_argument("--cell", help="describe this cell's arrays and settings")
     parser.add_argument("--diff", metavar="CELL", help="compare --cell with this one")
@@ -110,7 +108,7 @@ def main(argv: list[str]) -> None:
         check_writable("--export", args.export.parent)
     if args.cell is None:
         if args.diff or args.export:
-            raise UsageError("--cell: is needed with --diff and --export")
+            raise UsageError("--cell: is required with --diff and --export")
         print(describe_cells(args.workdir))
         return
     tree, meta = restore_cell(args.workdir, args.cell)
@@ -125,8 +123,3 @@ def main(argv: list[str]) -> None:
     if args.export:
         print(f"wrote {args.export}; masks of it, from uint8 images [B, H, W, 3], in Python:")
         print(f"  predict, settings = jaxseg.load_export({str(args.export)!r})")
-
-
-if __name__ == "__main__":
-    with one_line_errors("inspect_checkpoint.py"):
-        main(sys.argv)
