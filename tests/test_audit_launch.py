@@ -108,7 +108,7 @@ def test_the_next_step_trains_on_the_folder_that_was_audited(tmp_path):
 
 def test_help_shows_commands_and_examples():
     top = _call("--help")
-    assert top.returncode == 0 and "python launch/audit.py dataset" in top.stdout
+    assert top.returncode == 0 and f"python {ROOT}/launch/audit.py dataset" in top.stdout
 
 
 @pytest.mark.parametrize(
@@ -192,7 +192,7 @@ def test_every_cell_and_layer_is_known_before_the_first_is_probed(monkeypatch, t
     monkeypatch.setattr(audit_models, "find_cells", lambda _: {"a-s0": 0, "b-s0": 0})
     settings = {"data.manual_dir": "", "data.size": 16}
     monkeypatch.setattr(audit_models, "load_variables", lambda *_: (UNet(depth=2), {}, settings))
-    monkeypatch.setattr(audit_models, "cell_frames", lambda *_: pytest.fail("prepared before checking"))
+    monkeypatch.setattr(audit_models, "cell_frames", lambda *_: pytest.fail("prepared first"))
     monkeypatch.chdir(tmp_path)
     ask = ["audit.py", "features", str(tmp_path), "--cell", "a-s0", "--cell"]
     with pytest.raises(UsageError, match=r"--cell='c-s0': must be one of a-s0, b-s0"):
