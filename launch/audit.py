@@ -31,10 +31,6 @@ import audit_models
 import checks
 from absl import logging
 
-from jaxseg.audit.folders import FolderReading, audit_folder, read_predictions
-from jaxseg.audit.prediction_counts import BORDER_PX
-from jaxseg.audit.prediction_examples import Shown, choose_examples
-from jaxseg.audit.predictions import audit_predictions
 from jaxseg.data.images import LIMIT_PX, check_limit
 from jaxseg.data.mask_coding import SEVERAL, MaskOptions
 from jaxseg.data.progress import track
@@ -42,11 +38,15 @@ from jaxseg.errors import JaxsegError, UsageError, one_line_errors
 from jaxseg.escape import printable
 from jaxseg.homes import expand
 from jaxseg.metrics.dice import EMPTY
-from jaxseg.report import audit_dataset
-from jaxseg.report import audit_predictions as predictions_report
-from jaxseg.report.audit_page import check_out, write_outcome
-from jaxseg.report.audit_terminal import outcome_text, training_step
-from jaxseg.report.outcome import Outcome
+from jaxseg.report.export import add_to_page, check_out
+from jaxseg.report.section import Section
+from jaxseg.report.terminal import terminal_text, training_step
+from jaxseg.studies.dataset import sections as audit_dataset
+from jaxseg.studies.predictions import sections as predictions_report
+from jaxseg.studies.predictions.counts import BORDER_PX
+from jaxseg.studies.predictions.examples import Shown, choose_examples
+from jaxseg.studies.predictions.folders import FolderReading, audit_folder, read_predictions
+from jaxseg.studies.predictions.predictions import audit_predictions
 
 
 class Parser(argparse.ArgumentParser):
@@ -58,7 +58,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """All commands; each adds its own flags and sets `run`, which makes its Outcome."""
+    """All commands; each adds its own flags and sets `run`, which makes its Section."""
     form = argparse.RawDescriptionHelpFormatter
     parser = Parser(description=__doc__, formatter_class=form, allow_abbrev=False)
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
@@ -138,7 +138,7 @@ def add_dataset(commands: Any) -> None:
     parser.add_argument("--fill", action="store_true", help="Fill masks drawn as closed outlines")
 
 
-def dataset(args: argparse.Namespace) -> Outcome:
+def dataset(args: argparse.Namespace) -> Section:
     """Each folder of masks as a data set; one that cannot be used is named, the others go on."""
     folders = named_folders(args.masks)
     args.next_step = training_step([folder for _, folder in folders])
@@ -207,7 +207,7 @@ def add_predictions(commands: Any) -> None:
     )
 
 
-def predictions(args: argparse.Namespace) -> Outcome:
+def predictions(args: argparse.Namespace) -> Section:
     """One or several models against the truth; files that cannot be used are left out."""
     checks.check_least("--border_px", args.border_px)
     checks.check_least("--scale_to", args.scale_to)
@@ -289,8 +289,8 @@ def main(argv: Sequence[str]) -> None:
     check_out(expand(args.out))
     checks.check_writable("--out", args.out)
     outcome = args.run(args)
-    page = write_outcome(args.out, outcome, command=shlex.join(["python", *argv]))
-    print(outcome_text(outcome, page, args.next_step or f"open {shlex.quote(str(page))}"))
+    page = add_to_page(args.out, outcome, command=shlex.join(["python", *argv]))
+    print(terminal_text(outcome, page, args.next_step or f"open {shlex.quote(str(page))}"))
 
 
 if __name__ == "__main__":

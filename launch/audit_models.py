@@ -8,23 +8,23 @@ from typing import Any, NamedTuple
 import checks
 import cv2
 
-from jaxseg.audit.activations import layer_names
-from jaxseg.audit.callables import load_callable
-from jaxseg.audit.cell_frames import cell_frames, data_here, frames_at
-from jaxseg.audit.cell_predictions import predict_cells
-from jaxseg.audit.features import RANDOM_SEEDS, audit_features
-from jaxseg.audit.folders import frames_with_truth, readable
-from jaxseg.audit.models import callable_model
-from jaxseg.audit.shift import Shift, audit_cell, audit_model
 from jaxseg.data.progress import track
 from jaxseg.errors import UsageError, check_choice
 from jaxseg.grid.checkpoints import find_cells
 from jaxseg.grid.loading import load_variables
 from jaxseg.grid.sweeps import Settings
 from jaxseg.nets.unet import UNet
-from jaxseg.report import audit_features as features_report
-from jaxseg.report import audit_shift as shift_report
-from jaxseg.report.outcome import Outcome
+from jaxseg.report.section import Section
+from jaxseg.studies.callables import load_callable
+from jaxseg.studies.cell_frames import cell_frames, data_here, frames_at
+from jaxseg.studies.cell_predictions import predict_cells
+from jaxseg.studies.features import sections as features_report
+from jaxseg.studies.features.activations import layer_names
+from jaxseg.studies.features.features import RANDOM_SEEDS, audit_features
+from jaxseg.studies.models import callable_model
+from jaxseg.studies.predictions.folders import frames_with_truth, readable
+from jaxseg.studies.shift import sections as shift_report
+from jaxseg.studies.shift.shift import Shift, audit_cell, audit_model
 
 SHIFT = "What moving the frame does to a model's predictions, and how far the border reaches."
 FEWEST_FRAMES = 7  # half of them train the probe
@@ -130,7 +130,7 @@ def add_shift(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--step", type=int, help="Pixels by which windows of one scale move")
 
 
-def shift(args: argparse.Namespace) -> Outcome:
+def shift(args: argparse.Namespace) -> Section:
     """A cell of a grid by its logits, or any function from images to masks by its masks."""
     checks.check_least("--frames", args.frames)
     checks.check_least("--step", args.step)
@@ -194,7 +194,7 @@ def add_features(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def features(args: argparse.Namespace) -> Outcome:
+def features(args: argparse.Namespace) -> Section:
     """Each cell with its linear probes and their controls."""
     checks.check_least("--frames", args.frames, FEWEST_FRAMES)
     checks.check_least("--random_nets", args.random_nets)

@@ -16,7 +16,7 @@ import pytest
 from jaxseg.errors import JaxsegError, UsageError
 from jaxseg.nets.dtunet import DTUNet
 from jaxseg.nets.unet import UNet
-from jaxseg.report.audit_terminal import training_step
+from jaxseg.report.terminal import training_step
 
 ROOT = pathlib.Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "launch"))  # as running the script does
@@ -187,7 +187,7 @@ def test_folders_patterns_and_numbers_are_refused_before_any_file_is_read(
         for name in ("load_callable", "predict_cells", "load_variables"):
             monkeypatch.setattr(f"{module}.{name}", read, raising=False)
     for name in ("look_at", "read_image"):
-        monkeypatch.setattr(f"jaxseg.audit.folders.{name}", read)
+        monkeypatch.setattr(f"jaxseg.studies.predictions.folders.{name}", read)
     places = {"home": run[0], "a": run[0] / "a/masks", "b": run[0] / "b/masks"}
     with pytest.raises(JaxsegError) as error:
         launched.main(["audit.py", *(word.format(**places) for word in arguments)])

@@ -3,10 +3,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxseg.audit import activations as a
 from jaxseg.errors import UsageError
 from jaxseg.grid.train import normalise
 from jaxseg.nets.unet import UNet
+from jaxseg.studies.features import activations as a
 
 NET = UNet(width=4, depth=1, padding="circular", upsampling="nearest")
 

@@ -1,9 +1,13 @@
 import numpy as np
 import pytest
 
-from jaxseg.audit.annotated_frames import annotated_frames, choose_examples, largest_class
 from jaxseg.errors import JaxsegError, UsageError
 from jaxseg.grid.evaluate import TestSet
+from jaxseg.studies.annotations.annotated_frames import (
+    annotated_frames,
+    choose_examples,
+    largest_class,
+)
 
 SIZE = 8
 

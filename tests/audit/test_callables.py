@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from jaxseg.audit.callables import load_callable
-from jaxseg.audit.models import callable_model, masks_of, relative_error
 from jaxseg.errors import JaxsegError, UsageError
+from jaxseg.studies.callables import load_callable
+from jaxseg.studies.models import callable_model, masks_of, relative_error
 
 MODULE = """
 import sys

@@ -4,9 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
-from jaxseg.audit.cell_frames import cell_frames, data_here
 from jaxseg.data.progress import silent
 from jaxseg.errors import UsageError
+from jaxseg.studies.cell_frames import cell_frames, data_here
 
 
 def settings(**changed):

@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 import scipy.ndimage
 
-from jaxseg.audit import centre_prior as prior
-from jaxseg.audit import placement
-from jaxseg.audit.dataset import IMAGE, duplicates, measure_dataset
-from jaxseg.audit.fixed_mask import halves
-from jaxseg.audit.folders import audit_folder
-from jaxseg.audit.mask_numbers import measure_mask, ring_depth
 from jaxseg.errors import JaxsegError
-from jaxseg.report.audit_dataset import tell
-from jaxseg.report.audit_dataset_figures import maps
+from jaxseg.studies.dataset import centre_prior as prior
+from jaxseg.studies.dataset import placement
+from jaxseg.studies.dataset.figures import maps
+from jaxseg.studies.dataset.mask_numbers import measure_mask, ring_depth
+from jaxseg.studies.dataset.measures import IMAGE, duplicates, measure_dataset
+from jaxseg.studies.dataset.sections import tell
+from jaxseg.studies.predictions.fixed_mask import halves
+from jaxseg.studies.predictions.folders import audit_folder
 
 SIDE = 64
 

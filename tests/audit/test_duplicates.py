@@ -7,10 +7,17 @@ import cv2
 import numpy as np
 import pytest
 
-from jaxseg.audit.dataset import ALONE, BOTH, IMAGE, MASK, duplicates, measure_dataset
-from jaxseg.audit.folders import audit_folder
 from jaxseg.data import duplicates as d
-from jaxseg.report.audit_dataset import tell
+from jaxseg.studies.dataset.measures import (
+    ALONE,
+    BOTH,
+    IMAGE,
+    MASK,
+    duplicates,
+    measure_dataset,
+)
+from jaxseg.studies.dataset.sections import tell
+from jaxseg.studies.predictions.folders import audit_folder
 
 SIDE = 96
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from masks_with_objects import ellipses
 
-from jaxseg.audit import fixed_mask as prior
 from jaxseg.errors import JaxsegError, UsageError
+from jaxseg.studies.predictions import fixed_mask as prior
 
 
 def covers(masks, grid=16):

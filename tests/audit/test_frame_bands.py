@@ -3,9 +3,15 @@
 import numpy as np
 import pytest
 
-from jaxseg.audit.frame_bands import N_RINGS, RING_EDGES, border_depth, centre_rings, places
 from jaxseg.errors import UsageError
 from jaxseg.metrics.bands import border_rings, square_ring_edges, square_rings
+from jaxseg.studies.predictions.frame_bands import (
+    N_RINGS,
+    RING_EDGES,
+    border_depth,
+    centre_rings,
+    places,
+)
 
 
 @pytest.mark.parametrize("size", [26, 64, 100, 128, 150, 256, 512])

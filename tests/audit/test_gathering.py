@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from jaxseg.audit.dataset import measure_dataset
-from jaxseg.audit.gathering import where_gathered
-from jaxseg.audit.placement import DEAD_CENTRE, placement_test
-from jaxseg.report.audit_dataset import tell
+from jaxseg.studies.dataset.gathering import where_gathered
+from jaxseg.studies.dataset.measures import measure_dataset
+from jaxseg.studies.dataset.placement import DEAD_CENTRE, placement_test
+from jaxseg.studies.dataset.sections import tell
 
 
 def _about(x, y, n, rng, sd=0.06):

@@ -3,9 +3,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxseg.audit import grid_saliency
-from jaxseg.audit.grid_saliency import check_saliency_layer, write_saliency
-from jaxseg.audit.mapped_saliency import score_cells
 from jaxseg.data.sources import Reading
 from jaxseg.data.store import Prepared
 from jaxseg.errors import JaxsegError, UsageError
@@ -14,6 +11,9 @@ from jaxseg.grid import workdir as files
 from jaxseg.grid.cells import Cell, make_net
 from jaxseg.grid.checkpoints import Position, open_manager, restore_cell, save
 from jaxseg.grid.evaluate import TestSet
+from jaxseg.studies.annotations import grid_saliency
+from jaxseg.studies.annotations.grid_saliency import check_saliency_layer, write_saliency
+from jaxseg.studies.annotations.mapped_saliency import score_cells
 
 SIZE, CLASSES = 16, ("skull", "stomach")
 PLANES = ["head", "abdomen"] * 4

@@ -5,13 +5,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxseg.audit import mapped_saliency
-from jaxseg.audit.mapped_saliency import score_cells
-from jaxseg.audit.saliency import pixels_of_interest, seg_grad_cam
-from jaxseg.audit.saliency_scores import control_variables, pointing_game, saliency_share
 from jaxseg.grid.train import normalise
 from jaxseg.nets.padding import padding_code
 from jaxseg.nets.unet import UNet
+from jaxseg.studies.annotations import mapped_saliency
+from jaxseg.studies.annotations.gradcam import pixels_of_interest, seg_grad_cam
+from jaxseg.studies.annotations.mapped_saliency import score_cells
+from jaxseg.studies.annotations.saliency_scores import (
+    control_variables,
+    pointing_game,
+    saliency_share,
+)
 
 SIZE = 16
 MODES = ("zeros", "reflect", "circular")

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from jaxseg.audit import moving
-from jaxseg.audit.frame_bands import border_depth
-from jaxseg.audit.models import callable_model
-from jaxseg.audit.windows import reference_plan, same_scale_plan
 from jaxseg.errors import JaxsegError
+from jaxseg.studies.models import callable_model
+from jaxseg.studies.predictions.frame_bands import border_depth
+from jaxseg.studies.shift import moving
+from jaxseg.studies.shift.windows import reference_plan, same_scale_plan
 
 SIZE = 48
 PLAN = same_scale_plan(SIZE, 16, 8)

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 from masks_with_objects import ellipses, erased, items, noisy
 
-from jaxseg.audit.erased_border import erased_border
-from jaxseg.audit.prediction_counts import count_predictions
-from jaxseg.audit.prediction_examples import choose_examples, example_rule
-from jaxseg.audit.prediction_scores import INDEX, PER_IMAGE, border_labels
-from jaxseg.audit.predictions import audit_predictions
 from jaxseg.errors import JaxsegError, UsageError
 from jaxseg.metrics import statistics
 from jaxseg.metrics.bands import band_counts, border_rings, square_rings
 from jaxseg.metrics.dice import dice, recall
+from jaxseg.studies.predictions.counts import count_predictions
+from jaxseg.studies.predictions.erased_border import erased_border
+from jaxseg.studies.predictions.examples import choose_examples, example_rule
+from jaxseg.studies.predictions.predictions import audit_predictions
+from jaxseg.studies.predictions.scores import INDEX, PER_IMAGE, border_labels
 
 
 def two_models(n=12, seed=0):

@@ -3,10 +3,15 @@
 import numpy as np
 import pytest
 
-from jaxseg.audit.activations import merged, moments
-from jaxseg.audit.probe import Probe, fit, probe_layers, r_squared
 from jaxseg.errors import UsageError
 from jaxseg.nets.unet import UNet
+from jaxseg.studies.features.activations import merged, moments
+from jaxseg.studies.features.probe import (
+    Probe,
+    fit,
+    probe_layers,
+    r_squared,
+)
 
 RNG = np.random.default_rng(0)
 

@@ -4,12 +4,12 @@ import jax
 import numpy as np
 import pytest
 
-from jaxseg.audit import reach as r
-from jaxseg.audit.activations import random_variables
-from jaxseg.audit.frame_bands import border_depth
-from jaxseg.audit.models import callable_model, network_model
-from jaxseg.audit.rolls import other_padding
 from jaxseg.nets.unet import UNet
+from jaxseg.studies.features.activations import random_variables
+from jaxseg.studies.models import callable_model, network_model
+from jaxseg.studies.predictions.frame_bands import border_depth
+from jaxseg.studies.shift import reach as r
+from jaxseg.studies.shift.rolls import other_padding
 
 
 def photos(n=3, side=64):

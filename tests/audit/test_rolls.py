@@ -2,11 +2,11 @@ import jax
 import numpy as np
 import pytest
 
-from jaxseg.audit import rolls
-from jaxseg.audit.activations import random_variables
-from jaxseg.audit.models import callable_model
 from jaxseg.errors import JaxsegError
 from jaxseg.nets.unet import UNet
+from jaxseg.studies.features.activations import random_variables
+from jaxseg.studies.models import callable_model
+from jaxseg.studies.shift import rolls
 
 
 def photos(n=3, side=32):

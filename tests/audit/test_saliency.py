@@ -4,10 +4,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxseg.audit.saliency import encoder_layer, layer_shapes, pixels_of_interest, seg_grad_cam
 from jaxseg.errors import UsageError
 from jaxseg.nets.padding import padding_code
 from jaxseg.nets.unet import UNet
+from jaxseg.studies.annotations.gradcam import (
+    encoder_layer,
+    layer_shapes,
+    pixels_of_interest,
+    seg_grad_cam,
+)
 
 SIZE = 16
 SPOTS = {0: (slice(2, 4), slice(3, 6)), 1: (slice(9, 11), slice(2, 4)), 2: (slice(8, 10), 12)}

@@ -2,9 +2,13 @@ import jax
 import numpy as np
 import pytest
 
-from jaxseg.audit.saliency_scores import control_variables, pointing_game, saliency_share
 from jaxseg.errors import UsageError
 from jaxseg.nets.unet import UNet
+from jaxseg.studies.annotations.saliency_scores import (
+    control_variables,
+    pointing_game,
+    saliency_share,
+)
 
 
 def _frame(*pixels, size=8):

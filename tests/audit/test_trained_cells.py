@@ -3,8 +3,14 @@
 import numpy as np
 import pytest
 
-from jaxseg.audit.cell_frames import cell_frames, frames_at
-from jaxseg.audit.features import (
+from jaxseg.data.progress import silent
+from jaxseg.errors import UsageError
+from jaxseg.grid.loading import load_cell, load_variables
+from jaxseg.grid.run import run_grid
+from jaxseg.grid.train import class_indices, normalise
+from jaxseg.studies.cell_frames import cell_frames, frames_at
+from jaxseg.studies.features import sections as feature_report
+from jaxseg.studies.features.features import (
     AS_IS,
     RANDOM,
     ROLLED,
@@ -14,15 +20,9 @@ from jaxseg.audit.features import (
     find_probed,
     probed_estimate,
 )
-from jaxseg.audit.moving import dice_lost
-from jaxseg.audit.shift import audit_cell
-from jaxseg.data.progress import silent
-from jaxseg.errors import UsageError
-from jaxseg.grid.loading import load_cell, load_variables
-from jaxseg.grid.run import run_grid
-from jaxseg.grid.train import class_indices, normalise
-from jaxseg.report import audit_features as feature_report
-from jaxseg.report import audit_shift as shift_report
+from jaxseg.studies.shift import sections as shift_report
+from jaxseg.studies.shift.moving import dice_lost
+from jaxseg.studies.shift.shift import audit_cell
 
 pytestmark = pytest.mark.slow
 ZEROS, CIRCULAR = "zeros-s0", "circular-s0"

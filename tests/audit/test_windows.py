@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from jaxseg.audit import windows as w
 from jaxseg.errors import UsageError
+from jaxseg.studies.shift import windows as w
 
 PLANS = [w.reference_plan(48)] + [
     w.same_scale_plan(size, factor)

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from lying_arrays import archives, arrays
 from strategies import mutated, picture_seeds, pictures
 
-from jaxseg.audit.folders import audit_folder
 from jaxseg.data import decoding
 from jaxseg.data import volumes as volume_files
 from jaxseg.data.files import scan
@@ -21,6 +20,7 @@ from jaxseg.data.outlines import outline_mask
 from jaxseg.data.paired import image_bytes
 from jaxseg.data.pairs import Pair
 from jaxseg.errors import JaxsegError
+from jaxseg.studies.predictions.folders import audit_folder
 
 LIMIT_PX = 1_000_000
 NAME = "case\n\x1b[2J<b>"  # of every file: its name must not break the line that refuses it

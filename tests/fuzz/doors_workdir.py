@@ -23,9 +23,9 @@ from strategies import changed_csv, changed_json, mutated
 from jaxseg.grid import checkpoints, loading, merged, record, storage
 from jaxseg.grid import workdir as files
 from jaxseg.grid.cells import Cell, expand, group_cells, make_net
-from jaxseg.report import figures
-from jaxseg.report.analysis import analyse
 from jaxseg.report.page import write_report
+from jaxseg.studies.position import figures
+from jaxseg.studies.position.analysis import analyse
 
 ROOT = Path(__file__).parents[2]
 Case = tuple[str, str, bytes]  # template, file below it, what is put in its place

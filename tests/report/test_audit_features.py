@@ -6,9 +6,17 @@ import io
 import numpy as np
 import pytest
 
-from jaxseg.audit.features import AS_IS, RANDOM, ROLLED, TRAINED, CellFeatures, FeatureMap, Probed
-from jaxseg.report.audit_features import tell
-from jaxseg.report.figures import rendered
+from jaxseg.report.plot import rendered
+from jaxseg.studies.features.features import (
+    AS_IS,
+    RANDOM,
+    ROLLED,
+    TRAINED,
+    CellFeatures,
+    FeatureMap,
+    Probed,
+)
+from jaxseg.studies.features.sections import tell
 
 LAYERS = ("inc", "down1", "up1")
 

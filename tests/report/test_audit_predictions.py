@@ -5,12 +5,12 @@ import math
 import numpy as np
 import pytest
 
-from jaxseg.audit.prediction_examples import Shown, choose_examples
-from jaxseg.audit.predictions import audit_predictions
 from jaxseg.metrics.bands import border_rings
-from jaxseg.report.audit_predictions import tell
-from jaxseg.report.figures import rendered
-from jaxseg.report.prediction_figures import model_styles, shown_depths
+from jaxseg.report.plot import rendered
+from jaxseg.studies.predictions.examples import Shown, choose_examples
+from jaxseg.studies.predictions.figures import model_styles, shown_depths
+from jaxseg.studies.predictions.predictions import audit_predictions
+from jaxseg.studies.predictions.sections import tell
 
 
 def discs(n, seed=0, size=64, at=(0.0, 1.0)):

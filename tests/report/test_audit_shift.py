@@ -7,14 +7,14 @@ import jax
 import numpy as np
 import pytest
 
-from jaxseg.audit.activations import random_variables
-from jaxseg.audit.frame_bands import border_depth
-from jaxseg.audit.models import callable_model
-from jaxseg.audit.shift import audit_cell, audit_model
 from jaxseg.errors import JaxsegError
 from jaxseg.nets.unet import UNet
-from jaxseg.report.audit_shift import tell
-from jaxseg.report.figures import rendered
+from jaxseg.report.plot import rendered
+from jaxseg.studies.features.activations import random_variables
+from jaxseg.studies.models import callable_model
+from jaxseg.studies.predictions.frame_bands import border_depth
+from jaxseg.studies.shift.sections import tell
+from jaxseg.studies.shift.shift import audit_cell, audit_model
 
 
 def frames_at(side, n=5):

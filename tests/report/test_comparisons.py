@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from fake_workdir import PLANTED, fake_workdir
 
-from jaxseg.report import comparisons as c
-from jaxseg.report.results import load
+from jaxseg.studies import comparisons as c
+from jaxseg.studies.results import load
 
 
 def compared(path, **options):

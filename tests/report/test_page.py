@@ -6,14 +6,13 @@ import matplotlib
 import pytest
 from fake_workdir import fake_workdir
 
-from jaxseg.report import figures
-from jaxseg.report.analysis import analyse
-from jaxseg.report.comparisons import Comparison
-from jaxseg.report.examples import MAX_ARMS, examples, shown_arms
 from jaxseg.report.page import page_html, write_report
-from jaxseg.report.results import load
-from jaxseg.report.styles import MAX_PANELS, arm_styles, facets
-from jaxseg.report.tables import SummaryRow
+from jaxseg.studies.arm_styles import MAX_PANELS, arm_styles, facets
+from jaxseg.studies.position import figures
+from jaxseg.studies.position.analysis import analyse
+from jaxseg.studies.position.examples import MAX_ARMS, examples, shown_arms
+from jaxseg.studies.results import load
+from jaxseg.studies.rows import ContrastRow, EstimateRow
 
 NAMES = ("band_dice", "comparisons", "examples", "learning_curves")
 EIGHT = {"net.padding": ["zeros", "reflect", "circular"], "data.crop": ["center", "a", "b"]}
@@ -70,7 +69,7 @@ def test_every_link_leads_to_a_file(workdir):
 
 
 def test_the_csv_files_hold_every_column(workdir):
-    for name, columns in (("summary", SummaryRow), ("comparisons", Comparison)):
+    for name, columns in (("summary", EstimateRow), ("comparisons", ContrastRow)):
         with (workdir / f"{name}.csv").open(newline="") as file:
             rows = list(csv.DictReader(file))
         assert rows and tuple(rows[0]) == columns._fields

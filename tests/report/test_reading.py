@@ -1,9 +1,9 @@
 import pytest
 from fake_workdir import fake_workdir
 
-from jaxseg.report.analysis import analyse
-from jaxseg.report.cautions import cautions
 from jaxseg.report.terminal import terminal_table
+from jaxseg.studies.position.analysis import analyse
+from jaxseg.studies.position.cautions import cautions
 
 
 def read(path, **options):

@@ -7,10 +7,15 @@ from fake_annotation_workdir import STAGES, WHOLE, default_arms, fake_study
 from fake_workdir import fake_workdir
 
 from jaxseg.errors import JaxsegError
-from jaxseg.report import reliance as r
-from jaxseg.report.reliance_arms import is_planned, lines, roles, told_arms
-from jaxseg.report.reliance_names import arm_names
-from jaxseg.report.results import load
+from jaxseg.studies.annotations import measures as r
+from jaxseg.studies.annotations.arms import (
+    is_planned,
+    lines,
+    roles,
+    told_arms,
+)
+from jaxseg.studies.annotations.names import arm_names
+from jaxseg.studies.results import load
 
 SMALL = {"seeds": 2, "frames": 8, "saliency": False}
 

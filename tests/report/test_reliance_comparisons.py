@@ -6,10 +6,10 @@ import pytest
 from fake_annotation_workdir import DOSES, PLANTED, WHOLE, default_arms, fake_study, planted
 
 from jaxseg.metrics.statistics import holm
-from jaxseg.report import reliance as r
-from jaxseg.report import reliance_comparisons as c
-from jaxseg.report.comparisons import NO_DIFFERENCE
-from jaxseg.report.results import load
+from jaxseg.metrics.verdict import NO_DIFFERENCE
+from jaxseg.studies.annotations import comparisons as c
+from jaxseg.studies.annotations import measures as r
+from jaxseg.studies.results import load
 
 LOST = ["0.5-tied-none-True-s2"]
 

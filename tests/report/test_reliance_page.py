@@ -6,13 +6,17 @@ import pytest
 from fake_annotation_workdir import PLANE_CLASSES, SIZE, WHOLE, default_arms, fake_study
 from test_page import Page
 
-from jaxseg.report.analysis import analyse
-from jaxseg.report.comparisons import Comparison
 from jaxseg.report.page import write_report
-from jaxseg.report.reliance_examples import frame_dice, study_examples
-from jaxseg.report.reliance_figures import arm_looks, dose_response, line_styles, sequence
-from jaxseg.report.reliance_maps import saliency_maps
-from jaxseg.report.tables import SummaryRow
+from jaxseg.studies.annotations.examples import frame_dice, study_examples
+from jaxseg.studies.annotations.figures import (
+    arm_looks,
+    dose_response,
+    line_styles,
+    sequence,
+)
+from jaxseg.studies.annotations.maps import saliency_maps
+from jaxseg.studies.position.analysis import analyse
+from jaxseg.studies.rows import ContrastRow, EstimateRow
 
 NAMES = ("dose_response", "sequence", "examples", "saliency_maps", "saliency_scores")
 NAMES += ("comparisons", "learning_curves")
@@ -62,7 +66,7 @@ def test_the_page_holds_both_tables_by_plane(workdir):
 
 
 def test_the_csv_files_hold_every_column(workdir):
-    for name, columns in (("summary", SummaryRow), ("comparisons", Comparison)):
+    for name, columns in (("summary", EstimateRow), ("comparisons", ContrastRow)):
         with (workdir / f"{name}.csv").open(newline="") as file:
             rows = list(csv.DictReader(file))
         assert rows and tuple(rows[0]) == columns._fields

@@ -3,9 +3,9 @@ import pytest
 from fake_annotation_workdir import PLANTED, WHOLE, fake_study
 
 from jaxseg.errors import JaxsegError
-from jaxseg.report.reliance_saliency import read_saliency, saliency_rows
-from jaxseg.report.results import load
-from jaxseg.report.tables import value_of
+from jaxseg.studies.annotations.saliency import read_saliency, saliency_rows
+from jaxseg.studies.results import load
+from jaxseg.studies.rows import value_of
 
 ARMS = [WHOLE, WHOLE | {"annotate.removal": "telea"}]
 SETTINGS = ("none", "telea")

@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 from fake_annotation_workdir import CLASSES, PLANTED, WHOLE, fake_study
 
-from jaxseg.report import reliance as r
-from jaxseg.report.reliance_tables import study_rows
-from jaxseg.report.results import load
-from jaxseg.report.tables import SummaryRow, as_csv, value_of
+from jaxseg.studies.annotations import measures as r
+from jaxseg.studies.annotations.tables import study_rows
+from jaxseg.studies.estimates import as_csv
+from jaxseg.studies.results import load
+from jaxseg.studies.rows import EstimateRow, value_of
 
 ARMS = [WHOLE, WHOLE | {"annotate.removal": "telea"}]
 
@@ -25,8 +26,8 @@ def test_rows_are_tidy(told):
     _, rows = told
     keys = [(row.arm, row.test_set, row.band, row.metric) for row in rows]
     assert len(keys) == len(set(keys))
-    read = list(csv.DictReader(io.StringIO(as_csv(rows, SummaryRow._fields))))
-    assert len(read) == len(rows) and tuple(read[0]) == SummaryRow._fields
+    read = list(csv.DictReader(io.StringIO(as_csv(rows, EstimateRow._fields))))
+    assert len(read) == len(rows) and tuple(read[0]) == EstimateRow._fields
     assert not any("border:" in row.band or "centre:" in row.band for row in rows)
 
 

@@ -6,7 +6,7 @@ import pytest
 from fake_workdir import TWO_BY_TWO, fake_workdir
 
 from jaxseg.errors import JaxsegError
-from jaxseg.report import results as r
+from jaxseg.studies import results as r
 
 
 @pytest.fixture

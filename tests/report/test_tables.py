@@ -9,8 +9,8 @@ from fake_workdir import fake_workdir
 from jaxseg.errors import JaxsegError
 from jaxseg.metrics import statistics
 from jaxseg.metrics.dice import recall
-from jaxseg.report import tables as t
-from jaxseg.report.results import clusters, counts, load
+from jaxseg.studies import estimates as t
+from jaxseg.studies.results import clusters, counts, load
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jaxseg.report.comparisons import ALPHA
-from jaxseg.report.words import interval, p_text
+from jaxseg.metrics.verdict import ALPHA
+from jaxseg.report.text import interval, p_text
 
 
 @pytest.mark.parametrize(
