@@ -18,9 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import PIL.Image
-from numpy.typing import NDArray
-
-# Pillow knows only formats whose readers have been imported.
+from numpy.typing import ArrayLike, NDArray
 from PIL import GifImagePlugin, MpoImagePlugin, PpmImagePlugin, TiffImagePlugin, WebPImagePlugin
 
 from jaxseg.data import volumes
@@ -140,16 +138,6 @@ def read_picture(content: bytes, path: Path, limit_px: int = MAX_LIMIT_PX) -> Pi
     return Picture(np.ascontiguousarray(pixels), lossy=header.format in _LOSSY)
 
 
-def picture_shape(content: bytes, path: Path) -> tuple[int, int]:
-    """(height, width) of a picture as it is shown, from its header alone.
-
-    Raises JaxsegError naming `path` for what is no picture, or has several pages.
-    """
-    header = _check_header(content, path, MAX_LIMIT_PX)
-    height, width = header.shape
-    return (width, height) if header.orientation in (5, 6, 7, 8) else (height, width)
-
-
 def is_turned(path: Path) -> bool:
     """Whether a picture file carries an orientation tag that turns or mirrors it.
 
@@ -185,16 +173,10 @@ def read_image(path: Path, limit_px: int = LIMIT_PX) -> NDArray[np.uint8]:
     would be nearly black as 8 bits.
     """
     picture = read_file(path, limit_px)
-    if suffix_of(path) in volumes.SUFFIXES:
-        return as_rgb(Picture(_stretched(picture.pixels)), path)
-    return as_rgb(picture, path)
-
-
-def as_rgb(picture: Picture, path: Path) -> NDArray[np.uint8]:
-    """`read_image` of a picture that was read from `path`."""
     if picture.palette is not None:
         return picture.palette[picture.pixels]
-    pixels = _bytes(picture.pixels, path)
+    stored = suffix_of(path) in volumes.SUFFIXES
+    pixels = _stretched(picture.pixels) if stored else _bytes(picture.pixels, path)
     if pixels.ndim == 2:
         return np.repeat(pixels[..., None], 3, axis=-1)
     # Two channels are grey with alpha.
@@ -231,17 +213,6 @@ def check_same_size(path_a: Path, a: NDArray, path_b: Path, b: NDArray) -> None:
             f"{path_b}: belongs to {path_a}; the volume is turned by its affine, which a picture "
             "does not have: save both as volumes, or both as pictures"
         )
-
-
-def png_bytes(pixels: NDArray[np.uint8]) -> bytes:
-    """A PNG file that holds uint8 values [H, W, 3] (RGB) or [H, W] as they are.
-
-    TFDS would have TensorFlow compress them harder: a tenth to a quarter smaller, for several times
-    as long.
-    """
-    import cv2  # prepared views are read without it
-
-    return cv2.imencode(".png", pixels[..., ::-1] if pixels.ndim == 3 else pixels)[1].tobytes()
 
 
 @contextlib.contextmanager
@@ -424,3 +395,44 @@ def _stretched(pixels: NDArray) -> NDArray[np.uint8]:
     values = np.nan_to_num(pixels.astype(np.float64))
     low, high = values.min(), values.max()
     return ((values - low) / max(high - low, 1e-12) * 255 + 0.5).astype(np.uint8)
+
+
+def as_rgb(frame: ArrayLike) -> NDArray[np.uint8]:
+    """A frame as uint8 [H, W, 3] RGB; an RGB frame of 8 bits is returned as it is.
+
+    Takes uint8 or uint16 arrays [H, W], [H, W, 1] (grey), [H, W, 3] (RGB) or [H, W, 4] (RGBA).
+    16 bits are divided by 257 and rounded, so that equal values stay equal over all frames of a
+    data set (a frame's own range would change contrast from frame to frame). RGBA is laid over
+    black. Raises UsageError for other types and shapes, and for a 16-bit frame that holds 8-bit
+    values: it would turn black.
+    """
+    frame = np.asarray(frame)
+    _check(frame)
+    if frame.dtype == np.uint16:
+        frame = ((frame.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    if frame.ndim == 2:
+        frame = frame[..., None]
+    if frame.shape[-1] == 4:
+        frame = _over_black(frame)
+    return np.repeat(frame, 3, -1) if frame.shape[-1] == 1 else frame
+
+
+def _check(frame: NDArray) -> None:
+    if frame.dtype not in (np.uint8, np.uint16):
+        raise UsageError(f"frame of type {frame.dtype}: must be uint8 or uint16; convert it first")
+    channels = frame.shape[2] if frame.ndim == 3 else 1
+    if frame.ndim not in (2, 3) or channels not in (1, 3, 4) or 0 in frame.shape:
+        raise UsageError(
+            f"frame of shape {frame.shape}: must be [H, W] or [H, W, C] with C of 1 (grey), "
+            "3 (RGB) or 4 (RGBA), and not empty"
+        )
+    if frame.dtype == np.uint16 and 0 < frame.max() < 257:
+        raise UsageError(
+            f"frame of type uint16 with values up to {frame.max()}: it holds 8-bit values and "
+            "would turn black; convert it to uint8"
+        )
+
+
+def _over_black(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    weighted = frame[..., :3].astype(np.uint16) * frame[..., 3:]
+    return ((weighted + 127) // 255).astype(np.uint8)

@@ -12,8 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jaxseg.data.images import LIMIT_PX, check_same_size, read_file
-from jaxseg.data.mask_coding import IGNORED, Coding, MaskOptions, decide, thin_labels
-from jaxseg.data.mask_labels import LOSSY_REACH, FileLabels, label_values, survey_file
+from jaxseg.data.mask_coding import (
+    IGNORED,
+    LOSSY_REACH,
+    Coding,
+    FileLabels,
+    MaskOptions,
+    decide,
+    label_values,
+    survey_file,
+    thin_labels,
+)
 from jaxseg.errors import JaxsegError
 
 _INVERTED_FILES = 0.1  # of a set, from which on its masks are said to look inverted

@@ -14,8 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jaxseg.data.device_cut import cut_batch
-from jaxseg.data.host import has_tensorflow
+from jaxseg.data.cuts import cut_batch
+from jaxseg.data.pipeline import has_tensorflow
 from jaxseg.data.store import Prepared
 from jaxseg.data.streams import Stream
 from jaxseg.errors import JaxsegError

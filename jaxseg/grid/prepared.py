@@ -4,10 +4,9 @@ from collections.abc import Iterable
 
 from jaxseg.data import sources
 from jaxseg.data.mask_coding import MaskOptions
-from jaxseg.data.pairs import Patterns
 from jaxseg.data.prepare import prepare_views
 from jaxseg.data.progress import Progress, track
-from jaxseg.data.sources import Reading
+from jaxseg.data.sources import Patterns, Reading
 from jaxseg.data.store import Prepared
 from jaxseg.grid.sweeps import Settings
 

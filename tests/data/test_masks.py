@@ -5,8 +5,13 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from jaxseg.data.mask_coding import MaskOptions, class_names
-from jaxseg.data.mask_labels import labels_as_json, labels_from_json, survey_file
+from jaxseg.data.mask_coding import (
+    MaskOptions,
+    class_names,
+    labels_as_json,
+    labels_from_json,
+    survey_file,
+)
 from jaxseg.data.masks import IGNORED, foreground, look_at, not_judged_as_background, read_masks
 from jaxseg.errors import JaxsegError, UsageError
 

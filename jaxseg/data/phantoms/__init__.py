@@ -1,0 +1,1 @@
+"""Generated frames with known objects: no download, no patient."""
