@@ -31,13 +31,14 @@ import audit_models
 import checks
 from absl import logging
 
-from jaxseg.audit.folders import FolderReading, audit_folder, read_predictions
+from jaxseg.audit.folders import audit_folder, read_predictions
 from jaxseg.audit.prediction_counts import BORDER_PX
 from jaxseg.audit.prediction_examples import Shown, choose_examples
 from jaxseg.audit.predictions import audit_predictions
 from jaxseg.data.images import LIMIT_PX, check_limit
 from jaxseg.data.mask_coding import SEVERAL, MaskOptions
 from jaxseg.data.progress import track
+from jaxseg.data.sources import Reading
 from jaxseg.errors import JaxsegError, UsageError, one_line_errors
 from jaxseg.escape import printable
 from jaxseg.homes import expand
@@ -116,10 +117,10 @@ def add_reading(parser: argparse.ArgumentParser, pattern: str, *, predicted: boo
         )
 
 
-def folder_reading(args: argparse.Namespace) -> FolderReading:
+def folder_reading(args: argparse.Namespace) -> Reading:
     """What the flags of `add_reading` say; UsageError for a value that breaks its rule."""
     truth = MaskOptions(args.truth_threshold, args.ignore_label, args.several_masks).check()
-    reading = FolderReading(
+    reading = Reading(
         args.pattern, args.truth_pattern, truth, getattr(args, "threshold", None), args.limit_px
     )
     reading.predicted.check()

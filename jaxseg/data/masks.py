@@ -112,7 +112,7 @@ def read_masks(
         refuse_several(paths)
     joined: NDArray[np.uint8] | None = None
     for path in paths if several == "join" else paths[:1]:
-        values = label_values(read_file(path, limit_px, "mask"), path).values
+        values, _ = label_values(read_file(path, limit_px, "mask"), path)
         mask = coding.apply(values, path)
         if joined is None:
             joined = mask

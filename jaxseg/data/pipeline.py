@@ -25,7 +25,7 @@ Batch = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 
 @functools.cache  # also keeps AutoGraph from rewriting it where it is called inside tf.data
 def tensorflow() -> Any:
-    """Returns the `tensorflow` module with GPUs hidden from it; JaxsegError where it is missing."""
+    """The module `tensorflow` with GPUs hidden from it; JaxsegError where it cannot be imported."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # Only image operations run here; oneDNN adds a line on stderr and varying rounding, no speed.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
@@ -34,8 +34,8 @@ def tensorflow() -> Any:
         import tensorflow as tf
     except ImportError as error:
         raise JaxsegError(
-            f"data.feed=host: TensorFlow cannot be imported ({error}); pip install tensorflow-cpu "
-            "(on macOS: tensorflow), or use data.feed=device in a new --workdir"
+            f"data.feed='host': TensorFlow cannot be imported ({error}); install tensorflow-cpu "
+            "anew, or use data.feed=device in a new --workdir"
         ) from error
     if tf.config.get_visible_devices("GPU"):
         tf.config.set_visible_devices([], "GPU")
@@ -45,6 +45,15 @@ def tensorflow() -> Any:
 def has_tensorflow() -> bool:
     """Whether TensorFlow is installed, found out without the seconds that importing it takes."""
     return importlib.util.find_spec("tensorflow") is not None
+
+
+def check_feed(feed: str) -> None:
+    """Raises JaxsegError for the host feed where TensorFlow is not installed."""
+    if feed == "host" and not has_tensorflow():
+        raise JaxsegError(
+            "data.feed='host': TensorFlow is not installed; pip install tensorflow-cpu (on macOS: "
+            "tensorflow), or use data.feed=device in a new --workdir"
+        )
 
 
 def data_options(threads: int = 2) -> Any:

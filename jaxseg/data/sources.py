@@ -240,15 +240,30 @@ class Source(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """How the files of a data set are found and read.
+    """How the files of a data set or a folder are found and read.
 
-    `patterns` choose files by name, `options` say what masks cannot, `rehash` reads every file
+    `pattern` chooses images (and predictions) by their names, `truth_pattern` true masks; `truth`
+    says what true masks do not tell themselves, and `threshold` what is foreground in predictions.
+    Audits read frames of at most `limit_px` pixels. With `rehash` every file of a data set is read
     again, whatever its size and times say.
     """
 
-    patterns: Patterns = Patterns()
-    options: MaskOptions = MaskOptions()
+    pattern: str = "*"
+    truth_pattern: str = "*"
+    truth: MaskOptions = MaskOptions()
+    threshold: float | None = None
+    limit_px: int = images.LIMIT_PX
     rehash: bool = False
+
+    @property
+    def patterns(self) -> Patterns:
+        """The two patterns."""
+        return Patterns(self.pattern, self.truth_pattern)
+
+    @property
+    def predicted(self) -> MaskOptions:
+        """What is said of predictions."""
+        return MaskOptions(threshold=self.threshold)
 
 
 class Frame(NamedTuple):
@@ -328,7 +343,7 @@ def find_files(
     items = [(pair.id, pair.masks) for _, pair in every]
     looked = progress(items, len(items), f"looking at the masks of {name}")
     limit_px = images.MAX_LIMIT_PX
-    found = look_at("masks", looked, reading.options, limit_px=limit_px, survey=index.labels)
+    found = look_at("masks", looked, reading.truth, limit_px=limit_px, survey=index.labels)
     index.save()
     if source.classes is not None and found.coding.n_classes > len(source.classes):
         raise JaxsegError(
@@ -340,7 +355,7 @@ def find_files(
             f"{turned} of {len(every)} images carry an orientation tag, which is applied: their "
             "masks must be drawn on the images as viewers show them."
         )
-    known_as = (images.EDITION, found.coding._replace(said=""), reading.options.several)
+    known_as = (images.EDITION, found.coding._replace(said=""), reading.truth.several)
     digest = hashlib.sha256("\n".join([*sorted(lines), repr(known_as)]).encode())
     classes = source.classes or found.coding.class_names()
     return SourceFiles(pairs, digest.hexdigest()[:16], found, digests, classes)

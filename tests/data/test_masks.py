@@ -8,7 +8,6 @@ import pytest
 from jaxseg.data.mask_coding import (
     MaskOptions,
     class_names,
-    labels_as_json,
     labels_from_json,
     survey_file,
 )
@@ -402,7 +401,7 @@ def test_what_a_file_holds_survives_json(tmp_path):
     import json
 
     seen = survey_file(write(tmp_path, "a.png", TWO))
-    again = labels_from_json(json.loads(json.dumps(labels_as_json(seen))))
+    again = labels_from_json(json.loads(json.dumps(seen._asdict())))
     assert again == seen
     assert sum(seen.counts.values()) == SIDE * SIDE and seen.levels == 3
     assert sum(seen.rim.values()) == 4 * SIDE
