@@ -238,7 +238,12 @@ def _check_header(content: bytes, path: Path, limit_px: int) -> _Header:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with PIL.Image.open(io.BytesIO(content), formats=_FORMATS) as picture:
-                header = _header_of(picture, content)
+                tags = _tags(picture, content)
+                white = picture.format == "TIFF" and tags.get(_PHOTOMETRIC) == 0
+                turn = tags.get(_ORIENTATION, 1)
+                turn = turn if isinstance(turn, int) and 1 <= turn <= 8 else 1
+                shape = (picture.size[1], picture.size[0])
+                header = _Header(str(picture.format), picture.mode, shape, turn, white)
                 pages = 1 if header.format == "MPO" else getattr(picture, "n_frames", 1)
                 # OpenCV takes memory for a PNG's chunks as long as they say they are.
                 picture.verify()
@@ -255,21 +260,14 @@ def _check_header(content: bytes, path: Path, limit_px: int) -> _Header:
     return header
 
 
-def _header_of(picture: Any, content: bytes) -> _Header:
-    tags = _png_tags(content) if picture.format == "PNG" else picture.getexif()
-    orientation = tags.get(_ORIENTATION, 1)
-    white = picture.format == "TIFF" and tags.get(_PHOTOMETRIC) == 0
-    known = isinstance(orientation, int) and 1 <= orientation <= 8
-    shape = (picture.size[1], picture.size[0])
-    return _Header(picture.format, picture.mode, shape, orientation if known else 1, white)
-
-
-def _png_tags(content: bytes) -> Any:
-    """EXIF of a PNG, which may stand behind its pixels: asked for only where there is some."""
+def _tags(picture: Any, content: bytes) -> Any:
+    """EXIF of a picture; in a PNG it may follow the pixels and is read only where there is some."""
+    if picture.format != "PNG":
+        return picture.getexif()
     if b"eXIf" not in content:
         return {}
-    with PIL.Image.open(io.BytesIO(content), formats=("PNG",)) as picture:
-        return picture.getexif()
+    with PIL.Image.open(io.BytesIO(content), formats=("PNG",)) as again:
+        return again.getexif()
 
 
 def _what_else(content: bytes) -> str:
@@ -324,7 +322,7 @@ def _by_opencv(content: bytes, path: Path) -> NDArray:
 
     flags = cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION
     try:
-        # Not by its name: OpenCV ends the process for one that is no UTF-8.
+        # Not by its name: OpenCV ends the process for one that is not UTF-8 text.
         pixels = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
     except cv2.error:
         pixels = None
@@ -335,7 +333,7 @@ def _by_opencv(content: bytes, path: Path) -> NDArray:
 
 def _member(path: Path, limit_px: int, array: str) -> NDArray:
     with _readable(path), path.open("rb"):
-        pass  # a closed file is no damaged one
+        pass  # a file that may not be read is not a damaged one
     names = array_names(path)
     chosen = names[0] if len(names) == 1 else array
     if chosen not in names:

@@ -179,7 +179,7 @@ _DRAWN = 0.1  # of the pixels between two values lie in flat squares, fewer wher
 
 
 class MaskOptions(NamedTuple):
-    """What a user may say of masks, where the files alone do not tell.
+    """What a user may say of masks, where the files alone do not show it.
 
     `threshold` in (0, 1]: masks are probabilities, foreground from this share of their full scale
     on. `ignore` is the label of pixels that are not judged. `several` says what is done with
@@ -212,7 +212,7 @@ class Coding(NamedTuple):
 
     `labels` are the values of background, class 1, class 2, …; `cut`, where set, replaces them: a
     value from it on is foreground. `ignore` is the label of pixels that are not judged. `said`
-    tells the labels found and what they are read as.
+    names the labels found and what they are read as.
     """
 
     labels: tuple[int, ...]
@@ -351,7 +351,7 @@ def decide(
         if one.levels >= _MANY_LEVELS and one.flat < _FLAT:
             raise JaxsegError(
                 f"{path}: holds {one.levels} grey levels and few flat regions, as a photograph "
-                f"does, so it is no mask; give the folder of the masks as {what}, or a pattern "
+                f"does, so it is not a mask; give the folder of the masks as {what}, or a pattern "
                 "that only they fit"
             )
     # JPEG keeps two values that lie far apart, and no others.
@@ -498,7 +498,7 @@ def _refuse_ignore_label(masks: _Set) -> None:
     *rest, last = masks.labels
     if last in (255, 65535) and rest[-1] < _CANONICAL:
         raise masks.error(
-            f"labels {list_labels(masks.labels)}: {masks.odd_one()}. {last} stands beside class "
+            f"labels {list_labels(masks.labels)}: {masks.odd_one()}. {last} occurs beside class "
             "indices; if it marks pixels that are not judged, say so (audits: --ignore_label "
             f"{last}, grids: --config.data.ignore_label={last}), otherwise use one coding"
         )

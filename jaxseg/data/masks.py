@@ -94,7 +94,7 @@ def look_at(
         first = f"; {left_out[0]}" if left_out else ""
         raise JaxsegError(f"{what}: none of its files can be read as a mask{first}")
     coding = decide(what, found, options, truth)
-    line, cautions = _told(what, kept, found, coding, options, predicted=truth is not None)
+    line, cautions = _described(what, kept, found, coding, options, predicted=truth is not None)
     share = _share(found.values(), coding)
     return Masks(kept, coding, line, cautions, options, limit_px, share)
 
@@ -195,7 +195,7 @@ def _unreached(one: FileLabels, coding: Coding, predicted: bool) -> bool:
     return top > (LOSSY_REACH if one.lossy else 0)
 
 
-def _told(
+def _described(
     what: str,
     items: Sequence[tuple[str, Sequence[Path]]],
     found: Mapping[Path, FileLabels],

@@ -118,7 +118,7 @@ def train_batches(
     view = stream.store
     if view not in stores:
         raise UsageError(
-            f"stores: data.crop={stream.crop!r} needs view {view!r}, got {list(stores)}"
+            f"stores: data.crop={stream.crop!r} requires view {view!r}, got {list(stores)}"
         )
     if not 0 <= start_epoch <= epochs:
         raise UsageError(f"start_epoch={start_epoch}: must be from 0 to epochs={epochs}")

@@ -76,7 +76,10 @@ def isic2017_pairs(root: Path, patterns: Patterns = Patterns()) -> Pairs:  # noq
             _named(root / masks, (".png",), patterns.masks),
             patterns,
         )
-    return pairs or _nothing_found(root, ISIC_FOLDERS["train"][0])
+    if not pairs:
+        wanted = ISIC_FOLDERS["train"][0]
+        raise UsageError(f"data.manual_dir={str(root)!r}: must hold {wanted}, holds none of it")
+    return pairs
 
 
 def folder_pairs(root: Path, patterns: Patterns = Patterns()) -> Pairs:  # noqa: B008
@@ -190,10 +193,6 @@ def hc18_split(subject: int) -> str:
     return ("validation", "test")[order.index(subject)] if subject in order[:2] else "train"
 
 
-def _nothing_found(root: Path, wanted: str) -> Pairs:
-    raise UsageError(f"data.manual_dir={str(root)!r}: must hold {wanted}, holds none of it")
-
-
 def _named(folder: Path, suffixes: tuple[str, ...] | None, pattern: str) -> dict[str, Path]:
     """Files below a folder by their id; JaxsegError for the first that cannot be used."""
     refused: list[str] = []
@@ -213,8 +212,8 @@ def _match(
     if masks and not found:
         examples = " against ".join(", ".join(list(names)[:3]) for names in (masks, images))
         raise JaxsegError(
-            f"{masks[alone[0]]}: no mask has the stem of an image ({examples}); what names hold "
-            "beside it can be said: data.truth_pattern='gt_*' with data.pattern='img_*'"
+            f"{masks[alone[0]]}: no mask has the stem of an image ({examples}); where names hold "
+            "more than the stem, give patterns: data.truth_pattern='gt_*' with data.pattern='img_*'"
         )
     if alone:
         raise JaxsegError(
@@ -306,7 +305,9 @@ def find_pairs(
     if source.find_pairs is None:
         return {}
     if manual_dir is None:
-        raise UsageError(f"data.manual_dir=None: {name} needs the folder that holds its images")
+        raise UsageError(
+            f"data.manual_dir=None: the folder that holds the images of {name} is required"
+        )
     root = expand(manual_dir)
     if not root.is_dir():
         raise UsageError(f"data.manual_dir={str(manual_dir)!r}: no such folder")

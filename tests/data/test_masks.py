@@ -184,7 +184,7 @@ def photograph(seed=0, top=240):
         (ONE * -1.0, "labels -1 and 0; a mask holds labels from 0 on"),
         (np.full((SIDE, SIDE), 255, np.uint8), "every pixel of all 1 masks is 255"),
         ((TWO + 1).astype(np.uint8), "labels 1, 2 and 3, none of them 0"),
-        (np.array([0, 1, 255], np.uint8)[TWO], "255 stands beside class indices.*--ignore_label"),
+        (np.array([0, 1, 255], np.uint8)[TWO], "255 occurs beside class indices.*--ignore_label"),
         (np.array([0, 2, 90], np.uint8)[TWO], "class indices beside 90"),
         (cv2.resize(TWO * 100, (24, 24), interpolation=cv2.INTER_AREA), "only along edges"),
         (np.dstack([ONE * 255, ONE * 9, ONE]).astype(np.uint8), "a mask in colours"),

@@ -101,7 +101,7 @@ def test_a_finished_run_has_no_batches_left(stores):
     ("arguments", "words"),
     [
         ((Stream("centre", 0), 4, 0, 1), "data.crop='centre'"),
-        ((Stream("random", 0), 4, 0, 1), "needs view 'frame2x', got"),
+        ((Stream("random", 0), 4, 0, 1), "requires view 'frame2x', got"),
         ((Stream("center", 0), 12, 0, 1), "optim.batch_size=12: must be from 1 to the 11"),
         ((Stream("center", 0), 0, 0, 1), "optim.batch_size=0"),
         ((Stream("center", -1), 4, 0, 1), "data_seed=-1"),

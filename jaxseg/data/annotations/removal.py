@@ -14,6 +14,7 @@ they were never drawn, `remove_annotations(clean, mask=annotated)`.
 
 import zlib
 from collections.abc import Callable
+from functools import partial
 
 import cv2
 import numpy as np
@@ -87,16 +88,8 @@ def _boxes(mask: Array) -> Array:
     return boxes > 0
 
 
-def _telea(image: Array, mask: Array, seed: int) -> Array:
-    return cv2.inpaint(image, mask.astype(np.uint8), RADIUS, cv2.INPAINT_TELEA)
-
-
-def _navier_stokes(image: Array, mask: Array, seed: int) -> Array:
-    return cv2.inpaint(image, mask.astype(np.uint8), RADIUS, cv2.INPAINT_NS)
-
-
-def _black(image: Array, mask: Array, seed: int) -> Array:
-    return np.zeros_like(image)
+def _inpaint(how: int, image: Array, mask: Array, seed: int) -> Array:
+    return cv2.inpaint(image, mask.astype(np.uint8), RADIUS, how)
 
 
 def _noise(image: Array, mask: Array, seed: int) -> Array:
@@ -142,9 +135,9 @@ def _between(image: Array, mask: Array) -> tuple[Array, Array]:
 
 
 METHODS: dict[str, Callable[[Array, Array, int], Array]] = {
-    "telea": _telea,
-    "navier_stokes": _navier_stokes,
-    "black_box": _black,
+    "telea": partial(_inpaint, cv2.INPAINT_TELEA),
+    "navier_stokes": partial(_inpaint, cv2.INPAINT_NS),
+    "black_box": lambda image, mask, seed: np.zeros_like(image),
     "noise": _noise,
     "bilinear": _bilinear,
 }
@@ -225,17 +218,14 @@ def _near(core: Array, sizes: Sizes, reach: int) -> Array:
 def _white(image: Array) -> Array:
     """Thin strokes of one grey level; outside the field of view all that is not black."""
     grey, sizes = image.max(-1), sizes_of(len(image))
-    thin = (_top_hat(grey, sizes) >= THIN) & (np.ptp(image, -1) <= COLOURLESS)
+    top_hat = cv2.morphologyEx(grey, cv2.MORPH_TOPHAT, _disc(sizes.line + 1))
+    thin = (top_hat >= THIN) & (np.ptp(image, -1) <= COLOURLESS)
     level = _spike(grey[thin])
     core = thin & (np.abs(grey.astype(int) - level) <= SAME_LEVEL)
     core = _written(core, sizes) if level else np.zeros_like(core)
     edge = _near(core, sizes, 1) & _stands_out(grey.astype(np.float32), core, level, sizes)
     outside = ~field_of_view(image) & (grey > DIM)
     return core | edge | outside
-
-
-def _top_hat(grey: Array, sizes: Sizes) -> Array:
-    return cv2.morphologyEx(grey, cv2.MORPH_TOPHAT, _disc(sizes.line + 1))
 
 
 def _spike(levels: Array) -> int:

@@ -28,13 +28,12 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from jaxseg.errors import UsageError
+from jaxseg.data.phantoms import generator
 
 Array = np.ndarray
 
 BLOOD = np.array([0.35, 1.35, 1.30], np.float32)
 GREY = np.array([1.10, 1.00, 0.90], np.float32)
-SMALLEST = 32
 
 
 class Blob(NamedTuple):
@@ -55,12 +54,7 @@ def draw_lesion(seed: int, index: int, size: int = 128) -> tuple[Array, Array]:
     [size, size, 3] RGB, and the mask, uint8 [size, size] in {0, 1}, never empty. Raises UsageError
     for a negative seed or index or a smaller size.
     """
-    if seed < 0 or index < 0 or size < SMALLEST:
-        raise UsageError(
-            f"seed={seed}, index={index}, size={size}: seed and index must not be negative "
-            f"and size must be at least {SMALLEST}"
-        )
-    rng = np.random.Generator(np.random.Philox(key=np.array([seed, index], np.uint64)))
+    rng = generator(seed, index, size)
     points = _warped_grid(rng, size)
     lesion = _sample_lesion(rng)
     level = _level(points, lesion)

@@ -25,8 +25,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from jaxseg.data.phantoms import generator
 from jaxseg.data.phantoms.anatomy import PLANES, Part, Shape, Structure, level, sample_parts
-from jaxseg.errors import UsageError
 
 Array = np.ndarray
 DEPTHS, BEAMS = 224, 160
@@ -144,7 +144,6 @@ def _polar(fan: Fan, points: Array) -> tuple[Array, Array]:
 
 
 Array = np.ndarray
-SMALLEST = 32
 
 
 class Scene(NamedTuple):
@@ -167,12 +166,7 @@ def draw_frame(seed: int, index: int, size: int = 128) -> tuple[Array, Array]:
     of STRUCTURES + 1, 0 background), in the fan only and never empty. Raises UsageError for a
     negative seed or index or a smaller size.
     """
-    if seed < 0 or index < 0 or size < SMALLEST:
-        raise UsageError(
-            f"seed={seed}, index={index}, size={size}: seed and index must not be negative "
-            f"and size must be at least {SMALLEST}"
-        )
-    rng = np.random.Generator(np.random.Philox(key=np.array([seed, index], np.uint64)))
+    rng = generator(seed, index, size)
     fan = sample_fan(rng)
     parts = sample_parts(rng, plane_of_frame(index))
     pixels = scan_convert(fan, _beams(rng, fan, parts), size)
