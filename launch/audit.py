@@ -34,6 +34,7 @@ from absl import logging
 from jaxseg.data.images import LIMIT_PX, check_limit
 from jaxseg.data.mask_coding import SEVERAL, MaskOptions
 from jaxseg.data.progress import track
+from jaxseg.data.sources import Reading
 from jaxseg.errors import JaxsegError, UsageError, one_line_errors
 from jaxseg.escape import printable
 from jaxseg.homes import expand
@@ -45,7 +46,7 @@ from jaxseg.studies.dataset import sections as audit_dataset
 from jaxseg.studies.predictions import sections as predictions_report
 from jaxseg.studies.predictions.counts import BORDER_PX
 from jaxseg.studies.predictions.examples import Shown, choose_examples
-from jaxseg.studies.predictions.folders import FolderReading, audit_folder, read_predictions
+from jaxseg.studies.predictions.folders import audit_folder, read_predictions
 from jaxseg.studies.predictions.predictions import audit_predictions
 
 
@@ -116,10 +117,10 @@ def add_reading(parser: argparse.ArgumentParser, pattern: str, *, predicted: boo
         )
 
 
-def folder_reading(args: argparse.Namespace) -> FolderReading:
+def folder_reading(args: argparse.Namespace) -> Reading:
     """What the flags of `add_reading` say; UsageError for a value that breaks its rule."""
     truth = MaskOptions(args.truth_threshold, args.ignore_label, args.several_masks).check()
-    reading = FolderReading(
+    reading = Reading(
         args.pattern, args.truth_pattern, truth, getattr(args, "threshold", None), args.limit_px
     )
     reading.predicted.check()

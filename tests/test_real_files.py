@@ -217,10 +217,10 @@ def test_pictures_and_several_masks_in_one_folder(tmp_path):
     assert len(store.ids) == 12 and "3 of 12 pictures have several masks" in store.cautions[0]
 
     from jaxseg.data.mask_coding import MaskOptions
-    from jaxseg.studies.predictions.folders import FolderReading
+    from jaxseg.data.sources import Reading
 
     def dice(several):
-        reading = FolderReading(truth=MaskOptions(several=several))
+        reading = Reading(truth=MaskOptions(several=several))
         found = read_predictions(tmp_path / "benign", [("m", tmp_path / "pred")], reading=reading)
         return audit_predictions(found.items, ["m"]).score("m", "all", "dice_per_image").value
 

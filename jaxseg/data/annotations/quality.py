@@ -8,10 +8,9 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from jaxseg.data.annotations import draw_annotations
-from jaxseg.data.removal import METHODS, detect_annotations, remove_annotations
-from jaxseg.data.rgb import as_rgb
-from jaxseg.data.screen import COLOURS
+from jaxseg.data.annotations import COLOURS, draw_annotations
+from jaxseg.data.annotations.removal import METHODS, detect_annotations, remove_annotations
+from jaxseg.data.images import as_rgb
 from jaxseg.errors import UsageError
 
 Array = NDArray

@@ -10,7 +10,7 @@ et al. 2024) wherever a quick or offline experiment is wanted. What is modelled 
     bone                    skull, femur, spine: bright where the beam meets them head on, gone
                             where it grazes them, dark behind; enhancement behind fluid
     depth gain              attenuation is made up for by a gain curve that never quite fits
-    anatomy                 jaxseg.data.ultrasound_anatomy, with unlabelled neighbours beside it
+    anatomy                 jaxseg.data.phantoms.anatomy, with unlabelled neighbours beside it
 
 Why a shortcut can arise. Borders fade out along their way, structures are softer, fainter and
 noisier than their masks, other pockets and lines look like them, and in three frames of ten the
@@ -19,18 +19,131 @@ structure's axes say what such a frame does not: a network that finds the marks 
 organ. The frames themselves hold no mark of any kind, and grey alone in their three channels.
 """
 
+import math
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 
-from jaxseg.data import ultrasound_physics as physics
-from jaxseg.data.ultrasound_anatomy import PLANES, Part, Shape, Structure, level, sample_parts
-from jaxseg.data.ultrasound_physics import Fan, smooth_noise
-from jaxseg.errors import UsageError
+from jaxseg.data.phantoms import generator
+from jaxseg.data.phantoms.anatomy import PLANES, Part, Shape, Structure, level, sample_parts
 
 Array = np.ndarray
-SMALLEST = 32
+DEPTHS, BEAMS = 224, 160
+
+
+class Fan(NamedTuple):
+    """The field of view of a curved array: a sector of a ring around `apex`."""
+
+    apex: Array  # x, y
+    inner: float
+    outer: float
+    half_angle: float
+
+    @property
+    def radii(self) -> Array:
+        """Distance of each sample from the apex. [DEPTHS, 1]."""
+        return np.linspace(self.inner, self.outer, DEPTHS, dtype=np.float32)[:, None]
+
+    @property
+    def angles(self) -> Array:
+        """Angle of each beam against the frame's vertical. [1, BEAMS]."""
+        return np.linspace(-self.half_angle, self.half_angle, BEAMS, dtype=np.float32)[None, :]
+
+    @property
+    def depths(self) -> Array:
+        """Depth of each sample from 0 at the probe's face to 1. [DEPTHS, 1]."""
+        return (self.radii - self.inner) / (self.outer - self.inner)
+
+    @property
+    def step(self) -> float:
+        """Distance between samples along a beam."""
+        return (self.outer - self.inner) / (DEPTHS - 1)
+
+
+def sample_fan(rng: np.random.Generator) -> Fan:
+    """A field of view whose face touches the frame's top; its sides may leave the frame."""
+    inner = rng.uniform(0.3, 0.6)
+    top, bottom = rng.uniform(-0.06, 0.05), rng.uniform(0.95, 1.08)
+    apex = np.array([0.5 + rng.normal(0, 0.015), top - inner], np.float32)
+    return Fan(apex, inner, inner + bottom - top, rng.uniform(0.38, 0.58))
+
+
+def beam_points(fan: Fan) -> Array:
+    """Where each sample of the beams lies: [2, DEPTHS, BEAMS], x and y in frame fractions."""
+    x, y = fan.radii * np.sin(fan.angles), fan.radii * np.cos(fan.angles)
+    return np.stack([x + fan.apex[0], y + fan.apex[1]])
+
+
+def pixel_points(size: int) -> Array:
+    """Centres of the pixels: [2, size, size], x and y in frame fractions."""
+    axis = (np.arange(size, dtype=np.float32) + 0.5) / size
+    return np.stack(np.meshgrid(axis, axis))
+
+
+def in_fan(fan: Fan, points: Array) -> Array:
+    """Which points of [2, h, w] the beams reach: bool [h, w]."""
+    radius, angle = _polar(fan, points)
+    return (np.abs(radius - (fan.inner + fan.outer) / 2) <= (fan.outer - fan.inner) / 2) & (
+        np.abs(angle) <= fan.half_angle
+    )
+
+
+def incidence(fan: Fan, level: Array) -> tuple[Array, Array]:
+    """How squarely the beam meets a level set, 0 to 1, and the level's slope per frame height."""
+    along = cv2.Sobel(level, cv2.CV_32F, 0, 1, scale=1 / 8) / fan.step
+    between = fan.radii * (2 * fan.half_angle / (BEAMS - 1))
+    across = cv2.Sobel(level, cv2.CV_32F, 1, 0, scale=1 / 8) / between
+    slope = np.hypot(along, across) + 1e-6
+    return np.abs(along) / slope, slope
+
+
+def smooth_noise(rng: np.random.Generator, down: int, across: int) -> Array:
+    """Noise of about unit variance with `down` x `across` bumps: float32 [DEPTHS, BEAMS]."""
+    values = rng.standard_normal((down, across), np.float32)
+    return cv2.resize(values, (BEAMS, DEPTHS), interpolation=cv2.INTER_CUBIC)
+
+
+def attenuate(echo: Array, attenuation: Array, fan: Fan) -> Array:
+    """Echo level behind all that its beam has crossed; at most 30 dB are taken, 8 dB given."""
+    crossed = np.cumsum(attenuation, axis=0) * fan.step
+    return echo - np.clip(crossed, -8, 30)
+
+
+def speckle(rng: np.random.Generator, looks: int) -> Array:
+    """Speckle in dB around 0: log of a mean of `looks` Rayleigh intensities. [DEPTHS, BEAMS]."""
+    axial, lateral = rng.uniform(1.6, 2.6), rng.uniform(1.6, 2.8)
+    power = np.zeros((DEPTHS, BEAMS), np.float32)
+    for _ in range(2 * looks):  # in-phase and quadrature parts
+        part = rng.standard_normal((DEPTHS, BEAMS), np.float32)
+        power += cv2.GaussianBlur(part, (0, 0), sigmaX=lateral, sigmaY=axial) ** 2
+    return 10 * np.log10(power / power.mean() + 1e-4)
+
+
+def compress(level: Array, floor: float, span: float, gamma: float) -> Array:
+    """dB -> grey values by a scanner's map: black up to `floor`, white from `floor` + `span` on.
+
+    float32 0..255; `gamma` above 1 spares the highlights, as scanners' default maps do.
+    """
+    return 255 * np.clip((level - floor) / span, 0, 1) ** gamma
+
+
+def scan_convert(fan: Fan, beams: Array, size: int) -> Array:
+    """Grey values of the beams [DEPTHS, BEAMS] as pixels [size, size], 0 beyond the fan."""
+    fine = math.ceil(128 / size)  # small frames are averaged, not thinned out
+    radius, angle = _polar(fan, pixel_points(fine * size))
+    rows = (radius - fan.inner) / fan.step
+    columns = (angle + fan.half_angle) * ((BEAMS - 1) / (2 * fan.half_angle))
+    pixels = cv2.remap(beams, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+    return cv2.resize(pixels, (size, size), interpolation=cv2.INTER_AREA)
+
+
+def _polar(fan: Fan, points: Array) -> tuple[Array, Array]:
+    x, y = points - fan.apex[:, None, None]
+    return np.hypot(x, y), np.arctan2(x, y)
+
+
+Array = np.ndarray
 
 
 class Scene(NamedTuple):
@@ -53,41 +166,36 @@ def draw_frame(seed: int, index: int, size: int = 128) -> tuple[Array, Array]:
     of STRUCTURES + 1, 0 background), in the fan only and never empty. Raises UsageError for a
     negative seed or index or a smaller size.
     """
-    if seed < 0 or index < 0 or size < SMALLEST:
-        raise UsageError(
-            f"seed={seed}, index={index}, size={size}: seed and index must not be negative "
-            f"and size must be at least {SMALLEST}"
-        )
-    rng = np.random.Generator(np.random.Philox(key=np.array([seed, index], np.uint64)))
-    fan = physics.sample_fan(rng)
+    rng = generator(seed, index, size)
+    fan = sample_fan(rng)
     parts = sample_parts(rng, plane_of_frame(index))
-    pixels = physics.scan_convert(fan, _beams(rng, fan, parts), size)
+    pixels = scan_convert(fan, _beams(rng, fan, parts), size)
     return cv2.merge([np.rint(pixels).astype(np.uint8)] * 3), _labels(fan, parts, size)
 
 
 def _labels(fan: Fan, parts: list[Part], size: int) -> Array:
-    points = physics.pixel_points(size)
+    points = pixel_points(size)
     mask = np.zeros((size, size), np.uint8)
     for part in parts:
         if part.label:
             mask[level(points, part.shape) < 1] = part.label
-    return mask * physics.in_fan(fan, points)
+    return mask * in_fan(fan, points)
 
 
 def _beams(rng: np.random.Generator, fan: Fan, parts: list[Part]) -> Array:
     """Grey values along the beams, float32 [depth, beam] in 0..255."""
-    points = physics.beam_points(fan)
+    points = beam_points(fan)
     scene = _surroundings(rng, fan, points, parts[0].shape)
     contrast = rng.uniform(0.1, 0.35) if rng.random() < 0.3 else rng.uniform(0.5, 1.2)
     for part in parts:
         place = level(points, part.shape)
         scene = _surface(rng, fan, _body(rng, scene, place, part, contrast), place, part, contrast)
-    echo = physics.attenuate(scene.echo, scene.attenuation, fan) + _depth_gain(rng, fan)
-    signal = echo + physics.speckle(rng, looks=int(rng.integers(1, 4)))
-    noise = physics.speckle(rng, looks=1) + rng.uniform(-32, -25)
+    echo = attenuate(scene.echo, scene.attenuation, fan) + _depth_gain(rng, fan)
+    signal = echo + speckle(rng, looks=int(rng.integers(1, 4)))
+    noise = speckle(rng, looks=1) + rng.uniform(-32, -25)
     total = 10 * np.log10(10 ** (signal / 10) + 10 ** (noise / 10))
     floor, span = rng.uniform(-33, -26), rng.uniform(46, 55)
-    return physics.compress(total, floor, span, gamma=2.2)
+    return compress(total, floor, span, gamma=2.2)
 
 
 def _surroundings(rng: np.random.Generator, fan: Fan, points: Array, main: Shape) -> Scene:
@@ -134,7 +242,7 @@ def _surface(
     rng: np.random.Generator, fan: Fan, scene: Scene, place: Array, part: Part, contrast: float
 ) -> Scene:
     """The scene with a structure's border: a specular line that fades where the beam grazes it."""
-    squarely, slope = physics.incidence(fan, place)
+    squarely, slope = incidence(fan, place)
     rim = np.exp(-0.5 * ((place - 1) / slope / rng.uniform(0.007, 0.014)) ** 2)
     rim *= squarely**2 * np.clip(0.75 + 0.5 * smooth_noise(rng, 9, 7), 0, 1.2)
     return Scene(

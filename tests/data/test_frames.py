@@ -1,16 +1,17 @@
 """Images as users have them reach the prepared arrays as the one reader gives them."""
 
+from types import SimpleNamespace
+
 import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
-from jaxseg.data.decoding import decode
-from jaxseg.data.images import png_bytes, read_image
-from jaxseg.data.paired import image_bytes
-from jaxseg.data.pairs import Pair
+from jaxseg.data.builders import Folders
+from jaxseg.data.images import read_image
 from jaxseg.data.prepare import prepare_views
 from jaxseg.data.progress import silent
+from jaxseg.data.sources import Pair, SourceFiles
 from jaxseg.errors import JaxsegError
 
 GREY = np.add.outer(np.arange(24, dtype=np.uint8), 3 * np.arange(40, dtype=np.uint8)) + 90
@@ -18,12 +19,10 @@ COLOUR = np.dstack([GREY, GREY[::-1], 255 - GREY])
 MASK = (GREY > 150).astype(np.uint8)
 
 
-def decoded(path):
-    """What the data path makes of a file."""
-    pairs = {"train": [Pair(path.stem, path, ())]}
-    image, mask = decode(image_bytes(path), png_bytes(MASK), path.stem, pairs)
-    np.testing.assert_array_equal(mask, MASK)
-    return image
+def decoded(path, mask=MASK):
+    """What the builders make of an image file."""
+    files = SourceFiles({}, "", SimpleNamespace(read=lambda paths: mask), {}, ())
+    return Folders._read(files, Pair(path.stem, path, (path,))).image
 
 
 def write(path, pixels):
@@ -52,11 +51,7 @@ def test_a_tagged_photograph_meets_its_mask_as_viewers_show_it(tmp_path):
     tag = Image.Exif()
     tag[274] = 6
     Image.fromarray(COLOUR).save(tmp_path / "frame.jpg", exif=tag, quality=95)
-    assert image_bytes(tmp_path / "frame.jpg")[:3] == b"\xff\xd8\xff"
-    pairs = {"train": [Pair("frame", tmp_path / "frame.jpg", ())]}
-    bytes_ = image_bytes(tmp_path / "frame.jpg")
-    image, _ = decode(bytes_, png_bytes(MASK.T), "frame", pairs)
-    assert image.shape == (40, 24, 3)
+    assert decoded(tmp_path / "frame.jpg", MASK.T).shape == (40, 24, 3)
 
 
 def test_a_jpeg_that_is_cut_short_is_named_while_it_is_decoded(make_folder, tmp_path, capfd):

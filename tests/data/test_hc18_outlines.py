@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from jaxseg.data.outlines import fill_outline, outline_mask
+from jaxseg.data.builders import fill_outline, outline_mask
 from jaxseg.errors import JaxsegError
 
 SHAPE = (135, 200)
