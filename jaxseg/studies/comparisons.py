@@ -10,8 +10,9 @@ from jaxseg.metrics import statistics
 from jaxseg.metrics.bootstrap import LEVEL
 from jaxseg.metrics.paired import holm
 from jaxseg.metrics.verdict import judge
+from jaxseg.studies.estimates import SEED
 from jaxseg.studies.results import Results
-from jaxseg.studies.rows import SEED, ContrastRow
+from jaxseg.studies.rows import ContrastRow
 
 
 class Design(NamedTuple):

@@ -147,6 +147,11 @@ class Results(NamedTuple):
         return next((t for t in ("quarter", "random") if t in self.test_sets), self.test_sets[0])
 
     @property
+    def place(self) -> str:
+        """Where the counts lie, for messages."""
+        return str(self.workdir / "counts") if self.workdir else "counts"
+
+    @property
     def planes(self) -> list[str]:
         """The plane of every test frame by its index; empty where frames have none."""
         named = [printable(plane) for plane in self.data.get("planes") or []]

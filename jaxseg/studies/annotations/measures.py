@@ -15,22 +15,23 @@ from jaxseg.escape import printable
 from jaxseg.metrics import statistics
 from jaxseg.metrics.dice import dice
 from jaxseg.studies.annotations.arms import Roles, file_of, roles
-from jaxseg.studies.results import Results
-from jaxseg.studies.rows import (
+from jaxseg.studies.estimates import (
+    BAND_RESAMPLES,
     DIFFERENCE,
     SHARE,
-    EstimateRow,
     Scored,
     by_image,
+    class_rows,
+    regions,
     row_of,
     spread_row,
 )
+from jaxseg.studies.results import Results
+from jaxseg.studies.rows import EstimateRow
 
 CLEAN, ANNOTATED, SEQUENCE = "clean", "annotated", "sequence"
 ALL = "all"
 DICE, RELIANCE, STABILITY, TO_LAST = "dice_per_image", "reliance", "stability", "dice_to_last"
-# Intervals of numbers of which there are many, where fewer resamples do.
-FEW_RESAMPLES = 400
 
 
 class Study(NamedTuple):
@@ -150,7 +151,7 @@ def estimates(results: Results, study: Study) -> list[EstimateRow]:
     between two test sets, so that their `n_left_out` counts images without any structure.
     `reliance:<class>` is the same for one class. `dice` is pooled, all classes together.
     Intervals: two-level bootstrap over seeds and images, with `eval.resamples` resamples; with
-    FEW_RESAMPLES for pooled Dice, single classes and stages.
+    BAND_RESAMPLES for pooled Dice, single classes and stages.
     """
     return [row for arm in results.arms for row in _arm_rows(results, study, arm)]
 
@@ -170,26 +171,22 @@ def _arm_rows(results: Results, study: Study, arm: str) -> Iterator[EstimateRow]
     if len(study.classes) > 1:
         gained = study.by_class[ANNOTATED, arm] - study.by_class[CLEAN, arm]
         for k, name in enumerate(study.classes):
-            scored = Scored(arm, difference_of(ANNOTATED), gained[:, :, k], FEW_RESAMPLES)
+            scored = Scored(arm, difference_of(ANNOTATED), gained[:, :, k], BAND_RESAMPLES)
             metric = f"{RELIANCE}:{name}"
             yield row_of(scored, ALL, metric, statistics.item_mean, within=DIFFERENCE)
     if study.to_last:
         yield from _by_band(results, study, arm, SEQUENCE, STABILITY, stage_dice(study, arm))
         for k in range(study.to_last[arm].shape[-1]):
-            scored = Scored(arm, SEQUENCE, stage_dice(study, arm, k), FEW_RESAMPLES)
+            scored = Scored(arm, SEQUENCE, stage_dice(study, arm, k), BAND_RESAMPLES)
             yield row_of(scored, f"stage:{k}", TO_LAST, statistics.item_mean)
 
 
 def _pooled_rows(results: Results, study: Study, arm: str, test_set: str) -> Iterator[EstimateRow]:
     """Dice of all classes together, and of each where there are several."""
-    counts = by_image(results.counts(arm, test_set, "border"), results.clusters(test_set))
-    counts = counts.sum(axis=2, keepdims=True)
-    whole = Scored(arm, test_set, counts.sum(axis=3, keepdims=True), FEW_RESAMPLES)
-    yield row_of(whole, ALL, "dice", statistics.pooled(dice))
-    if len(study.classes) > 1:
-        for k, name in enumerate(study.classes):
-            one = whole._replace(parts=counts[:, :, :, k : k + 1])
-            yield row_of(one, ALL, f"dice:{name}", statistics.pooled(dice))
+    border = by_image(results.counts(arm, test_set, "border"), results.clusters(test_set))
+    scored = Scored(arm, test_set, regions(border), BAND_RESAMPLES)
+    yield row_of(scored, ALL, "dice", statistics.pooled(dice))
+    yield from class_rows(scored, border, study.classes)
 
 
 def _by_band(

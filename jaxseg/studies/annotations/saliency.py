@@ -19,8 +19,9 @@ from jaxseg.report.plot import bare, page_style, wrapped
 from jaxseg.studies.annotations.arms import arm_names, shown_arms
 from jaxseg.studies.annotations.figures import arm_looks, shown_roles, shown_seed
 from jaxseg.studies.annotations.measures import ALL, Study, defined_mean
+from jaxseg.studies.estimates import Scored, row_of
 from jaxseg.studies.results import Results
-from jaxseg.studies.rows import EstimateRow, Scored, row_of
+from jaxseg.studies.rows import EstimateRow
 from jaxseg.studies.workdir_files import SALIENCY, SALIENCY_TOO, read_forms
 
 RATIO, POINTING = "saliency_ratio", "saliency_pointing"

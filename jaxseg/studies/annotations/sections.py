@@ -51,10 +51,9 @@ from jaxseg.studies.grid_sections import (
 from jaxseg.studies.results import Results
 from jaxseg.studies.rows import ContrastRow, EstimateRow, value_of
 
-DIFFERENCE_COLUMN = "Annotated − clean"
 TABLE_1 = (
     "Dice of whole frames: mean ± SD over frames, averaged over seeds, with 95 % intervals of the "
-    "mean. Differences are paired by frame and seed."
+    "mean. Reliance: annotated − clean, paired by frame and seed."
 )
 COULD = (
     "In brackets below “no difference shown”, with 6 seeds or more: the smallest difference that "
@@ -172,13 +171,13 @@ def _arms(
         tables=[
             _table(
                 "All test frames",
-                ["Arm", "Seeds", *heads, DIFFERENCE_COLUMN, "p", "Verdict"],
+                ["Arm", "Seeds", *heads, "Reliance", "p", "Verdict"],
                 whole,
                 note=f"{TABLE_1} {COULD}{more}",
             ),
             _table(
                 "By plane",
-                ["Plane", "Frames", "Arm", *heads, DIFFERENCE_COLUMN],
+                ["Plane", "Frames", "Arm", *heads, "Reliance"],
                 by_plane,
                 note=TABLE_1,
             ),

@@ -159,7 +159,7 @@ def _removal_sentence(results: Results, row: ContrastRow) -> str:
     if row.verdict == NO_DIFFERENCE:
         return f"{how} is not shown to change this: by {change}{_could(row)}."
     if row.verdict == NOT_SIGNIFICANT:
-        return f"{how} changes this by {change}, {NOT_SIGNIFICANT} either."
+        return f"{how} changes this by {change}, which is {NOT_SIGNIFICANT}."
     word = "lowers" if row.difference > 0 else "raises"
     return f"{how} {word} this by {number(abs(row.difference))} {abs_interval(row)}."
 

@@ -1,54 +1,49 @@
-"""The rows of summary.csv: every number of every arm with its interval, in tidy form."""
+"""Every number of a grid by position: the rows of summary.csv and of comparisons.csv."""
 
 import functools
 import itertools
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 import numpy as np
 
 from jaxseg.errors import JaxsegError
-from jaxseg.escape import printable
 from jaxseg.metrics import statistics
 from jaxseg.metrics.bands import border_ring_edges, square_ring_edges
-from jaxseg.metrics.bootstrap import LEVEL, RESAMPLES
 from jaxseg.metrics.dice import dice, iou, recall
-from jaxseg.studies.results import (
-    Results,
-    clusters,
-    counts,
-    setting,
+from jaxseg.studies.comparisons import compare, corrected, designs
+from jaxseg.studies.estimates import (
+    BAND_RESAMPLES,
+    DIFFERENCE,
+    INNER,
+    OUTER,
+    SHARE,
+    Scored,
+    by_image,
+    class_rows,
+    regions,
+    row_of,
+    spread_row,
 )
-from jaxseg.studies.rows import EstimateRow
+from jaxseg.studies.results import Results
+from jaxseg.studies.rows import ContrastRow, EstimateRow
 
-# Intervals of single bands are drawn as shading, where fewer resamples do.
-BAND_RESAMPLES = 400
-SEED = 0
-
-# Bands of `regions`: the ring within eval.border_px of the border, and all the rest.
-OUTER, INNER = 0, 1
-
-SHARE = (0.0, 1.0)  # what a metric can be
-DIFFERENCE = (-1.0, 1.0)  # of two shares
+INDEX = "border_shortcut_index"
 
 
-def regions(border: np.ndarray) -> np.ndarray:
-    """Sums border counts [..., bands, classes, 3] to [..., 2, 1, 3]: outer ring and the rest.
-
-    The rings are `eval.border_px` wide, so that ring 0 is the outer region. Classes are summed.
-    """
-    border = border.sum(axis=-2, keepdims=True)
-    return np.concatenate([border[..., :1, :, :], border[..., 1:, :, :].sum(-3, keepdims=True)], -3)
-
-
-def index_statistic() -> statistics.Statistic:
-    """The border shortcut index of `regions`: inner minus outer recall, both pooled."""
-    return statistics.difference(
+# Every number from the counts of `regions`, by (band, metric).
+NUMBERS = {
+    ("all", "dice"): statistics.pooled(dice),
+    ("all", "iou"): statistics.pooled(iou),
+    ("all", "recall"): statistics.pooled(recall),
+    ("outer", "recall"): statistics.pooled(recall, bands=[OUTER]),
+    ("inner", "recall"): statistics.pooled(recall, bands=[INNER]),
+    ("inner-outer", INDEX): statistics.difference(
         statistics.pooled(recall, bands=[INNER]), statistics.pooled(recall, bands=[OUTER])
-    )
+    ),
+}
 
 
-def summary(results: Results) -> list[EstimateRow]:
+def estimates(results: Results) -> list[EstimateRow]:
     """All rows, arm by arm in grid order. Intervals: two-level bootstrap over seeds and images.
 
     `eval.resamples` resamples for the numbers of the whole frame, BAND_RESAMPLES for single rings.
@@ -66,34 +61,31 @@ def band_labels(results: Results, layout: str, bands: int) -> list[str]:
 
     Raises JaxsegError when the stored counts have another number of rings than the config gives.
     """
-    size = int(setting(results, "data.size", 256))
+    size, border_px = results.scoring.size, results.scoring.border_px
     if layout == "centre":
-        width = setting(results, "eval.ring_width", 10) * size / 256
+        width = results.scoring.ring_width * size / 256
         labels = [f"centre:{edge:g}" for edge in square_ring_edges(size, width)]
     else:
-        edges = [0, *border_ring_edges(size, setting(results, "eval.border_px", 8))]
+        edges = [0, *border_ring_edges(size, border_px)]
         labels = [f"border:{low:g}-{high:g}" for low, high in itertools.pairwise(edges)]
     if len(labels) != bands:
         raise JaxsegError(
-            f"{results.workdir / 'counts'}: {bands} {layout} rings, but config.json (data.size, "
+            f"{results.place}: {bands} {layout} rings, but config.json (data.size, "
             f"eval.ring_width, eval.border_px) makes {len(labels)}; run the evaluation again"
         )
     return labels
 
 
 def _arm_rows(results: Results, arm: str, test_set: str) -> Iterator[EstimateRow]:
-    items, image = counts(results, arm, test_set, "border"), clusters(results, test_set)
+    items, image = results.counts(arm, test_set, "border"), results.clusters(test_set)
     border = by_image(items, image)
-    centre = by_image(counts(results, arm, test_set, "centre"), image)
-    resamples = int(setting(results, "eval.resamples", RESAMPLES))
-    scored = Scored(arm, test_set, regions(border), resamples)
-    for metric in (dice, iou, recall):
-        yield row_of(scored, "all", metric.__name__, statistics.pooled(metric))
-    yield from _per_image_rows(
-        scored._replace(parts=regions(items)), image, setting(results, "eval.empty", "nan")
-    )
+    centre = by_image(results.counts(arm, test_set, "centre"), image)
+    scored = Scored(arm, test_set, regions(border), results.scoring.resamples)
+    yield from _number_rows(scored, [key for key in NUMBERS if key[0] == "all"])
+    each = scored._replace(parts=regions(items))
+    yield from _per_image_rows(each, image, results.scoring.empty)
     yield from class_rows(scored, border, results.data.get("classes") or [])
-    yield from _region_rows(scored)
+    yield from _number_rows(scored, [key for key in NUMBERS if key[0] != "all"])
     yield from _band_rows(results, scored, "centre", centre)
     yield from _band_rows(results, scored, "border", border)
 
@@ -106,22 +98,10 @@ def _per_image_rows(scored: Scored, image: np.ndarray, empty: str) -> Iterator[E
     yield spread_row(mean, metric(scored.parts.sum(axis=2)[:, :, 0]))
 
 
-def class_rows(scored: Scored, border: np.ndarray, names: Sequence[str]) -> Iterator[EstimateRow]:
-    """Dice of each class where there are several; all other rows hold the classes together."""
-    if border.shape[-2] == 1:
-        return
-    for k in range(border.shape[-2]):
-        name = printable(names[k]) if k < len(names) else str(k + 1)
-        one = scored._replace(parts=regions(border[..., k : k + 1, :]))
-        yield row_of(one, "all", f"dice:{name}", statistics.pooled(dice))
-
-
-def _region_rows(scored: Scored) -> Iterator[EstimateRow]:
-    yield row_of(scored, "outer", "recall", statistics.pooled(recall, bands=[OUTER]))
-    yield row_of(scored, "inner", "recall", statistics.pooled(recall, bands=[INNER]))
-    yield row_of(
-        scored, "inner-outer", "border_shortcut_index", index_statistic(), within=DIFFERENCE
-    )
+def _number_rows(scored: Scored, keys: Sequence[tuple[str, str]]) -> Iterator[EstimateRow]:
+    for band, metric in keys:
+        within = DIFFERENCE if metric == INDEX else SHARE
+        yield row_of(scored, band, metric, NUMBERS[band, metric], within=within)
 
 
 def _band_rows(
@@ -135,3 +115,40 @@ def _band_rows(
             yield row_of(one, label, "recall", statistics.pooled(recall))
 
 
+def compared(results: Results) -> list[tuple[str, str, str]]:
+    """(test set, band, metric) of every comparison: three on the probe, and Dice on full."""
+    probe = results.probe
+    keys = [(probe, "inner-outer", INDEX), (probe, "outer", "recall"), (probe, "all", "dice")]
+    return keys + [("full", "all", "dice")] * ("full" in results.test_sets and probe != "full")
+
+
+def contrasts(results: Results) -> list[ContrastRow]:
+    """Every design of `designs` for every metric of `compared`, metric by metric.
+
+    Holm's correction runs over all designs of one metric and test set.
+    """
+    planned = designs(results)
+    rows = []
+    for test_set, band, metric in compared(results):
+        image = results.clusters(test_set)
+        parts = {
+            arm: regions(by_image(results.counts(arm, test_set, "border"), image))
+            for arm in results.arms
+        }
+        key, statistic = (test_set, band, metric), NUMBERS[band, metric]
+        rows += corrected(compare(results, parts, design, key, statistic) for design in planned)
+    return rows
+
+
+def headline(results: Results, rows: Sequence[ContrastRow]) -> ContrastRow | None:
+    """The comparison that leads the report, chosen before any number is seen; None without pairs.
+
+    Rule: the border shortcut index of the baseline (the first value on every axis) against the arm
+    that differs from it only in data.crop, at the first other crop; where the crop does not vary,
+    in the first axis that does. When those arms did not finish: the first pair that did.
+    """
+    pairs = [row for row in rows if row.kind == "pair" and row.metric == INDEX]
+    baseline = {axis: values[0] for axis, values in results.axes.items()}
+    at_baseline = [row for row in pairs if results.settings[row.arm_b] == baseline]
+    on_crop = [row for row in at_baseline if row.axis == "data.crop"]
+    return next(iter([*on_crop, *at_baseline, *pairs]), None)
