@@ -49,7 +49,8 @@ def _table(table: Table) -> list[str]:
     hidden = [("row", len(table.rows) - len(rows)), ("column", len(table.columns) - fit)]
     more = [plural(n, f"more {noun}") for noun, n in hidden if n > 0]
     where = f" in {table.name}.csv" if table.name else ""
-    return [*lines, *([f"… and {' and '.join(more)}{where}"] if more else [])]
+    below = [f"… and {' and '.join(more)}{where}"] if more else []
+    return [*lines, *below, *([table.note] if table.note else [])]
 
 
 def _field(field: object) -> str:

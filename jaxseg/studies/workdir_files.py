@@ -17,10 +17,10 @@ from jaxseg.data import arrays
 from jaxseg.errors import JaxsegError
 from jaxseg.escape import one_line, plain, printable
 from jaxseg.metrics.dice import EMPTY
-from jaxseg.seals import AGAIN
 from jaxseg.texts import is_number, parse_json, read_text
 from jaxseg.texts import read_json as read_object
 
+AGAIN = "delete it and run the same command again"
 MEND = "restore it or run the same command again"
 MAX_NAME = 200  # characters of what becomes part of a file's name
 _CELL = re.compile(r"[\w.+-]+")
@@ -273,14 +273,14 @@ def check_about(path: Path, about: dict[str, Any]) -> None:
             raise JaxsegError(f"{path}: {name}: must be {what}; {MEND}")
     config, data = about.get("config", {}), about.get("data", {})
     for field, (least, most) in _NUMBERS.items():
-        value = _field(config, field, least)
+        value = config_field(config, field, least)
         whole = field in _WHOLE and value != value // 1 if is_number(value) else False
         if whole or not is_number(value, least, most):
             raise JaxsegError(
                 f"{path}: {field}={value!r}: must be a {'whole ' * (field in _WHOLE)}number from "
                 f"{least} to {most}; {MEND}"
             )
-    empty = _field(config, "eval.empty", EMPTY[0])
+    empty = config_field(config, "eval.empty", EMPTY[0])
     if empty not in EMPTY:
         raise JaxsegError(f"{path}: eval.empty={empty!r}: must be one of {', '.join(EMPTY)}")
     for name in ("classes", "planes"):
@@ -328,7 +328,8 @@ def _check_names(where: str, names: Any) -> None:
         check_name(where, name)
 
 
-def _field(config: Any, field: str, default: Any) -> Any:
+def config_field(config: Any, field: str, default: Any) -> Any:
+    """Field of a nested object by dotted name; `default` when absent."""
     for part in field.split("."):
         if not isinstance(config, dict) or part not in config:
             return default

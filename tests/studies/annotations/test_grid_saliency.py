@@ -12,8 +12,11 @@ from jaxseg.grid.cells import Cell, make_net
 from jaxseg.grid.checkpoints import Position, open_manager, restore_cell, save
 from jaxseg.grid.evaluate import TestSet
 from jaxseg.studies.annotations import grid_saliency
-from jaxseg.studies.annotations.grid_saliency import check_saliency_layer, write_saliency
-from jaxseg.studies.annotations.mapped_saliency import score_cells
+from jaxseg.studies.annotations.grid_saliency import (
+    check_saliency_layer,
+    score_cells,
+    write_saliency,
+)
 
 SIZE, CLASSES = 16, ("skull", "stomach")
 PLANES = ["head", "abdomen"] * 4

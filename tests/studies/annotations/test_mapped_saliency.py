@@ -8,14 +8,15 @@ import pytest
 from jaxseg.grid.train import normalise
 from jaxseg.nets.padding import padding_code
 from jaxseg.nets.unet import UNet
-from jaxseg.studies.annotations import mapped_saliency
-from jaxseg.studies.annotations.gradcam import pixels_of_interest, seg_grad_cam
-from jaxseg.studies.annotations.mapped_saliency import score_cells
-from jaxseg.studies.annotations.saliency_scores import (
+from jaxseg.studies.annotations import grid_saliency
+from jaxseg.studies.annotations.gradcam import (
     control_variables,
+    pixels_of_interest,
     pointing_game,
     saliency_share,
+    seg_grad_cam,
 )
+from jaxseg.studies.annotations.grid_saliency import score_cells
 
 SIZE = 16
 MODES = ("zeros", "reflect", "circular")
@@ -41,8 +42,8 @@ def cells():
 
 @pytest.mark.parametrize("per_device", [1, 2])
 def test_cells_and_batches_of_frames_score_as_each_alone(frames, cells, per_device, monkeypatch):
-    monkeypatch.setattr(mapped_saliency, "_cells_per_device", lambda: per_device)
-    monkeypatch.setattr(mapped_saliency, "_VALUES", 2 * per_device * 2 * SIZE**2)  # two at a time
+    monkeypatch.setattr(grid_saliency, "_cells_per_device", lambda: per_device)
+    monkeypatch.setattr(grid_saliency, "_VALUES", 2 * per_device * 2 * SIZE**2)  # two at a time
     (net, variables), (images, annotated) = cells, frames
     codes = [padding_code(mode) for mode in MODES]
     options = {"codes": codes, "kept": [1, 4], "tolerance": 1.5}

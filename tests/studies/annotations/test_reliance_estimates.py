@@ -5,34 +5,35 @@ import numpy as np
 import pytest
 from fake_annotation_workdir import CLASSES, PLANTED, WHOLE, fake_study
 
+from jaxseg.report.export import table_csv
+from jaxseg.report.section import Table
 from jaxseg.studies.annotations import measures as r
-from jaxseg.studies.annotations.tables import study_rows
-from jaxseg.studies.estimates import as_csv
 from jaxseg.studies.results import load
-from jaxseg.studies.rows import EstimateRow, value_of
+from jaxseg.studies.rows import SUMMARY_COLUMNS, value_of
 
 ARMS = [WHOLE, WHOLE | {"annotate.removal": "telea"}]
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory):
+def scored(tmp_path_factory):
     root = fake_study(tmp_path_factory.mktemp("study"), arms=ARMS, seeds=4, frames=24)
     results = load(root)
     study = r.study(results)
-    return study, study_rows(results, study)
+    return study, r.estimates(results, study)
 
 
-def test_rows_are_tidy(told):
-    _, rows = told
+def test_rows_are_tidy(scored):
+    _, rows = scored
     keys = [(row.arm, row.test_set, row.band, row.metric) for row in rows]
     assert len(keys) == len(set(keys))
-    read = list(csv.DictReader(io.StringIO(as_csv(rows, EstimateRow._fields))))
-    assert len(read) == len(rows) and tuple(read[0]) == EstimateRow._fields
+    table = Table("summary", "", SUMMARY_COLUMNS, [row[: len(SUMMARY_COLUMNS)] for row in rows])
+    read = list(csv.DictReader(io.StringIO(table_csv(table))))
+    assert len(read) == len(rows) and tuple(read[0]) == SUMMARY_COLUMNS
     assert not any("border:" in row.band or "centre:" in row.band for row in rows)
 
 
-def test_dice_and_its_spread_equal_the_scores(told):
-    study, rows = told
+def test_dice_and_its_spread_equal_the_scores(scored):
+    study, rows = scored
     for band, mask in r.bands(study, "annotated").items():
         scores = r.image_dice(study, "none", "annotated")[:, mask]
         row = value_of(rows, "none", "annotated", band, "dice_per_image")
@@ -41,8 +42,8 @@ def test_dice_and_its_spread_equal_the_scores(told):
         assert spread.value == pytest.approx(scores.std(axis=1, ddof=1).mean())
 
 
-def test_the_planted_reliance_is_found_in_every_plane_and_structure(told):
-    _, rows = told
+def test_the_planted_reliance_is_found_in_every_plane_and_structure(scored):
+    _, rows = scored
     found = [r for r in rows if r.test_set == "annotated-clean" and r.arm == "none"]
     assert {row.band for row in found if row.metric == "reliance"} == {
         "all",
@@ -53,14 +54,14 @@ def test_the_planted_reliance_is_found_in_every_plane_and_structure(told):
         assert row.value == pytest.approx(PLANTED, abs=0.03) and row.ci_low > 0.05
 
 
-def test_differences_of_all_marked_sets_are_there(told):
-    _, rows = told
+def test_differences_of_all_marked_sets_are_there(scored):
+    _, rows = scored
     sets = {row.test_set for row in rows if row.metric == "reliance"}
     assert sets == {"annotated-clean", "independent-clean", "restored-clean"}
 
 
-def test_stability_is_the_first_stage(told):
-    study, rows = told
+def test_stability_is_the_first_stage(scored):
+    study, rows = scored
     for arm, expected in (("none", 0.97 - 2 * PLANTED), ("telea", 0.97)):
         row = value_of(rows, arm, "sequence", "all", "stability")
         assert row.value == pytest.approx(expected, abs=0.01)
@@ -69,8 +70,8 @@ def test_stability_is_the_first_stage(told):
         assert value_of(rows, arm, "sequence", "stage:5", "dice_to_last").value == 1
 
 
-def test_pooled_dice_stands_beside(told):
-    study, rows = told
+def test_pooled_dice_stands_beside(scored):
+    study, rows = scored
     whole = value_of(rows, "none", "clean", "all", "dice")
     by_class = [value_of(rows, "none", "clean", "all", f"dice:{c}").value for c in study.classes]
     assert min(by_class) < whole.value < max(by_class)
@@ -78,7 +79,7 @@ def test_pooled_dice_stands_beside(told):
 
 def test_frames_without_structures_are_counted(tmp_path):
     results = load(fake_study(tmp_path, arms=ARMS, seeds=2, frames=8, never=["femur"]))
-    rows = study_rows(results, r.study(results))
+    rows = r.estimates(results, r.study(results))
     row = value_of(rows, "none", "clean", "all", "dice_per_image")
     assert row.n_left_out == 2
     femur = value_of(rows, "none", "clean", "plane:femur", "dice_per_image")

@@ -4,7 +4,7 @@ import pytest
 
 from jaxseg.errors import UsageError
 from jaxseg.nets.unet import UNet
-from jaxseg.studies.annotations.saliency_scores import (
+from jaxseg.studies.annotations.gradcam import (
     control_variables,
     pointing_game,
     saliency_share,

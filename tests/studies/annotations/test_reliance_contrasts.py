@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from fake_annotation_workdir import DOSES, PLANTED, WHOLE, default_arms, fake_study, planted
 
-from jaxseg.metrics.statistics import holm
+from jaxseg.metrics.paired import holm
 from jaxseg.metrics.verdict import NO_DIFFERENCE
 from jaxseg.studies.annotations import comparisons as c
 from jaxseg.studies.annotations import measures as r
@@ -17,7 +17,7 @@ LOST = ["0.5-tied-none-True-s2"]
 def compared(path, **options):
     results = load(fake_study(path, saliency=False, **options))
     study = r.study(results)
-    return results, study, c.study_comparisons(results, study)
+    return results, study, c.contrasts(results, study)
 
 
 @pytest.fixture(scope="module")
@@ -113,9 +113,9 @@ def test_a_diverged_cell_is_left_out_of_its_arm_alone(study):
 
 def test_no_effect_is_told_as_no_difference_shown(tmp_path):
     _, _, rows = compared(tmp_path, effect=0.0, frames=24)
-    told = [row.verdict for row in reliance_rows(rows)]
+    verdicts = [row.verdict for row in reliance_rows(rows)]
     # An interval of 95 % errs now and then; most of nine must not.
-    assert told.count(NO_DIFFERENCE) >= 7
+    assert verdicts.count(NO_DIFFERENCE) >= 7
     assert all(row.smallest_detectable > 0 for row in rows)
 
 

@@ -3,7 +3,7 @@ import pytest
 
 from jaxseg.errors import JaxsegError, UsageError
 from jaxseg.grid.evaluate import TestSet
-from jaxseg.studies.annotations.annotated_frames import (
+from jaxseg.studies.annotations.grid_saliency import (
     annotated_frames,
     choose_examples,
     largest_class,

@@ -1,21 +1,24 @@
-"""The result in plain words: sentences that a researcher would sign, made from the rows alone."""
+"""The findings of a grid by position in plain words, made from the rows alone."""
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
-from jaxseg.metrics.verdict import ALPHA, NO_DIFFERENCE, NOT_SIGNIFICANT
-from jaxseg.report.text import (
-    interval,
-    number,
-    p_text,
-    plural,
+from jaxseg.metrics.verdict import ALPHA, HIGHER, LOWER, NO_DIFFERENCE, NOT_SIGNIFICANT
+from jaxseg.report.text import interval, number, p_text, plural
+from jaxseg.studies.grid_cautions import (
+    MAX_NAMED,
+    condition_cautions,
+    data_cautions,
+    learning_cautions,
+    left_out_cautions,
+    seed_cautions,
 )
-from jaxseg.studies.comparisons import INDEX, headline
-from jaxseg.studies.position.cautions import cautions
+from jaxseg.studies.position.measures import INDEX
 from jaxseg.studies.results import Results
-from jaxseg.studies.rows import ContrastRow, EstimateRow, families, value_of
+from jaxseg.studies.rows import ContrastRow, EstimateRow, families
 from jaxseg.studies.wording import (
+    abs_interval,
+    amount,
     brief_verdict,
     metric_name,
     prominent,
@@ -27,42 +30,42 @@ from jaxseg.studies.wording import (
 MAX_FINDINGS = 8
 
 
-class Reading(NamedTuple):
-    """`value` [low, high] is the headline number and `label` says of what; then sentences."""
-
-    value: float
-    ci_low: float
-    ci_high: float
-    label: str
-    sentence: str
-    findings: list[str]
-    cautions: list[str]
+def findings(results: Results, contrasts: Sequence[ContrastRow]) -> list[str]:
+    """What pairs of arms and interactions show, a sentence each; nothing that no row shows."""
+    return [*_pair_findings(results, contrasts), *_interaction_findings(results, contrasts)]
 
 
-def reading(
-    results: Results, rows: Sequence[EstimateRow], comparisons: Sequence[ContrastRow]
-) -> Reading:
-    """Headline, findings and cautions of a grid. Nothing is said that no row shows."""
-    lead = headline(results, comparisons)
-    findings = [*_pair_findings(results, comparisons), *_interaction_findings(results, comparisons)]
+def cautions(
+    results: Results, rows: Sequence[EstimateRow], contrasts: Sequence[ContrastRow]
+) -> list[str]:
+    """Sentences, most general first."""
+    return [
+        *seed_cautions(contrasts, rows),
+        *_hollow_indices(contrasts),
+        *data_cautions(results),
+        *_design_cautions(results),
+        *learning_cautions([row for row in rows if (row.metric, row.band) == ("dice", "all")]),
+        *left_out_cautions(results),
+        *condition_cautions(results),
+    ]
+
+
+def headline_label(results: Results, lead: ContrastRow | None) -> str:
+    """What the headline number is."""
     if lead is None:
-        value, low, high, sentence = _single_arm(results, rows)
-        what = "border shortcut index"
-    else:
-        value, low, high = -lead.difference, -lead.ci_high, -lead.ci_low
-        sentence = _headline_sentence(results, lead)
-        new, old = (results.settings[arm][lead.axis] for arm in lead.arms)
-        what = f"border shortcut index, {short(lead.axis)} {old} − {new}"
-    return Reading(value, low, high, what, sentence, findings, cautions(results, rows, comparisons))
+        return "border shortcut index"
+    new, old = (results.settings[arm][lead.axis] for arm in lead.arms)
+    return f"border shortcut index, {short(lead.axis)} {old} − {new}"
 
 
-def _headline_sentence(results: Results, lead: ContrastRow) -> str:
-    """`lead` is the other arm minus the baseline; the headline is told from the baseline's side."""
+def pair_sentence(results: Results, lead: ContrastRow) -> str:
+    """The headline; `lead` is the other arm minus the baseline, the sentence the reverse."""
     new, old = results.settings[lead.arm_a][lead.axis], results.settings[lead.arm_b][lead.axis]
     rest = setting_text(results, lead.arm_b, without=(lead.axis,))
     same = f", {rest} in both" if rest else ""
     apart = f"{number(-lead.difference, signed=True)} {interval(-lead.ci_high, -lead.ci_low)}"
-    basis = f"{lead.test_set} test set{same}; {_basis(lead)}"
+    sample = f"{plural(lead.n_seeds, 'paired seed')}, {plural(lead.n_images, 'image')}"
+    basis = f"{lead.test_set} test set{same}; {sample}, p = {p_text(lead.p)}"
     if lead.verdict == NO_DIFFERENCE:
         return (
             f"{verdict_text(lead).capitalize()}: networks trained with {short(lead.axis)} {old} "
@@ -70,29 +73,28 @@ def _headline_sentence(results: Results, lead: ContrastRow) -> str:
         )
     more = "more" if lead.difference < 0 else "less"
     size = f"{number(abs(lead.difference))} {abs_interval(lead)}"
-    told = (
+    sentence = (
         f"networks trained with {short(lead.axis)} {old} lose {size} {more} recall at the border, "
         f"relative to the interior, than networks trained with {short(lead.axis)} {new} ({basis})."
     )
     if lead.verdict == NOT_SIGNIFICANT:
         # p stands at the sentence's end; what the seeds could give is said nowhere else.
         why = NOT_SIGNIFICANT if lead.p_floor <= ALPHA else verdict_text(lead)
-        return f"{why.capitalize()}: {told}"
-    return told[0].upper() + told[1:]
+        return f"{why.capitalize()}: {sentence}"
+    return sentence[0].upper() + sentence[1:]
 
 
-def _single_arm(results: Results, rows: Sequence[EstimateRow]) -> tuple[float, float, float, str]:
-    row = value_of(rows, results.arms[0], results.probe, "inner-outer", INDEX)
+def arm_sentence(results: Results, row: EstimateRow | None) -> str:
+    """The headline where no two arms could be compared."""
     if row is None or not math.isfinite(row.value):
-        return math.nan, math.nan, math.nan, "No border shortcut index: nothing lies at the border."
+        return "No border shortcut index: nothing lies at the border."
     name = f" of {row.arm}" if results.axes else ""
-    sentence = (
+    return (
         f"The border shortcut index{name} is {number(row.value)} "
         f"{interval(row.ci_low, row.ci_high)} on the {row.test_set} test set "
         f"({plural(row.n_seeds, 'seed')}, {plural(row.n_images, 'image')}); "
         "no two arms could be compared."
     )
-    return row.value, row.ci_low, row.ci_high, sentence
 
 
 def _pair_findings(results: Results, rows: Sequence[ContrastRow]) -> Iterator[str]:
@@ -113,9 +115,8 @@ def _pair_sentence(results: Results, row: ContrastRow, alike: Sequence[ContrastR
     """All metrics of one pair: first what is shown, then what is not and what could have been."""
     new, old = results.settings[row.arm_a][row.axis], results.settings[row.arm_b][row.axis]
     rest = setting_text(results, row.arm_a, without=(row.axis,))
-    start = f"{short(row.axis).capitalize()} {new} instead of {old}" + (
-        f" ({rest})" if rest else ""
-    )
+    start = f"{short(row.axis).capitalize()} {new} instead of {old}"
+    start += f" ({rest})" if rest else ""
     shown = [
         f"{metric_name(r)} {r.verdict} by {number(abs(r.difference))} {abs_interval(r)}"
         for r in alike
@@ -128,7 +129,8 @@ def _pair_sentence(results: Results, row: ContrastRow, alike: Sequence[ContrastR
         if r.verdict == NOT_SIGNIFICANT
     ]
     parts = [", ".join(found) for found in (shown, unsure) if found]
-    parts += [f"{NO_DIFFERENCE} in {', '.join(missed)}"] * bool(missed)
+    if missed:
+        parts.append(f"{NO_DIFFERENCE} in {', '.join(missed)}")
     return f"{start}: {'; '.join(parts)}."
 
 
@@ -164,18 +166,18 @@ def _interaction_sentence(
     a, d = results.settings[row.arm_a], results.settings[row.arm_d]
     effect = f"{short(y).capitalize()} {a[y]} instead of {d[y]}"
     new, old = f"{short(x)} {a[x]}", f"{short(x)} {d[x]}"
-    told = (
+    sentence = (
         f"{effect} changes the border shortcut index by {amount(under_old)} under {old} and by "
         f"{amount(under_new)} under {new}; the difference is {amount(row)}"
     )
     if not row.is_shown:
         return (
-            f"{told}: {brief_verdict(row)}. These runs do not say that {short(x)} plays a part in "
-            f"what {short(y)} does, nor that it plays none."
+            f"{sentence}: {brief_verdict(row)}. These runs do not say that {short(x)} plays a part "
+            f"in what {short(y)} does, nor that it plays none."
         )
     if not under_old.is_shown:
-        return f"{told}: what {short(y)} does depends on {short(x)}."
-    return f"{told}: {_share(row, under_new, under_old, new, old, short(x), short(y))}"
+        return f"{sentence}: what {short(y)} does depends on {short(x)}."
+    return f"{sentence}: {_share(row, under_new, under_old, new, old, short(x), short(y))}"
 
 
 def _share(
@@ -198,17 +200,41 @@ def _share(
     return f"{gone}. The rest is there under {new} too: {x} does not explain it."
 
 
-def _basis(row: ContrastRow) -> str:
-    sample = f"{plural(row.n_seeds, 'paired seed')}, {plural(row.n_images, 'image')}"
-    return f"{sample}, p = {p_text(row.p)}"
+def _hollow_indices(comparisons: Sequence[ContrastRow]) -> Iterator[str]:
+    """An index also falls when recall in the interior does."""
+    higher = {
+        (row.arms, row.test_set)
+        for row in comparisons
+        if (row.metric, row.band, row.verdict) == ("recall", "outer", HIGHER)
+    }
+    hollow = [
+        f"{row.arm_a} against {row.arm_b}"
+        for row in comparisons
+        if (row.kind, row.metric, row.verdict) == ("pair", INDEX, LOWER)
+        and (row.arms, row.test_set) not in higher
+    ]
+    if hollow:
+        more = f" and {len(hollow) - MAX_NAMED} more" if len(hollow) > MAX_NAMED else ""
+        yield (
+            "The index is lower, but recall at the border is not shown to be higher, in "
+            f"{', '.join(hollow[:MAX_NAMED])}{more}: it can have fallen with recall in the "
+            "interior, which is no cure."
+        )
 
 
-def abs_interval(row: ContrastRow) -> str:
-    """The interval of a difference told by its size: `[0.381, 0.442]` for either sign."""
-    low, high = sorted((abs(row.ci_low), abs(row.ci_high)))
-    return interval(low, high)
-
-
-def amount(row: ContrastRow) -> str:
-    """The difference with its sign and interval."""
-    return f"{number(row.difference, signed=True)} {interval(row.ci_low, row.ci_high, signed=True)}"
+def _design_cautions(results: Results) -> Iterator[str]:
+    crops = results.axes.get("data.crop", [])
+    if "center" in crops and len(crops) > 1 and "center_same_scale" not in crops:
+        yield (
+            "Crop center shows whole frames; the other crops also enlarge what they show, up to "
+            "twofold. Their differences mix position with magnification; the crop "
+            "center_same_scale separates the two."
+        )
+    one_upsampling = "net.padding" in results.axes and "net.upsampling" not in results.axes
+    if one_upsampling and results.setting("net.upsampling") == "align_corners":
+        yield (
+            "Up-sampling was align_corners in every arm. It carries position as well; to see how "
+            "much, vary net.upsampling."
+        )
+    if results.probe == "full":
+        yield "Judged on full frames, where few objects reach the border; add the quarter test set."

@@ -1,34 +1,18 @@
-"""What a reader should hold against the numbers: few seeds, lost cells, mixed causes."""
+"""Cautions that any grid may need: few seeds, lost cells, little learnt, mixed conditions."""
 
 import math
 from collections.abc import Iterator, Sequence
 
 from jaxseg.escape import printable
-from jaxseg.metrics.verdict import ALPHA, HIGHER, LOWER
+from jaxseg.metrics.verdict import ALPHA
 from jaxseg.report.text import p_text, plural
-from jaxseg.studies.comparisons import INDEX
-from jaxseg.studies.results import Results, setting
+from jaxseg.studies.results import Results
 from jaxseg.studies.rows import ContrastRow, EstimateRow, families
 from jaxseg.studies.wording import metric_name
 
 MAX_NAMED = 10
 # A best Dice below it: networks have hardly learnt to segment, by any cue.
 LITTLE_LEARNT = 0.2
-
-
-def cautions(
-    results: Results, rows: Sequence[EstimateRow], comparisons: Sequence[ContrastRow]
-) -> list[str]:
-    """Sentences without markup, most general first."""
-    return [
-        *seed_cautions(comparisons, rows),
-        *_hollow_indices(comparisons),
-        *data_cautions(results),
-        *_design_cautions(results),
-        *learning_cautions([row for row in rows if (row.metric, row.band) == ("dice", "all")]),
-        *left_out_cautions(results),
-        *condition_cautions(results),
-    ]
 
 
 def seed_cautions(comparisons: Sequence[ContrastRow], rows: Sequence[EstimateRow]) -> Iterator[str]:
@@ -75,46 +59,6 @@ def _undefined(comparisons: Sequence[ContrastRow]) -> Iterator[str]:
                 f"{metric_name(family[0]).capitalize()} has no value in {lost} of {len(family)} "
                 "comparisons: no true pixel lies there, so nothing is said about it."
             )
-
-
-def _hollow_indices(comparisons: Sequence[ContrastRow]) -> Iterator[str]:
-    """An index also falls when recall in the interior does."""
-    higher = {
-        (row.arms, row.test_set)
-        for row in comparisons
-        if (row.metric, row.band, row.verdict) == ("recall", "outer", HIGHER)
-    }
-    hollow = [
-        f"{row.arm_a} against {row.arm_b}"
-        for row in comparisons
-        if (row.kind, row.metric, row.verdict) == ("pair", INDEX, LOWER)
-        and (row.arms, row.test_set) not in higher
-    ]
-    if hollow:
-        more = f" and {len(hollow) - MAX_NAMED} more" if len(hollow) > MAX_NAMED else ""
-        yield (
-            "The index is lower, but recall at the border is not shown to be higher, in "
-            f"{', '.join(hollow[:MAX_NAMED])}{more}: it can have fallen with recall in the "
-            "interior, which is no cure."
-        )
-
-
-def _design_cautions(results: Results) -> Iterator[str]:
-    crops = results.axes.get("data.crop", [])
-    if "center" in crops and len(crops) > 1 and "center_same_scale" not in crops:
-        yield (
-            "Crop center shows whole frames; the other crops also enlarge what they show, up to "
-            "twofold. Their differences mix position with magnification; the crop "
-            "center_same_scale tells the two apart."
-        )
-    one_upsampling = "net.padding" in results.axes and "net.upsampling" not in results.axes
-    if one_upsampling and setting(results, "net.upsampling") == "align_corners":
-        yield (
-            "Up-sampling was align_corners in every arm. It carries position as well, and this "
-            "grid does not tell how much: vary net.upsampling to see."
-        )
-    if results.probe == "full":
-        yield "Judged on full frames, where few objects reach the border; add the quarter test set."
 
 
 def data_cautions(results: Results) -> list[str]:

@@ -7,14 +7,9 @@ from fake_annotation_workdir import STAGES, WHOLE, default_arms, fake_study
 from fake_workdir import fake_workdir
 
 from jaxseg.errors import JaxsegError
+from jaxseg.studies.annotations import is_for
 from jaxseg.studies.annotations import measures as r
-from jaxseg.studies.annotations.arms import (
-    is_planned,
-    lines,
-    roles,
-    told_arms,
-)
-from jaxseg.studies.annotations.names import arm_names
+from jaxseg.studies.annotations.arms import arm_names, is_planned, lines, roles, shown_arms
 from jaxseg.studies.results import load
 
 SMALL = {"seeds": 2, "frames": 8, "saliency": False}
@@ -44,9 +39,10 @@ def rewrite(workdir, change):
 
 
 def test_a_grid_without_both_test_sets_is_no_study(tmp_path):
-    assert r.study(load(fake_workdir(tmp_path, seeds=1, images=4))) is None
+    assert not is_for(load(fake_workdir(tmp_path / "grid", seeds=1, images=4)))
     clean = loaded(tmp_path / "clean", test_sets=("clean", "sequence"))
-    assert r.study(clean) is None
+    assert not is_for(clean)
+    assert is_for(loaded(tmp_path / "both", [WHOLE], test_sets=("clean", "annotated")))
 
 
 def test_dice_of_a_frame_is_the_mean_over_the_classes_its_truth_holds(tmp_path):
@@ -196,11 +192,11 @@ def test_names_tell_every_arm_apart(whole):
     assert names["1.0/tied/telea/False"] == "100 % placebo of telea, tied"
 
 
-def test_told_arms_hold_the_roles(whole):
+def test_shown_arms_hold_the_roles(whole):
     results, _ = whole
-    told = told_arms(results)
-    assert set(roles(results).present) <= set(told) and len(told) <= 8
-    assert "0.5/tied/none/True" not in told and "1.0/jittered/none/True" in told
+    shown = shown_arms(results)
+    assert set(roles(results).present) <= set(shown) and len(shown) <= 8
+    assert "0.5/tied/none/True" not in shown and "1.0/jittered/none/True" in shown
 
 
 def test_frames_without_structures_have_no_score(tmp_path):
