@@ -4,4 +4,4 @@ import pathlib
 import sys
 
 ROOT = pathlib.Path(__file__).parents[2]
-sys.path += [str(ROOT / "launch"), str(ROOT / "tests/report")]
+sys.path += [str(ROOT / "launch"), str(ROOT / "tests/studies")]

@@ -4,6 +4,7 @@ import re
 import numpy as np
 import pytest
 from fake_annotation_workdir import PLANE_CLASSES, SIZE, WHOLE, default_arms, fake_study
+from jaxseg.studies.position.analysis import analyse
 from test_page import Page
 
 from jaxseg.report.page import write_report
@@ -15,7 +16,6 @@ from jaxseg.studies.annotations.figures import (
     sequence,
 )
 from jaxseg.studies.annotations.maps import saliency_maps
-from jaxseg.studies.position.analysis import analyse
 from jaxseg.studies.rows import ContrastRow, EstimateRow
 
 NAMES = ("dose_response", "sequence", "examples", "saliency_maps", "saliency_scores")

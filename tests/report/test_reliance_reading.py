@@ -2,11 +2,11 @@ import re
 
 import pytest
 from fake_annotation_workdir import PLANTED, WHOLE, fake_study
+from jaxseg.studies.position.analysis import analyse
 
 from jaxseg.report.terminal import terminal_table
 from jaxseg.studies.annotations.cautions import study_cautions
 from jaxseg.studies.annotations.reading import study_reading
-from jaxseg.studies.position.analysis import analyse
 
 REMOVAL = [WHOLE, WHOLE | {"annotate.removal": "telea"}]
 
