@@ -1,9 +1,9 @@
 """What audit.py asks of a grid's cells or a function: `shift`, `features`, their predictions."""
 
 import argparse
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import checks
 import cv2
@@ -17,33 +17,18 @@ from jaxseg.nets.unet import UNet
 from jaxseg.report.section import Section
 from jaxseg.studies.callables import load_callable
 from jaxseg.studies.cell_frames import cell_frames, data_here, frames_at
-from jaxseg.studies.cell_predictions import predict_cells
 from jaxseg.studies.features import sections as features_report
 from jaxseg.studies.features.activations import layer_names
 from jaxseg.studies.features.features import RANDOM_SEEDS, audit_features
+from jaxseg.studies.folders import Predicted, frames_with_truth, readable
 from jaxseg.studies.models import callable_model
-from jaxseg.studies.predictions.folders import frames_with_truth, readable
+from jaxseg.studies.predictions.cells import predict_cells
 from jaxseg.studies.shift import sections as shift_report
 from jaxseg.studies.shift.shift import Shift, audit_cell, audit_model
 
 SHIFT = "What moving the frame does to a model's predictions, and how far the border reaches."
 FEWEST_FRAMES = 7  # half of them train the probe
 FEATURES = "Whether a cell's features tell how far from the border they are."
-
-
-class Pairs(NamedTuple):
-    """What `predictions` compares: `masks` gives (id, truth, prediction of each of `names`).
-
-    `show(id)` gives (truth, predictions, image or None) of one again; `taken` and `cautions` say
-    how masks were read.
-    """
-
-    names: list[str]
-    masks: Iterable[tuple[Any, ...]]
-    left_out: list[str]
-    show: Callable[[str], tuple[Any, list[Any], Any]]
-    taken: list[str]
-    cautions: list[str]
 
 
 def add_place(parser: argparse.ArgumentParser) -> None:
@@ -63,22 +48,14 @@ def add_cells(parser: argparse.ArgumentParser) -> None:
     add_place(parser)
 
 
-def cell_pairs(args: argparse.Namespace) -> Pairs:
+def cell_pairs(args: argparse.Namespace) -> Predicted:
     """Cells of a grid on one of its test sets."""
     if not (args.cell and args.workdir) or args.truth or args.pred:
         raise UsageError(
             "predictions: WORKDIR and --cell go together, without --truth and --pred; see --help"
         )
     check_cells(args.workdir, args.cell, args.manual_dir)
-    found = predict_cells(args.workdir, args.cell, args.test_set, manual_dir=args.manual_dir)
-    place = {name: k for k, name in enumerate(found.ids)}
-
-    def show(name: str) -> tuple[Any, list[Any], Any]:
-        k = place[name]
-        return found.masks[k], [masks[k] for masks in found.predicted], found.images[k]
-
-    items = zip(found.ids, found.masks, *found.predicted)
-    return Pairs(args.cell, items, [], show, [found.taken], [])
+    return predict_cells(args.workdir, args.cell, args.test_set, manual_dir=args.manual_dir)
 
 
 def check_cells(workdir: str, cells: Sequence[str], manual_dir: str | None) -> None:

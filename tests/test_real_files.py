@@ -13,14 +13,14 @@ import cv2
 import numpy as np
 import PIL.Image
 import pytest
+from jaxseg.studies.predictions.folders import audit_folder, frames_with_truth, read_predictions
+from jaxseg.studies.predictions.predictions import audit_predictions
 
 from jaxseg.data.prepare import prepare_views
 from jaxseg.data.progress import silent
 from jaxseg.errors import JaxsegError
 from jaxseg.grid.cells import DEFAULTS
 from jaxseg.grid.data_cautions import data_cautions
-from jaxseg.studies.predictions.folders import audit_folder, frames_with_truth, read_predictions
-from jaxseg.studies.predictions.predictions import audit_predictions
 
 SIDE, OBJECT, AROUND = 64, 150, 30
 ROOT = pathlib.Path(__file__).parents[1]

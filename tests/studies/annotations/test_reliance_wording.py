@@ -2,7 +2,6 @@ import re
 
 import pytest
 from fake_annotation_workdir import PLANTED, WHOLE, fake_study
-from jaxseg.studies.position.analysis import analyse
 
 from jaxseg.studies.annotations import findings, wording
 from jaxseg.studies.annotations.measures import study

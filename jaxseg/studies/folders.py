@@ -1,4 +1,4 @@
-"""Masks, predictions and images in folders, as audits take them: found, looked at, read one by one.
+"""Masks, predictions and images in folders: found, looked at, read one by one.
 
 What cannot be used is a line that names the file and the rule it breaks; the others go on.
 """
@@ -18,42 +18,40 @@ from jaxseg.data.sources import Reading
 from jaxseg.errors import JaxsegError
 from jaxseg.escape import printable
 from jaxseg.homes import expand
-from jaxseg.studies.dataset.measures import Dataset, Frame, measure_dataset
-from jaxseg.studies.dataset.outlines import fill_outlines, is_line
 
 Item = TypeVar("Item")
 Value = TypeVar("Value")
+Mask = NDArray[np.uint8]
+Paths = tuple[tuple[Path, ...], ...]
 
 
-class MaskFolder(NamedTuple):
-    """The audit of one folder of masks: its numbers, and what to say of how it was read."""
+class MaskedFrames(NamedTuple):
+    """True masks with their images; `read(item)` gives (image [H, W, 3] or None, mask [H, W]).
 
-    dataset: Dataset
+    `items` are (id, files) of the frames whose masks can be read, `masks` how they are read,
+    `taken` says so in words, and `left_out` has a line for each file that cannot be used.
+    """
+
+    items: list[tuple[str, Paths]]
+    read: Callable[[Paths], tuple[Any, Mask]]
+    masks: Masks
     taken: list[str]
-    cautions: list[str]
+    left_out: list[str]
 
 
 class Predicted(NamedTuple):
-    """Truths with predictions: `items` gives (id, truth, prediction of each model), masks [H, W].
+    """Truths with the predictions of models called `names`.
 
-    `show(id)` gives (truth, predictions, image or None) of one again; `left_out` fills as `items`
-    is read.
+    `items` gives (id, truth, prediction of each model), masks uint8 [H, W] of class indices;
+    `show(id)` gives (truth, predictions, image or None) of one again. `taken` says how masks were
+    read and `cautions` what looks odd about them; `left_out` fills as `items` is read.
     """
 
+    names: list[str]
     items: Iterable[tuple[Any, ...]]
     show: Callable[[str], tuple[Any, list[Any], Any]]
     taken: list[str]
     cautions: list[str]
-    left_out: list[str]
-
-
-class TruthFrames(NamedTuple):
-    """Images with their true masks; `read(item)` gives (image [H, W, 3], mask [H, W]) of one."""
-
-    items: list[tuple[str, tuple[tuple[Path, ...], ...]]]
-    read: Callable[[tuple[tuple[Path, ...], ...]], tuple[NDArray[np.uint8], NDArray[np.uint8]]]
-    masks: Masks
-    taken: list[str]
     left_out: list[str]
 
 
@@ -70,55 +68,58 @@ def readable(
         yield name, value
 
 
-def audit_folder(
+def read_masks(
     name: str,
     masks: str | Path,
     images: str | Path | None = None,
     *,
     reading: Reading = Reading(),  # noqa: B008
-    fill: bool = False,
     progress: Progress = silent,
-    seed: int = 0,
-) -> MaskFolder:
-    """Measures the masks below a folder; duplicates by the images of another too, where given.
+) -> MaskedFrames:
+    """The masks below a folder, called `name` in messages, and the images of another if given.
 
-    `reading.truth_pattern` chooses the masks, `reading.pattern` the images. With `fill` masks are
-    closed outlines whose inside counts. Files that cannot be read are left out and named. Raises
-    UsageError for a folder that is not there, JaxsegError when none of its masks can be used, all
-    are empty, or they share no coding.
+    `reading.truth_pattern` chooses the masks, `reading.pattern` the images. Pixels that are not
+    judged are background. Raises UsageError for a folder that is not there, JaxsegError where
+    nothing matches, no mask can be read, or masks share no coding.
     """
-    home = expand(masks)
     if images is None:
         groups, left_out, separated = mask_groups(masks, pattern=reading.truth_pattern)
-        items = [
+        home = expand(masks)
+        items: list[tuple[str, Paths]] = [
             (printable(paths[0].relative_to(home).as_posix()), (paths,))
             for paths in groups.values()
         ]
     else:
-        items, left_out, separated = match_files(
-            masks, images, patterns=(reading.truth_pattern, reading.pattern)
-        )
+        patterns = (reading.truth_pattern, reading.pattern)
+        items, left_out, separated = match_files(masks, images, patterns=patterns)
     found = _look_at_truth(name, items, reading, left_out, progress)
     usable = {item for item, _ in found.items}
 
-    def read(paths: tuple[tuple[Path, ...], ...]) -> Frame:
-        mask = not_judged_as_background(found.read(paths[0]))[0]
-        if fill:
-            mask = _filled(mask, paths[0][0])
-        if len(paths) == 1:
-            return mask, None
-        image = read_image(paths[1][0], reading.limit_px)
-        check_same_size(paths[0][0], mask, paths[1][0], image)
-        return mask, image
+    def read(paths: Paths) -> tuple[Any, Mask]:
+        mask = found.read(paths[0])
+        image = None
+        if len(paths) > 1:
+            image = read_image(paths[1][0], reading.limit_px)
+            check_same_size(paths[0][0], mask, paths[1][0], image)
+        return image, not_judged_as_background(mask)[0]
 
     kept = [item for item in items if item[0] in usable]
-    shown = progress(kept, len(kept), name, unit="mask")
-    measured = measure_dataset(name, readable(shown, read, left_out), seed=seed)
-    if measured is None:
-        raise JaxsegError(f"{masks}: none of its {len(items)} files can be used; {left_out[0]}")
-    taken = [found.line, *_said_of_pictures(name, separated)]
-    cautions = [f"{name}: {caution}" for caution in found.cautions]
-    return MaskFolder(measured._replace(left_out=left_out), taken, cautions)
+    return MaskedFrames(kept, read, found, _taken(name, found, separated), left_out)
+
+
+def frames_with_truth(
+    truth: str | Path,
+    images: str | Path,
+    *,
+    reading: Reading = Reading(),  # noqa: B008
+    progress: Progress = silent,
+) -> MaskedFrames:
+    """`read_masks` of images that have something to find; JaxsegError where all masks are empty."""
+    found = read_masks("truth", truth, images, reading=reading, progress=progress)
+    if not found.masks.share:
+        n = len(found.masks.items)
+        raise JaxsegError(f"truth: all {n} masks are empty; there is nothing to find")
+    return found
 
 
 def read_predictions(
@@ -140,7 +141,7 @@ def read_predictions(
     items, left_out, separated = match_files(truth, *folders, patterns=patterns)
     shown = match_files(truth, images, patterns=(reading.truth_pattern, "*")) if images else None
     sets = [_look_at_truth("truth", items, reading, left_out, progress)]
-    taken = [sets[0].line, *_said_of_pictures("truth", separated)]
+    taken = _taken("truth", sets[0], separated)
     for k, (name, _) in enumerate(predictions, 1):
         looked = progress([(i, paths[k]) for i, paths in items], len(items), f"looking at {name}")
         found = look_at(
@@ -156,7 +157,7 @@ def read_predictions(
     pairs = shown.pairs if shown else []
     picture_of = {true: pictures[0] for _, (trues, pictures) in pairs for true in trues}
 
-    def read(paths: tuple[tuple[Path, ...], ...]) -> list[NDArray[np.uint8]]:
+    def read(paths: Paths) -> list[Mask]:
         masks = [one.read(files) for one, files in zip(sets, paths)]
         for files, mask in zip(paths[1:], masks[1:]):
             check_same_size(paths[0][0], masks[0], files[0], mask)
@@ -179,45 +180,16 @@ def read_predictions(
 
     numbered = progress(kept, len(kept), "predictions", unit="pair")
     masks = ((name, *found) for name, found in readable(numbered, read, left_out))
-    names = ["truth", *(name for name, _ in predictions)]
-    cautions = [f"{name}: {line}" for name, one in zip(names, sets) for line in one.cautions]
-    return Predicted(masks, show, taken, cautions, left_out)
-
-
-def frames_with_truth(
-    truth: str | Path,
-    images: str | Path,
-    *,
-    reading: Reading = Reading(),  # noqa: B008
-    progress: Progress = silent,
-) -> TruthFrames:
-    """Images of one folder with the true masks of another; pixels not judged are background.
-
-    Errors are those of `read_predictions`.
-    """
-    items, left_out, separated = match_files(
-        truth, images, patterns=(reading.truth_pattern, reading.pattern)
-    )
-    found = _look_at_truth("truth", items, reading, left_out, progress)
-    if not found.share:
-        raise JaxsegError(
-            f"truth: all {len(found.items)} masks are empty; there is nothing to find"
-        )
-    usable = {name for name, _ in found.items}
-
-    def read(paths: tuple[tuple[Path, ...], ...]) -> tuple[Any, Any]:
-        mask, image = found.read(paths[0]), read_image(paths[1][0], reading.limit_px)
-        check_same_size(paths[0][0], mask, paths[1][0], image)
-        return image, not_judged_as_background(mask)[0]
-
-    kept = [item for item in items if item[0] in usable]
-    taken = [found.line, *_said_of_pictures("truth", separated)]
-    return TruthFrames(kept, read, found, taken, left_out)
+    names = [name for name, _ in predictions]
+    cautions = [
+        f"{name}: {line}" for name, one in zip(["truth", *names], sets) for line in one.cautions
+    ]
+    return Predicted(names, masks, show, taken, cautions, left_out)
 
 
 def _look_at_truth(
     what: str,
-    items: Sequence[tuple[str, tuple[tuple[Path, ...], ...]]],
+    items: Sequence[tuple[str, Paths]],
     reading: Reading,
     left_out: list[str],
     progress: Progress,
@@ -226,14 +198,10 @@ def _look_at_truth(
     return look_at(what, looked, reading.truth, limit_px=reading.limit_px, left_out=left_out)
 
 
-def _said_of_pictures(name: str, separated: int) -> list[str]:
+def _taken(name: str, found: Masks, separated: int) -> list[str]:
     if not separated:
-        return []
-    return [f"{name}: {separated} pictures lie among the masks, told apart by their names"]
-
-
-def _filled(mask: NDArray[np.uint8], path: Path) -> NDArray[np.uint8]:
-    filled = fill_outlines(mask)
-    if is_line(filled):
-        raise JaxsegError(f"{path}: an open outline encloses nothing; close it to have it filled")
-    return filled
+        return [found.line]
+    return [
+        found.line,
+        f"{name}: {separated} pictures lie among the masks, told apart by their names",
+    ]

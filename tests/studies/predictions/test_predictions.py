@@ -6,6 +6,9 @@ import weakref
 import cv2
 import numpy as np
 import pytest
+from jaxseg.studies.predictions.erased_border import erased_border
+from jaxseg.studies.predictions.predictions import audit_predictions
+from jaxseg.studies.predictions.scores import INDEX, PER_IMAGE, border_labels
 from masks_with_objects import ellipses, erased, items, noisy
 
 from jaxseg.errors import JaxsegError, UsageError
@@ -13,10 +16,7 @@ from jaxseg.metrics import statistics
 from jaxseg.metrics.bands import band_counts, border_rings, square_rings
 from jaxseg.metrics.dice import dice, recall
 from jaxseg.studies.predictions.counts import count_predictions
-from jaxseg.studies.predictions.erased_border import erased_border
 from jaxseg.studies.predictions.examples import choose_examples, example_rule
-from jaxseg.studies.predictions.predictions import audit_predictions
-from jaxseg.studies.predictions.scores import INDEX, PER_IMAGE, border_labels
 
 
 def two_models(n=12, seed=0):

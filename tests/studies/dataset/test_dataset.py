@@ -6,6 +6,8 @@ import cv2
 import numpy as np
 import pytest
 import scipy.ndimage
+from jaxseg.studies.predictions.fixed_mask import halves
+from jaxseg.studies.predictions.folders import audit_folder
 
 from jaxseg.errors import JaxsegError
 from jaxseg.studies.dataset import centre_prior as prior
@@ -14,8 +16,6 @@ from jaxseg.studies.dataset.figures import maps
 from jaxseg.studies.dataset.mask_numbers import measure_mask, ring_depth
 from jaxseg.studies.dataset.measures import IMAGE, duplicates, measure_dataset
 from jaxseg.studies.dataset.sections import tell
-from jaxseg.studies.predictions.fixed_mask import halves
-from jaxseg.studies.predictions.folders import audit_folder
 
 SIDE = 64
 

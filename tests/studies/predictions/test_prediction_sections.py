@@ -4,12 +4,12 @@ import math
 
 import numpy as np
 import pytest
+from jaxseg.studies.predictions.predictions import audit_predictions
 
 from jaxseg.metrics.bands import border_rings
 from jaxseg.report.plot import rendered
 from jaxseg.studies.predictions.examples import Shown, choose_examples
 from jaxseg.studies.predictions.figures import model_styles, shown_depths
-from jaxseg.studies.predictions.predictions import audit_predictions
 from jaxseg.studies.predictions.sections import tell
 
 

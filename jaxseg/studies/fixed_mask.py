@@ -7,7 +7,6 @@ a share to 1/255.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from functools import partial
 from typing import NamedTuple
 
 import cv2
@@ -23,17 +22,10 @@ Covers = Callable[[], Iterable[np.ndarray]]
 
 
 class FixedMask(NamedTuple):
-    """`mask` bool [g, g]; `dice` is its mean Dice on the masks it was fitted to, so it flatters.
-
-    `occupancy` float64 [g, g] is the share of the masks that cover each cell, `threshold` the
-    occupancy from which on a cell is in the mask, `n_masks` the masks that were not empty.
-    """
+    """`mask` bool [g, g]; `dice` is its mean Dice on the masks it was fitted to, so it flatters."""
 
     mask: np.ndarray
-    threshold: float
     dice: float
-    occupancy: np.ndarray
-    n_masks: int
 
 
 def cover(mask: np.ndarray, grid: int = GRID) -> np.ndarray:
@@ -46,11 +38,28 @@ def cover(mask: np.ndarray, grid: int = GRID) -> np.ndarray:
         raise UsageError(f"mask: shape {mask.shape} must be [H, W], at least one pixel")
     if grid < 1:
         raise UsageError(f"grid={grid}: must be at least 1 cell")
-    whole = (mask != 0).astype(np.uint8) * FULL
+    return cells((mask != 0).astype(np.uint8) * FULL, grid)
+
+
+def cells(values: np.ndarray, grid: int = GRID) -> np.ndarray:
+    """Mean of values [H, W] over each of grid × grid cells, in their dtype (uint8 or float32)."""
     # Enlarging, INTER_AREA would interpolate: whole copies of small frames' pixels come first.
-    rows, columns = (-(-grid // side) for side in mask.shape)
-    whole = whole.repeat(rows, axis=0).repeat(columns, axis=1)
-    return cv2.resize(whole, (grid, grid), interpolation=cv2.INTER_AREA)
+    rows, columns = (-(-grid // side) for side in values.shape)
+    values = values.repeat(rows, axis=0).repeat(columns, axis=1)
+    return cv2.resize(values, (grid, grid), interpolation=cv2.INTER_AREA)
+
+
+def halves() -> Iterator[int]:
+    """The half, 0 or 1, of each mask in its order, without end: of every two, one each by lot.
+
+    Always the same lots. By lot, because files often alternate (left and right, four quarters of
+    a frame) or are sorted by what matters (on ISIC 2017 the later half has smaller lesions), and
+    the halves must not differ in that.
+    """
+    rng = np.random.default_rng(0)
+    while True:
+        first = int(rng.integers(2))
+        yield from (first, 1 - first)
 
 
 def occupancy(covers: Iterable[np.ndarray]) -> tuple[np.ndarray, int]:
@@ -85,26 +94,7 @@ def fit_fixed_mask(covers: Covers) -> FixedMask:
         if one.any():
             by_level += _dice_by_level(one, levels) / n_masks
     best = int(np.argmax(by_level))
-    threshold = float(best / LEVELS * shares.max())
-    return FixedMask(levels >= best, threshold, float(by_level[best]), shares, n_masks)
-
-
-def fixed_mask_dice(one: np.ndarray, mask: np.ndarray) -> float:
-    """Dice in [0, 1] of a cover uint8 [g, g] and a fixed mask bool [g, g]; NaN if it is empty."""
-    area = one.sum(dtype=float) / FULL
-    return float(2 * one[mask].sum(dtype=float) / FULL / (area + mask.sum())) if area else np.nan
-
-
-def halves() -> Iterator[int]:
-    """The half, 0 or 1, of each mask in its order, without end: of every two, one each by lot.
-
-    Always the same lots. By lot, because files often alternate (left and right, four quarters of
-    a frame), and the halves must not differ in that.
-    """
-    rng = np.random.default_rng(0)
-    while True:
-        first = int(rng.integers(2))
-        yield from (first, 1 - first)
+    return FixedMask(levels >= best, float(by_level[best]))
 
 
 def split_half_masks(covers: Covers) -> tuple[FixedMask, FixedMask]:
@@ -113,27 +103,16 @@ def split_half_masks(covers: Covers) -> tuple[FixedMask, FixedMask]:
     So that no mask is scored on what it was fitted to. Raises JaxsegError when one half has
     nothing but empty masks.
     """
-    first, second = (fit_fixed_mask(partial(_half, covers, half)) for half in (1, 0))
-    return first, second
 
+    def fitted_on(half: int) -> FixedMask:
+        return fit_fixed_mask(lambda: (one for one, of in zip(covers(), halves()) if of == half))
 
-def split_half_dice(covers: Covers) -> np.ndarray:
-    """Dice of the best fixed mask of the other half: float64 [masks], NaN for empty ones.
-
-    Its mean is the centre-prior Dice: what a network reaches that ignores the image. Memory: one
-    number a mask. Raises JaxsegError as `split_half_masks`.
-    """
-    masks = split_half_masks(covers)
-    return np.array([fixed_mask_dice(one, masks[h].mask) for h, one in zip(halves(), covers())])
-
-
-def _half(covers: Covers, half: int) -> Iterable[np.ndarray]:
-    return (one for one, of in zip(covers(), halves()) if of == half)
+    return fitted_on(1), fitted_on(0)
 
 
 def _dice_by_level(one: np.ndarray, levels: np.ndarray) -> np.ndarray:
     """Dice of every threshold's mask with a cover: float64 [LEVELS + 1], index = level."""
     held = np.bincount(levels.ravel(), one.ravel() / FULL, minlength=LEVELS + 1)
-    cells = np.bincount(levels.ravel(), minlength=LEVELS + 1)
-    hit, size = (np.cumsum(sums[::-1])[::-1] for sums in (held, cells))
+    counts = np.bincount(levels.ravel(), minlength=LEVELS + 1)
+    hit, size = (np.cumsum(sums[::-1])[::-1] for sums in (held, counts))
     return 2 * hit / (held.sum() + size)

@@ -4,11 +4,11 @@ import cv2
 import numpy as np
 import pytest
 import scipy.ndimage
+from jaxseg.studies.dataset.outlines import fill_outlines, is_line
+from jaxseg.studies.predictions.folders import audit_folder, read_predictions, readable
 
 from jaxseg.data.images import read_image
 from jaxseg.errors import JaxsegError
-from jaxseg.studies.dataset.outlines import fill_outlines, is_line
-from jaxseg.studies.predictions.folders import audit_folder, read_predictions, readable
 
 
 def ellipse(thickness, end=360):

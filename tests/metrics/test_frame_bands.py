@@ -2,9 +2,6 @@
 
 import numpy as np
 import pytest
-
-from jaxseg.errors import UsageError
-from jaxseg.metrics.bands import border_rings, square_ring_edges, square_rings
 from jaxseg.studies.predictions.frame_bands import (
     N_RINGS,
     RING_EDGES,
@@ -12,6 +9,9 @@ from jaxseg.studies.predictions.frame_bands import (
     centre_rings,
     places,
 )
+
+from jaxseg.errors import UsageError
+from jaxseg.metrics.bands import border_rings, square_ring_edges, square_rings
 
 
 @pytest.mark.parametrize("size", [26, 64, 100, 128, 150, 256, 512])

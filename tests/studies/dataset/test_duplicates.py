@@ -6,6 +6,7 @@ import time
 import cv2
 import numpy as np
 import pytest
+from jaxseg.studies.predictions.folders import audit_folder
 
 from jaxseg.data import duplicates as d
 from jaxseg.studies.dataset.measures import (
@@ -17,7 +18,6 @@ from jaxseg.studies.dataset.measures import (
     measure_dataset,
 )
 from jaxseg.studies.dataset.sections import tell
-from jaxseg.studies.predictions.folders import audit_folder
 
 SIDE = 96
 

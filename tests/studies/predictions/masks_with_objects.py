@@ -1,7 +1,6 @@
 """Masks for the tests of audits: ellipses anywhere, and predictors with a known flaw."""
 
 import numpy as np
-
 from jaxseg.studies.predictions.frame_bands import border_depth
 
 

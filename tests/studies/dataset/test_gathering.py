@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-
 from jaxseg.studies.dataset.gathering import where_gathered
+
 from jaxseg.studies.dataset.measures import measure_dataset
 from jaxseg.studies.dataset.placement import DEAD_CENTRE, placement_test
 from jaxseg.studies.dataset.sections import tell
