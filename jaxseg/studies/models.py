@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from jaxseg.errors import JaxsegError
 from jaxseg.grid.train import class_indices, normalise, one_hot
 from jaxseg.nets.dtunet import TOPOLOGY_DEPTH, DTUNet
+from jaxseg.nets.normalisation import MOMENTUM
 from jaxseg.nets.padding import STANDARD_MODES, padding_code
 from jaxseg.nets.unet import UNet
 from jaxseg.studies.callables import Predict
@@ -74,21 +75,20 @@ class Network:
         """Fresh variables for images float32 [B, H, W, 3]."""
         return dict(self.module.init(key, images))
 
-    def apply(
-        self,
-        variables: Any,
-        images: jax.Array,
-        *,
-        train: bool = False,
-        padding_code: Any = None,
-        key: jax.Array | None = None,
-    ) -> tuple[jax.Array, dict[str, Any]]:
-        """(logits, collections that training has changed)."""
-        del key  # neither has dropout
-        found: Any = self.module.apply(
-            variables, images, train=train, padding_code=padding_code, mutable=["batch_stats"]
+    def with_batch_moments(self, variables: Any, images: jax.Array, *, padding_code: Any) -> Any:
+        """Variables whose running moments are those of one batch of images, if it has any."""
+        if "batch_stats" not in variables:
+            return variables
+        _, updates = self.module.apply(
+            variables, images, train=True, padding_code=padding_code, mutable=["batch_stats"]
         )
-        return found
+        # One step of the running moments, undone: what is left are the batch's own.
+        moments = jax.tree.map(
+            lambda new, old: (new - MOMENTUM * old) / (1 - MOMENTUM),
+            updates["batch_stats"],
+            variables["batch_stats"],
+        )
+        return variables | {"batch_stats": moments}
 
     def logits(self, variables: Any, images: jax.Array, *, padding_code: Any = None) -> Any:
         """float32 [B, H, W, classes], not in training."""

@@ -66,32 +66,7 @@ def random_variables(net: Network, seed: int, images: Images) -> dict[str, Any]:
 @partial(jax.jit, static_argnums=0)
 def _fresh(net: Network, key: jax.Array, images: jax.Array, code: Any) -> dict[str, Any]:
     x = normalise(images)
-    fresh = dict(net.init(key, x[:1]))
-    carried = {name: values for name, values in fresh.items() if name != "params"}
-    if not carried:
-        return fresh
-
-    def updated(state: Any) -> Any:
-        variables = fresh | state
-        return carried | net.apply(variables, x, train=True, padding_code=code, key=key)[1]
-
-    # A running moment becomes share * moment + (1 - share) * that of the batch, with a share that
-    # is the network's own. Two starts, 1 apart, give the share; undoing one step, the batch's own.
-    raised = updated(jax.tree.map(_raised, carried))
-    return fresh | jax.tree.map(_moment_of_batch, carried, updated(carried), raised)
-
-
-def _raised(values: jax.Array) -> jax.Array:
-    return values + 1 if jnp.issubdtype(values.dtype, jnp.floating) else values
-
-
-def _moment_of_batch(before: jax.Array, after: jax.Array, raised: jax.Array) -> jax.Array:
-    if not jnp.issubdtype(before.dtype, jnp.floating):
-        return before
-    # One share for all of a layer: rounding of single differences does not count.
-    share = jnp.round(jnp.median(raised - after), 4)
-    new = jnp.round(1 - share, 4)
-    return jnp.where(new > 0, (after - share * before) / jnp.where(new > 0, new, 1), before)
+    return net.with_batch_moments(net.init(key, x[:1]), x, padding_code=code)
 
 
 def border_distance(shape: tuple[int, int], stride: int, size: int) -> NDArray[np.float64]:

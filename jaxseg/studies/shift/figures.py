@@ -103,11 +103,11 @@ def curves_by_offset(moved: Sequence[Moved]) -> Figure:
 def _curve(
     ax: Axes, moved: Moved, values: Sequence[Estimate], look: Style, name: str | None = None
 ) -> None:
-    x = moved.plan.offsets
-    y, low, high = (np.array([getattr(v, key) for v in values]) for key in ("value", "low", "high"))
+    x, y = moved.plan.offsets, np.array([v.value for v in values])
     if np.isnan(y).all():
         return
-    curve(ax, x, y, low, high, look, marker="", label=name)
+    low, high = [v.low for v in values], [v.high for v in values]
+    curve(ax, x.tolist(), y.tolist(), low, high, look, marker="", label=name)
     # Hollow where pooling meets other pixels than in the central window.
     for aligned in (True, False):
         if (chosen := moved.aligned == aligned).any():

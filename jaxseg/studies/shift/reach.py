@@ -137,8 +137,9 @@ def measure_reach(model: Model, frames_at: FramesAt, theoretical: int | None) ->
         side, margin = measuring_side(model, theoretical), -(-theoretical // factor) * factor
     images = list(itertools.islice(images_at(frames_at, 2 * model.size), REACH_IMAGES))
     around = surroundings_profile(model, images, margin, side)
-    other = None if model.net is None else other_padding(model.net, model.size)
-    if other is None or other.padding is None or model.net.padding == "valid":
+    net = model.net
+    other = None if net is None or net.padding == "valid" else other_padding(net, model.size)
+    if other is None or other.padding is None:
         return Reach(theoretical, side, around, None, "")
     swapped = network_model(model.name, other, model.variables, model.size)
     alone = padding_profile(model, swapped, images, side)

@@ -46,7 +46,8 @@ def test_random_networks_have_the_moments_of_their_images(images):
     variables = a.random_variables(NET, 3, images)
     x = normalise(jnp.asarray(images))
     fresh = jax.tree.map(np.asarray, variables)
-    trained, _ = jax.jit(lambda v: NET.apply(v, x, train=True))(fresh)
+    options = {"train": True, "mutable": ["batch_stats"]}
+    trained, _ = jax.jit(lambda v: NET.module.apply(v, x, **options))(fresh)
     still = jax.jit(lambda v: NET.logits(v, x))(fresh)
     np.testing.assert_allclose(still, trained, atol=0.02)  # the variances differ by n / (n - 1)
     other = a.random_variables(NET, 4, images)
