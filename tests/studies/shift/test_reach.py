@@ -3,11 +3,11 @@
 import jax
 import numpy as np
 import pytest
+from jaxseg.studies.predictions.frame_bands import border_depth
 
 from jaxseg.nets.unet import UNet
-from jaxseg.studies.features.activations import random_variables
-from jaxseg.studies.models import callable_model, network_model
-from jaxseg.studies.predictions.frame_bands import border_depth
+from jaxseg.studies.features.probe import random_variables
+from jaxseg.studies.models import Network, callable_model, network_model
 from jaxseg.studies.shift import reach as r
 from jaxseg.studies.shift.rolls import other_padding
 
@@ -35,7 +35,7 @@ def measured(net):
 )  # fmt: skip
 def test_theoretical_reach_by_hand(depth, upsampling, px):
     """Rows out of reach shrink by 2 a block; nearest: 2 → 3 → 4 → 4 → 4 → 10 → 22 → 46 → 94."""
-    assert r.theoretical_reach(UNet(depth=depth, upsampling=upsampling)) == px
+    assert r.theoretical_reach(Network.of(UNet(depth=depth, upsampling=upsampling))) == px
 
 
 @pytest.mark.parametrize(
@@ -44,18 +44,18 @@ def test_theoretical_reach_by_hand(depth, upsampling, px):
      ("zeros", "half_pixel", 1), ("circular", "half_pixel", 1)],
 )  # fmt: skip
 def test_measured_reach_equals_the_theoretical_one(padding, upsampling, depth):
-    net = UNet(width=4, depth=depth, padding=padding, upsampling=upsampling)
+    net = Network.of(UNet(width=4, depth=depth, padding=padding, upsampling=upsampling))
     theory, profile, _ = measured(net)
     assert r.full_reach(profile) == theory
     assert 0 < r.noticeable_reach(profile) <= theory
 
 
 def test_aligned_corners_reach_everywhere_but_padding_alone_does_not():
-    net = UNet(width=4, depth=1, padding="zeros", upsampling="align_corners")
+    net = Network.of(UNet(width=4, depth=1, padding="zeros", upsampling="align_corners"))
     theory, profile, (model, variables) = measured(net)
     side = 2 * profile.rms.shape[1]
     assert r.full_reach(profile) == side // 2 > theory
-    other = net.clone(padding=other_padding("zeros"))
+    other = other_padding(net, 16)
     swapped = network_model("other", other, variables, 16)
     assert r.full_reach(r.padding_profile(model, swapped, photos(), side)) == theory
 

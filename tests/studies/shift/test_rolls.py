@@ -4,8 +4,8 @@ import pytest
 
 from jaxseg.errors import JaxsegError
 from jaxseg.nets.unet import UNet
-from jaxseg.studies.features.activations import random_variables
-from jaxseg.studies.models import callable_model
+from jaxseg.studies.features.probe import random_variables
+from jaxseg.studies.models import Network, callable_model, network_model
 from jaxseg.studies.shift import rolls
 
 
@@ -17,8 +17,8 @@ def photos(n=3, side=32):
 
 @pytest.fixture(scope="module")
 def table():
-    net = UNet(width=4, depth=1, padding="reflect", upsampling="half_pixel")
-    found = rolls.variants("net", net, random_variables(net, 0, photos()), 32)
+    net = Network.of(UNet(width=4, depth=1, padding="reflect", upsampling="half_pixel"))
+    found = rolls.variants(network_model("net", net, random_variables(net, 0, photos()), 32))
     return {(r.padding, r.upsampling): r for r in rolls.roll_frames(found, photos())}
 
 
@@ -47,8 +47,8 @@ def test_pooling_breaks_shifts_between_multiples_whatever_the_rest(table):
 
 
 def test_transposed_upsampling_has_weights_of_its_own_and_stays():
-    net = UNet(width=4, depth=1, padding="zeros", upsampling="transposed")
-    found = rolls.variants("net", net, random_variables(net, 0, photos()), 32)
+    net = Network.of(UNet(width=4, depth=1, padding="zeros", upsampling="transposed"))
+    found = rolls.variants(network_model("net", net, random_variables(net, 0, photos()), 32))
     assert [(v.padding, v.upsampling, v.own) for v in found] == [
         ("zeros", "transposed", True),
         ("circular", "transposed", False),

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from jaxseg.errors import UsageError
-from jaxseg.studies.shift import windows as w
+from jaxseg.studies.shift import moving as w
 
 PLANS = [w.reference_plan(48)] + [
     w.same_scale_plan(size, factor)

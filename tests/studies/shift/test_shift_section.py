@@ -1,4 +1,4 @@
-"""The section of a shift audit, told of planted models and of a random network."""
+"""The section of a shift audit of planted models and of a random network."""
 
 import csv
 import io
@@ -6,15 +6,14 @@ import io
 import jax
 import numpy as np
 import pytest
+from jaxseg.studies.predictions.frame_bands import border_depth
 
 from jaxseg.errors import JaxsegError
 from jaxseg.nets.unet import UNet
 from jaxseg.report.plot import rendered
-from jaxseg.studies.features.activations import random_variables
-from jaxseg.studies.models import callable_model
-from jaxseg.studies.predictions.frame_bands import border_depth
-from jaxseg.studies.shift.sections import tell
-from jaxseg.studies.shift.shift import audit_cell, audit_model
+from jaxseg.studies.features.probe import random_variables
+from jaxseg.studies.models import Network, callable_model, network_model
+from jaxseg.studies.shift import section
 
 
 def frames_at(side, n=5):
@@ -36,22 +35,23 @@ def blind_at_the_border(images):
 
 
 def told(predict, **options):
-    return tell(audit_model(callable_model("m:f", predict, size=32, **options), frames_at))
+    return section(callable_model("m:f", predict, size=32, **options), frames_at)
 
 
 @pytest.fixture(scope="module")
 def network():
-    net = UNet(width=2, depth=1, padding="zeros", upsampling="nearest")
+    net = Network.of(UNet(width=2, depth=1, padding="zeros", upsampling="nearest"))
     images = np.stack([image for _, image, _ in frames_at(32, 4)])
     variables = jax.tree.map(np.asarray, random_variables(net, 0, images))
-    return tell(audit_cell("zeros-s0", net, variables, 32, frames_at))
+    return section(network_model("zeros-s0", net, variables, 32), frames_at)
 
 
 def test_a_loss_is_told_with_its_interval_and_the_rule():
     outcome = told(blind_at_the_border, factor=4)
     assert outcome.title == "Shift: m:f" and outcome.name == "shift"
     assert outcome.verdict[1].startswith("Same scale test: moved by up to 10 px of 64")
-    assert "a loss of 0." in outcome.verdict[1] and "over 5 images." in outcome.verdict[1]
+    assert "a loss of 0." in outcome.verdict[1]
+    assert outcome.verdict[1].endswith(" across images of one model (5 images).")
     assert outcome.verdict[-1].startswith("Rule: a model that finds the object by its looks")
     assert "1 − Dice" in outcome.notes[1]
 
@@ -66,7 +66,7 @@ def test_a_model_that_never_finds_anything_is_told_without_a_warning():
     outcome = told(lambda images: np.zeros(images.shape[:3], np.uint8))
     assert "Dice 0.000 in the central window to 0.000 in the outermost two" in outcome.verdict[1]
     assert "differ by –" in outcome.verdict[2]
-    for picture in outcome.pictures:
+    for picture in outcome.figures:
         rendered(picture.figure, "png")
 
 
@@ -90,7 +90,7 @@ def test_a_networks_section_tells_reach_and_contributions(network):
     assert [t.name for t in network.tables] == [
         "shift_windows", "shift_rolls", "shift_reach", "shift_reach_profile",
     ]  # fmt: skip
-    assert [p.name for p in network.pictures] == [
+    assert [p.name for p in network.figures] == [
         "shift_strip_reference", "shift_strip_same_scale", "shift_offsets", "shift_contributions",
         "shift_reach",
     ]  # fmt: skip
@@ -116,9 +116,9 @@ def test_beyond_the_reach_aligned_windows_agree(network):
 
 
 def test_figures_have_labels_words_and_equal_bytes(network):
-    for picture in network.pictures:
+    for picture in network.figures:
         assert len(picture.alt) > 40 and picture.title
         assert rendered(picture.figure, "png").startswith(b"\x89PNG")
-    offsets = next(p for p in network.pictures if p.name == "shift_offsets").figure
+    offsets = next(p for p in network.figures if p.name == "shift_offsets").figure
     labels = [ax.get_xlabel() for ax in offsets.axes] + [ax.get_ylabel() for ax in offsets.axes]
     assert "Offset along both axes (px of 256)" in labels and "Dice" in " ".join(labels)

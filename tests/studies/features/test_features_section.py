@@ -1,4 +1,4 @@
-"""The section of a feature audit, told of planted probes: no network is run."""
+"""The section of a feature audit of planted probes: no network is run."""
 
 import csv
 import io
@@ -16,7 +16,7 @@ from jaxseg.studies.features.features import (
     FeatureMap,
     Probed,
 )
-from jaxseg.studies.features.sections import tell
+from jaxseg.studies.features.sections import features_section
 
 LAYERS = ("inc", "down1", "up1")
 
@@ -52,13 +52,13 @@ def pair():
 
 @pytest.fixture(scope="module")
 def outcome(pair):
-    return tell(pair)
+    return features_section(pair)
 
 
 def test_the_verdict_gives_the_layer_the_difference_and_the_random_control(outcome):
     first, control = outcome.verdict[:2]
     assert first.startswith("zeros-s0 (zeros padding, nearest up-sampling): of all layers down1")
-    assert "with circular padding, a difference of +0." in first
+    assert "with circular padding and the same weights, a difference of +0." in first
     assert control.startswith("Random weights of the same network (4 seeds): R² 0.2")
     assert "a difference of +0.2" in control
     assert outcome.verdict[4].startswith("zeros-s0 against circular-s0 at down1: a difference of")
@@ -66,7 +66,7 @@ def test_the_verdict_gives_the_layer_the_difference_and_the_random_control(outco
 
 
 def test_where_nothing_is_told_no_difference_is_called(pair):
-    flat = tell([cell("flat-s0", "zeros", "circular", level=0.0)])
+    flat = features_section([cell("flat-s0", "zeros", "circular", level=0.0)])
     assert "no difference shown," in flat.verdict[1]
     assert len(flat.verdict) == 3 and len(flat.tables) == 2
 
@@ -99,15 +99,15 @@ def test_the_difference_is_that_of_the_two_columns_beside_it(outcome):
 
 def test_cells_that_saw_other_images_are_not_compared():
     cells = [cell("a", "zeros", "circular"), cell("b", "circular", "zeros", images=9)]
-    outcome = tell(cells)
+    outcome = features_section(cells)
     assert "a and b saw other images or layers: not compared." in outcome.verdict
     assert "feature_cells" not in [table.name for table in outcome.tables]
 
 
 def test_figures_have_labels_and_words(outcome):
-    for picture in outcome.pictures:
+    for picture in outcome.figures:
         assert len(picture.alt) > 40
         assert rendered(picture.figure, "png").startswith(b"\x89PNG")
-    probe, mapped = (picture.figure for picture in outcome.pictures)
+    probe, mapped = (picture.figure for picture in outcome.figures)
     assert "R²" in probe.axes[0].get_ylabel() and "Layer" in probe.axes[0].get_xlabel()
     assert any("distance to the border (px)" in ax.get_ylabel() for ax in mapped.axes)

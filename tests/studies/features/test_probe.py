@@ -5,13 +5,15 @@ import pytest
 
 from jaxseg.errors import UsageError
 from jaxseg.nets.unet import UNet
-from jaxseg.studies.features.activations import merged, moments
 from jaxseg.studies.features.probe import (
     Probe,
     fit,
+    merged,
+    moments,
     probe_layers,
     r_squared,
 )
+from jaxseg.studies.models import Network
 
 RNG = np.random.default_rng(0)
 
@@ -80,4 +82,4 @@ def test_r_squared_by_hand():
 def test_too_few_images_are_refused(train, held_out):
     images = np.zeros((8, 16, 16, 3), np.uint8)
     with pytest.raises(UsageError, match=f"images={train + held_out}: a probe takes at least 4"):
-        probe_layers(UNet(width=2, depth=1), {}, images[:train], images[:held_out])
+        probe_layers(Network.of(UNet(width=2, depth=1)), {}, images[:train], images[:held_out])

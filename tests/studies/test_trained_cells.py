@@ -9,7 +9,6 @@ from jaxseg.grid.loading import load_cell, load_variables
 from jaxseg.grid.run import run_grid
 from jaxseg.grid.train import class_indices, normalise
 from jaxseg.studies.cell_frames import cell_frames, frames_at
-from jaxseg.studies.features import sections as feature_report
 from jaxseg.studies.features.features import (
     AS_IS,
     RANDOM,
@@ -20,9 +19,11 @@ from jaxseg.studies.features.features import (
     find_probed,
     probed_estimate,
 )
-from jaxseg.studies.shift import sections as shift_report
+from jaxseg.studies.features.sections import features_section
+from jaxseg.studies.models import Network, network_model
+from jaxseg.studies.shift import measure
 from jaxseg.studies.shift.moving import dice_lost
-from jaxseg.studies.shift.shift import audit_cell
+from jaxseg.studies.shift.sections import shift_section
 
 pytestmark = pytest.mark.slow
 ZEROS, CIRCULAR = "zeros-s0", "circular-s0"
@@ -61,7 +62,8 @@ def cells(workdir):
 def shifts(cells):
     def audit(name):
         net, variables, settings = cells[name]
-        return audit_cell(name, net, variables, 32, frames_at(settings, 12, silent))
+        model = network_model(name, Network.of(net), variables, 32)
+        return measure(model, frames_at(settings, 12, silent))
 
     return {name: audit(name) for name in cells}
 
@@ -71,7 +73,7 @@ def features(cells):
     def audit(name):
         net, variables, settings = cells[name]
         frames = cell_frames(settings, 32, 24, silent)
-        return audit_features(name, net, variables, frames.ids, frames.images, seeds=3)
+        return audit_features(name, Network.of(net), variables, frames.ids, frames.images, seeds=3)
 
     return {name: audit(name) for name in cells}
 
@@ -123,8 +125,8 @@ def test_the_probe_separates_zeros_from_circular_trained_and_random(features):
 
 
 def test_both_audits_tell_what_they_found(shifts, features):
-    told = shift_report.tell(shifts[ZEROS])
+    told = shift_section(shifts[ZEROS])
     assert "a loss of" in told.verdict[0] and "0 to rounding with circular" in told.verdict[2]
-    told = feature_report.tell(list(features.values()))
+    told = features_section(list(features.values()))
     assert "random weights separate paddings too" in " ".join(told.notes).lower()
     assert [table.name for table in told.tables] == ["features", "feature_probes", "feature_cells"]
