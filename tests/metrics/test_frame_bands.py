@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from jaxseg.studies.predictions.frame_bands import (
+from jaxseg.metrics.bands import (
     N_RINGS,
     RING_EDGES,
     border_depth,

@@ -1,7 +1,7 @@
 """Masks for the tests of audits: ellipses anywhere, and predictors with a known flaw."""
 
 import numpy as np
-from jaxseg.studies.predictions.frame_bands import border_depth
+from jaxseg.metrics.bands import border_depth
 
 
 def ellipses(n, shape=(64, 64), seed=0, reach=0.0):

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from jaxseg.studies.predictions.frame_bands import border_depth
+from jaxseg.metrics.bands import border_depth
 
 from jaxseg.errors import JaxsegError
 from jaxseg.studies.models import callable_model

@@ -3,7 +3,7 @@
 import jax
 import numpy as np
 import pytest
-from jaxseg.studies.predictions.frame_bands import border_depth
+from jaxseg.metrics.bands import border_depth
 
 from jaxseg.nets.unet import UNet
 from jaxseg.studies.features.probe import random_variables

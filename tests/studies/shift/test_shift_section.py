@@ -6,7 +6,7 @@ import io
 import jax
 import numpy as np
 import pytest
-from jaxseg.studies.predictions.frame_bands import border_depth
+from jaxseg.metrics.bands import border_depth
 
 from jaxseg.errors import JaxsegError
 from jaxseg.nets.unet import UNet
