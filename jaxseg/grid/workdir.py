@@ -13,8 +13,6 @@ carry a digest of what they say: one that is damaged is refused.
 import json
 import os
 import platform
-import shlex
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -22,6 +20,7 @@ import jax
 import numpy as np
 from etils.epath import Path
 
+from jaxseg.command_line import this_command
 from jaxseg.errors import JaxsegError, UsageError, check_permission
 from jaxseg.grid import storage
 from jaxseg.grid.cells import DEFAULTS, expand
@@ -127,7 +126,7 @@ def environment(devices: Sequence[Any], processes: int) -> Row:
     several = f"{processes} processes with each " if processes > 1 else ""
 
     return {
-        "command": shlex.join(["python", *sys.argv]),
+        "command": this_command(),
         "jaxseg": jaxseg.__version__,
         "jax": jax.__version__,
         "numpy": np.__version__,

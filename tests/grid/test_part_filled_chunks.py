@@ -6,9 +6,7 @@ a cell is trained once, and the counts are those of a run that nobody disturbed.
 
 import contextlib
 import os
-import pathlib
 import random
-import runpy
 import signal
 from collections import Counter
 from types import SimpleNamespace
@@ -19,6 +17,7 @@ import pytest
 from etils import epath
 from run_oracles import assert_equal, read_counts, read_metrics, read_rows
 
+from jaxseg.cli.inspect import describe_cells
 from jaxseg.errors import Interrupted
 from jaxseg.grid import checkpoints, chunk, interrupt, loading
 from jaxseg.grid.cells import Cell
@@ -29,8 +28,6 @@ from jaxseg.grid.run import run_grid
 from jaxseg.grid.sweeps import product
 
 STEPS = 6  # of a cell: 2 epochs of 3
-ROOT = pathlib.Path(__file__).parents[2]
-INSPECT = runpy.run_path(str(ROOT / "launch" / "inspect_checkpoint.py"))
 
 
 def seeds(*numbers):
@@ -93,7 +90,7 @@ def interrupted(config, grid, workdir, stop_at, share=Share()):  # noqa: B008
     """Runs a grid until a signal in step `stop_at` of this run; the steps that cells were fed."""
     with counted(stop_at) as fed, pytest.raises(Interrupted), interrupt.handled(""):
         run_grid(config, grid, workdir, share)
-    INSPECT["describe_cells"](epath.Path(workdir))  # no checkpoint of an interrupted run is damaged
+    describe_cells(epath.Path(workdir))  # no checkpoint of an interrupted run is damaged
     return fed
 
 
@@ -101,7 +98,7 @@ def finished(config, grid, workdir):
     """Runs a grid to its end; the steps that cells were fed."""
     with counted() as fed:
         assert run_grid(config, grid, workdir) == []
-    lines = INSPECT["describe_cells"](epath.Path(workdir)).splitlines()
+    lines = describe_cells(epath.Path(workdir)).splitlines()
     assert len(lines) == len(grid) and all(" finished " in line for line in lines)
     for cell, row in read_rows(workdir).items():
         if row["status"] == "done":

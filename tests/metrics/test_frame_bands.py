@@ -2,16 +2,18 @@
 
 import numpy as np
 import pytest
+
+from jaxseg.errors import UsageError
 from jaxseg.metrics.bands import (
     N_RINGS,
     RING_EDGES,
     border_depth,
+    border_rings,
     centre_rings,
     places,
+    square_ring_edges,
+    square_rings,
 )
-
-from jaxseg.errors import UsageError
-from jaxseg.metrics.bands import border_rings, square_ring_edges, square_rings
 
 
 @pytest.mark.parametrize("size", [26, 64, 100, 128, 150, 256, 512])
