@@ -104,7 +104,7 @@ class _Builder(
             yield (
                 key,
                 {
-                    "image": png_bytes(frame.image[..., ::-1]),
+                    "image": png_bytes(frame.image),
                     "mask": png_bytes(frame.mask),
                     "id": frame.id,
                 },
