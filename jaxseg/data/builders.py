@@ -25,6 +25,11 @@ from jaxseg.errors import JaxsegError, UsageError
 Reader = Callable[[], Frame]
 
 
+Mask = np.ndarray
+RIM = 0.03  # of a frame's height, about a skull's thickness in the second trimester
+SHIFT = 6  # OpenCV's fixed-point bits: an ellipse is drawn to 1/64 pixel
+
+
 def split_frames(name: str, split: str, files: SourceFiles) -> list[Reader]:
     """What reads each frame of a split of the data set called `name`.
 
@@ -62,7 +67,7 @@ class _Builder(
     """
 
     IN_ORDER_OF_KEYS = False  # otherwise TFDS orders frames by a hash of their keys
-    SIDE: int | None = None  # pixels, where all frames have one size
+    SIDE = 0  # pixels; 0: frames of any size
     RELEASE_NOTES = {"1.0.0": "First release."}  # noqa: RUF012
 
     def __init__(self, *, manual_dir: str | Path | None = None, **kwargs: Any):
@@ -75,8 +80,9 @@ class _Builder(
         raise NotImplementedError
 
     def _info(self) -> tfds.core.DatasetInfo:
+        side = self.SIDE or None
         image, mask = (
-            tfds.features.Image(shape=(self.SIDE, self.SIDE, channels), encoding_format="png")
+            tfds.features.Image(shape=(side, side, channels), encoding_format="png")
             for channels in (3, 1)
         )
         return self.dataset_info_from_configs(
@@ -245,11 +251,6 @@ class UltrasoundPhantomsSmall(UltrasoundPhantoms):
 
     VERSION = tfds.core.Version(SOURCES["ultrasound_phantoms_small"].version)
     SIDE = 80
-
-
-Mask = np.ndarray
-RIM = 0.03  # of a frame's height, about a skull's thickness in the second trimester
-SHIFT = 6  # OpenCV's fixed-point bits: an ellipse is drawn to 1/64 pixel
 
 
 def outline_mask(drawn: Mask, path: Path) -> Mask:
