@@ -117,7 +117,9 @@ def run_section(results: Results) -> Section:
         facts["Cells"] = f"{done} of {len(results.cells)} finished, {arms}"
     facts |= {f"{axis} (axis)": ", ".join(values) for axis, values in results.axes.items()}
     facts |= dict(_costs(results.progress))
-    facts |= {name: v for name, v in results.environment.items() if name != "conditions"}
+    facts |= {
+        name: v for name, v in results.environment.items() if name not in ("conditions", "command")
+    }
     files = ["summary.csv", "comparisons.csv"]
     files += ["cells.csv", "metrics.jsonl", "config.json"] if results.cells else []
     settings = dict(_flat(results.config))
@@ -132,10 +134,12 @@ def terms_section(terms: Mapping[str, str]) -> Section:
 def reproduce_section(results: Results) -> Section:
     """The command that makes the same files, and what to cite."""
     config = shlex.quote(f"configs/{results.config.get('name') or 'CONFIG'}.py")
-    command = results.environment.get("command", f"python launch/grid.py --config {config}")
+    default = f"python launch/grid.py --config {config}" if results.config else ""
+    command = str(results.environment.get("command", default))
     version = f"jaxseg {results.environment.get('jaxseg', '')}".strip()
     closing = f"{version}. The method follows: {CITATION}"
-    return Section("cite", "Reproduce and cite", code=[str(command)], closing=[closing])
+    code = [command] if command else []
+    return Section("cite", "Reproduce and cite", code=code, closing=[closing])
 
 
 def _family_table(results: Results, family: list[ContrastRow]) -> Table:
@@ -154,7 +158,7 @@ def _family_table(results: Results, family: list[ContrastRow]) -> Table:
             row.n_seeds,
             _number(_bounded(row.smallest_detectable, "none")),
             _number(_bounded(row.seeds_needed, "> 1000", digits=0)),
-            row.verdict,
+            row.verdict.replace(" ", "\u00a0"),
         )
         for row in shown
     ]

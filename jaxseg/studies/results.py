@@ -3,7 +3,6 @@
 Nothing here trains, evaluates or writes.
 """
 
-import copy
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -21,14 +20,13 @@ from jaxseg.studies.workdir_files import (
     Cell,
     Examples,
     axes_of,
-    check_about,
     check_form,
-    check_progress,
     config_field,
+    read_about,
     read_cells,
     read_curves,
     read_examples,
-    read_json,
+    read_progress,
 )
 
 LAYOUTS = ("centre", "border")
@@ -241,9 +239,7 @@ def load(workdir: str | Path) -> Results:
     when no cell is done.
     """
     workdir = Path(workdir)
-    about = read_json(workdir / "config.json")
-    about = about | {"config": _with_constants(about)}
-    check_about(workdir / "config.json", about)
+    about = read_about(workdir)
     axes = axes_of(workdir / "config.json", about)
     cells = read_cells(workdir / "cells.csv", list(axes))
     done = [cell for cell in cells if cell.status == "done"]
@@ -272,36 +268,11 @@ def load(workdir: str | Path) -> Results:
         config=config,
         environment=about.get("environment", {}),
         data=about.get("data", {}),
-        progress=check_progress(
-            workdir / "progress.json", read_json(workdir / "progress.json", {})
-        ),
+        progress=read_progress(workdir / "progress.json"),
         cells=cells,
         curves=read_curves(workdir / "metrics.jsonl"),
         examples=read_examples(workdir / "examples.npz"),
     )
-
-
-def _with_constants(about: dict[str, Any]) -> Any:
-    """The config with the fields that all overlays of the grid set to the same value.
-
-    What is no config or no grid is left to `check_about`.
-    """
-    config, grid = about.get("config"), about.get("grid")
-    if not (isinstance(config, dict) and isinstance(grid, list) and grid):
-        return config
-    if not all(isinstance(overlay, dict) for overlay in grid):
-        return config
-    merged = copy.deepcopy(config)
-    for field, value in grid[0].items():
-        if field == "seed" or any(field not in o or o[field] != value for o in grid):
-            continue
-        *sections, name = field.split(".")
-        place: Any = merged
-        for section in sections:
-            place = place.get(section) if isinstance(place, dict) else None
-        if isinstance(place, dict):
-            place[name] = value
-    return merged
 
 
 def _stored_test_sets(workdir: Path, cell: Cell) -> list[str]:

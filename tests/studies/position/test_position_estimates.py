@@ -9,8 +9,17 @@ from fake_workdir import fake_workdir
 from jaxseg.errors import JaxsegError
 from jaxseg.metrics import statistics
 from jaxseg.metrics.dice import recall
-from jaxseg.studies import estimates as t
-from jaxseg.studies.results import clusters, counts, load
+from jaxseg.report.export import table_csv
+from jaxseg.report.section import Table
+from jaxseg.studies import estimates as e
+from jaxseg.studies.position import measures as t
+from jaxseg.studies.results import load
+from jaxseg.studies.rows import SUMMARY_COLUMNS, value_of
+
+
+def as_csv(rows):
+    fields = [row[: len(SUMMARY_COLUMNS)] for row in rows]
+    return table_csv(Table("summary", "", SUMMARY_COLUMNS, fields))
 
 
 @pytest.fixture(scope="module")
@@ -20,19 +29,19 @@ def results(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def rows(results):
-    return t.summary(results)
+    return t.estimates(results)
 
 
 def test_values_equal_counts_by_hand(results, rows):
-    border = counts(results, "zeros/center", "quarter", "border")[:, :, :, 0].sum(axis=1)
+    border = results.counts("zeros/center", "quarter", "border")[:, :, :, 0].sum(axis=1)
     tp, fp, fn = np.moveaxis(border.sum(axis=1).astype(float), -1, 0)
     by_hand = {"dice": 2 * tp / (2 * tp + fp + fn), "iou": tp / (tp + fp + fn)}
     for metric, values in by_hand.items():
-        row = t.value_of(rows, "zeros/center", "quarter", "all", metric)
+        row = value_of(rows, "zeros/center", "quarter", "all", metric)
         assert row.value == pytest.approx(values.mean())
         assert row.ci_low <= row.value <= row.ci_high
     tp, _, fn = np.moveaxis(border[:, 0].astype(float), -1, 0)
-    outer = t.value_of(rows, "zeros/center", "quarter", "outer", "recall")
+    outer = value_of(rows, "zeros/center", "quarter", "outer", "recall")
     assert outer.value == pytest.approx((tp / (tp + fn)).mean())
     assert (outer.n_seeds, outer.n_images) == (3, 30)
 
@@ -40,23 +49,23 @@ def test_values_equal_counts_by_hand(results, rows):
 def test_the_index_is_inner_minus_outer_recall(rows):
     for row in rows:
         if row.metric == "border_shortcut_index":
-            inner = t.value_of(rows, row.arm, row.test_set, "inner", "recall")
-            outer = t.value_of(rows, row.arm, row.test_set, "outer", "recall")
+            inner = value_of(rows, row.arm, row.test_set, "inner", "recall")
+            outer = value_of(rows, row.arm, row.test_set, "outer", "recall")
             assert row.value == pytest.approx(inner.value - outer.value)
 
 
 def test_the_outermost_border_ring_is_the_outer_region(rows):
     for arm in {row.arm for row in rows}:
-        ring = t.value_of(rows, arm, "quarter", "border:0-8", "recall")
-        outer = t.value_of(rows, arm, "quarter", "outer", "recall")
+        ring = value_of(rows, arm, "quarter", "border:0-8", "recall")
+        outer = value_of(rows, arm, "quarter", "outer", "recall")
         assert ring.value == pytest.approx(outer.value)
 
 
-@pytest.mark.parametrize("within", [t.SHARE, t.DIFFERENCE])
+@pytest.mark.parametrize("within", [e.SHARE, e.DIFFERENCE])
 def test_intervals_of_few_seeds_end_where_the_metric_does(within):
     scores = np.repeat([[0.1], [0.95]], 5, axis=1)
-    row = t.row_of(
-        t.Scored("a", "full", scores, 500), "all", "dice", statistics.item_mean, within=within
+    row = e.row_of(
+        e.Scored("a", "full", scores, 500), "all", "dice", statistics.item_mean, within=within
     )
     free = statistics.estimate(scores, statistics.item_mean, clusters=np.arange(5), resamples=500)
     assert free.ci_low < within[0] and free.ci_high > within[1]
@@ -78,28 +87,25 @@ def test_every_ring_of_both_layouts_has_its_row(rows):
 
 
 def test_rings_of_another_width_than_the_config_says_are_refused(results):
-    results.config["eval"]["border_px"] = 4
-    try:
-        with pytest.raises(JaxsegError, match="4 border rings"):
-            t.band_labels(results, "border", 4)
-    finally:
-        results.config["eval"]["border_px"] = 8
+    narrow = results._replace(scoring=results.scoring._replace(border_px=4))
+    with pytest.raises(JaxsegError, match="4 border rings"):
+        t.band_labels(narrow, "border", 4)
 
 
 def test_per_image_dice_and_its_spread(results, rows):
-    each = counts(results, "zeros/center", "full", "border")[:, :, :, 0].sum(axis=2).astype(float)
+    each = results.counts("zeros/center", "full", "border")[:, :, :, 0].sum(axis=2).astype(float)
     tp, fp, fn = np.moveaxis(each, -1, 0)
     values = 2 * tp / (2 * tp + fp + fn)
-    mean = t.value_of(rows, "zeros/center", "full", "all", "dice_per_image")
-    spread = t.value_of(rows, "zeros/center", "full", "all", "dice_per_image_sd")
+    mean = value_of(rows, "zeros/center", "full", "all", "dice_per_image")
+    spread = value_of(rows, "zeros/center", "full", "all", "dice_per_image_sd")
     assert mean.value == pytest.approx(values.mean())
     assert spread.value == pytest.approx(values.std(axis=1, ddof=1).mean())
 
 
 def test_summing_the_quarters_of_an_image_changes_no_pooled_interval(results):
-    border = counts(results, "zeros/center", "quarter", "border")
-    image = clusters(results, "quarter")
-    summed = t.by_image(border, image)
+    border = results.counts("zeros/center", "quarter", "border")
+    image = results.clusters("quarter")
+    summed = e.by_image(border, image)
     options = {"resamples": 200, "seed": 3}
     items = statistics.estimate(border, statistics.pooled(recall), clusters=image, **options)
     images = statistics.estimate(
@@ -111,26 +117,26 @@ def test_summing_the_quarters_of_an_image_changes_no_pooled_interval(results):
 
 def test_bands_without_any_object_are_empty_not_zero(tmp_path):
     results = load(fake_workdir(tmp_path, seeds=2, images=6, empty_border=True))
-    rows = t.summary(results)
-    outer = t.value_of(rows, "zeros/center", "quarter", "outer", "recall")
+    rows = t.estimates(results)
+    outer = value_of(rows, "zeros/center", "quarter", "outer", "recall")
     assert math.isnan(outer.value)
     assert outer.n_left_out == 6
-    text = t.as_csv([outer], t.SummaryRow._fields)
+    text = as_csv([outer])
     assert next(csv.DictReader(io.StringIO(text)))["value"] == ""
 
 
 def test_several_classes_have_their_own_rows(tmp_path):
     workdir = fake_workdir(tmp_path, seeds=2, images=6, classes=("head", "femur"))
-    rows = t.summary(load(workdir))
-    both = t.value_of(rows, "zeros/center", "full", "all", "dice").value
+    rows = t.estimates(load(workdir))
+    both = value_of(rows, "zeros/center", "full", "all", "dice").value
     for name in ("head", "femur"):
         # The factory gives all classes equal counts.
-        one = t.value_of(rows, "zeros/center", "full", "all", f"dice:{name}")
+        one = value_of(rows, "zeros/center", "full", "all", f"dice:{name}")
         assert one.value == pytest.approx(both)
 
 
 def test_every_column_is_written(rows):
-    text = t.as_csv(rows, t.SummaryRow._fields)
+    text = as_csv(rows)
     read = list(csv.DictReader(io.StringIO(text)))
     needed = ["arm", "test_set", "band", "metric", "value", "ci_low", "ci_high"]
     needed += ["n_images", "n_seeds"]

@@ -6,17 +6,22 @@ import matplotlib
 import pytest
 from fake_workdir import fake_workdir
 
-from jaxseg.report.page import page_html, write_report
-from jaxseg.studies.arm_styles import MAX_PANELS, arm_styles, facets
-from jaxseg.studies.position import figures
-from jaxseg.studies.position.analysis import analyse
-from jaxseg.studies.position.examples import MAX_ARMS, examples, shown_arms
+from jaxseg.studies import grid_report
+from jaxseg.studies.grid_figures import MAX_PANELS, arm_styles, facets
+from jaxseg.studies.position.figures import MAX_ARMS, band_dice, examples, shown_arms
+from jaxseg.studies.position.measures import estimates
 from jaxseg.studies.results import load
-from jaxseg.studies.rows import ContrastRow, EstimateRow
+from jaxseg.studies.rows import COMPARISON_COLUMNS, SUMMARY_COLUMNS
 
 NAMES = ("band_dice", "comparisons", "examples", "learning_curves")
 EIGHT = {"net.padding": ["zeros", "reflect", "circular"], "data.crop": ["center", "a", "b"]}
 SMALL = {"images": 20, "seeds": 3, "diverged": ["zeros-random-s1"]}
+
+
+def write_report(root):
+    """The path of the page."""
+    page, _ = grid_report.write_report(root)
+    return page
 
 
 @pytest.fixture(scope="module")
@@ -69,10 +74,10 @@ def test_every_link_leads_to_a_file(workdir):
 
 
 def test_the_csv_files_hold_every_column(workdir):
-    for name, columns in (("summary", EstimateRow), ("comparisons", ContrastRow)):
+    for name, columns in (("summary", SUMMARY_COLUMNS), ("comparisons", COMPARISON_COLUMNS)):
         with (workdir / f"{name}.csv").open(newline="") as file:
             rows = list(csv.DictReader(file))
-        assert rows and tuple(rows[0]) == columns._fields
+        assert rows and tuple(rows[0]) == columns
 
 
 def test_no_temporary_file_stays(workdir):
@@ -91,18 +96,16 @@ def test_names_from_files_are_escaped(tmp_path):
     root = fake_workdir(tmp_path, axes=axes, seeds=2, images=6, name="<script>alert(1)</script>")
     text = write_report(root).read_text()
     assert "<b>bold" not in text and "<script" not in text
-    assert "&lt;b&gt;bold&lt;" in text and "quo&quot;te&amp;amp" in text
+    assert "&lt;b&gt;bold&lt;" in text and "quo&#34;te&amp;amp" in text
     assert Page(text).open == []
 
 
 def test_images_of_ones_own_go_by_the_name_of_their_folder(workdir):
-    analysis = analyse(workdir)
-    results = analysis.results._replace(
+    results = load(workdir)._replace(
         data={"name": "folders"}, config={"name": "mine", "data": {"manual_dir": "/a/my <i> b/"}}
     )
-    assert "<h1>mine on my &lt;i&gt; b</h1>" in page_html(analysis._replace(results=results), [])
-    results = results._replace(config={"name": "mine"})
-    assert "<h1>mine on folders</h1>" in page_html(analysis._replace(results=results), [])
+    assert grid_report.title(results) == "mine on my <i> b"
+    assert grid_report.title(results._replace(config={"name": "mine"})) == "mine on folders"
 
 
 def test_a_run_without_examples_and_curves_still_reports(tmp_path):
@@ -146,7 +149,7 @@ def test_many_arms_are_folded_and_what_is_drawn_is_near_the_first(tmp_path):
         assert sum(own[k] != first[k] for k in ("data.crop", "optim.learning_rate")) <= 1
     page = write_report(tmp_path).read_text()
     assert "30 of 72 arms: the first and what is near to it" in page
-    visible, folded = page.split("<summary>48 more arms</summary>")
+    visible, folded = page.split("<summary>48 more rows</summary>")
     assert visible.partition('id="arms"')[2].count("<tr><td>zeros</td>") == 24
     assert folded.partition("</details>")[0].count("<tr><td>") == 48
 
@@ -166,15 +169,16 @@ def test_a_page_of_500_arms_opens(tmp_path):
 
 def test_lines_show_the_rows_and_the_settings_of_matplotlib_stay(workdir):
     before = dict(matplotlib.rcParams)
-    analysis = analyse(workdir)
-    figure = figures.band_dice(analysis.results, analysis.rows)
+    results = load(workdir)
+    found = estimates(results)
+    figure = band_dice(results, found)
     assert dict(matplotlib.rcParams) == before
     border = figure.axes[3]
     values = [line.get_ydata() for line in border.get_lines()]
-    for arm, drawn in zip(analysis.results.arms, values):
+    for arm, drawn in zip(results.arms, values):
         rows = [
             r
-            for r in analysis.rows
+            for r in found
             if (r.arm, r.test_set, r.metric) == (arm, "quarter", "recall") and "border" in r.band
         ]
         assert list(drawn) == [r.value for r in rows]

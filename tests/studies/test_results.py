@@ -6,7 +6,10 @@ import pytest
 from fake_workdir import TWO_BY_TWO, fake_workdir
 
 from jaxseg.errors import JaxsegError
+from jaxseg.studies import position
 from jaxseg.studies import results as r
+from jaxseg.studies.grid_report import write_findings
+from jaxseg.studies.position.measures import contrasts
 
 
 @pytest.fixture
@@ -26,20 +29,20 @@ def test_unfinished_cells_are_named_and_take_no_part(workdir):
     results = r.load(workdir)
     assert [cell.name for cell in results.left_out] == ["zeros-random-s1"]
     assert results.seeds["zeros/random"] == (0, 2)
-    assert r.common_seeds(results, ["zeros/random", "zeros/center"]) == (0, 2)
-    assert r.counts(results, "zeros/random", "quarter", "border").shape == (2, 32, 4, 1, 3)
+    assert results.common_seeds(["zeros/random", "zeros/center"]) == (0, 2)
+    assert results.counts("zeros/random", "quarter", "border").shape == (2, 32, 4, 1, 3)
 
 
 def test_counts_are_stacked_by_seed(workdir):
     results = r.load(workdir)
-    stacked = r.counts(results, "reflect/center", "full", "centre", seeds=[2, 0])
+    stacked = results.counts("reflect/center", "full", "centre", seeds=[2, 0])
     for k, seed in enumerate((2, 0)):
         with np.load(workdir / "counts" / f"reflect-center-s{seed}.npz") as stored:
             np.testing.assert_array_equal(stacked[k], stored["full.centre"])
 
 
 def test_clusters_join_the_quarters_of_an_image(workdir):
-    image = r.clusters(r.load(workdir), "quarter")
+    image = r.load(workdir).clusters("quarter")
     np.testing.assert_array_equal(np.bincount(image), np.full(8, 4))
 
 
@@ -76,7 +79,7 @@ def test_damaged_counts_are_named(workdir):
     results = r.load(workdir)
     (workdir / "counts" / "reflect-random-s2.npz").write_bytes(b"not a zip file")
     with pytest.raises(JaxsegError, match=r"reflect-random-s2\.npz: damaged"):
-        r.counts(results, "reflect/random", "full", "centre")
+        results.counts("reflect/random", "full", "centre")
 
 
 def test_cells_scored_on_different_items_are_refused(workdir, tmp_path):
@@ -84,4 +87,42 @@ def test_cells_scored_on_different_items_are_refused(workdir, tmp_path):
     name = "counts/zeros-center-s0.npz"
     shutil.copy(other / name, workdir / name)
     with pytest.raises(JaxsegError, match="same items"):
-        r.counts(r.load(workdir), "zeros/center", "full", "border")
+        r.load(workdir).counts("zeros/center", "full", "border")
+
+
+def in_memory(workdir):
+    """The counts of a workdir as arrays, and nothing else of it."""
+    stored = {}
+    for cell in r.load(workdir).cells:
+        if cell.status == "done":
+            with np.load(workdir / "counts" / f"{cell.name}.npz") as file:
+                found = {key: file[key] for key in file if key != "examples.prediction"}
+            stored |= {(cell.arm, cell.seed, key): array for key, array in found.items()}
+    known = r.load(workdir)
+    return r.Results(
+        arms=known.arms,
+        seeds=known.seeds,
+        settings=known.settings,
+        axes=known.axes,
+        test_sets=known.test_sets,
+        stored=r.CountsInMemory(stored),
+        scoring=known.scoring,
+    )
+
+
+def test_counts_in_memory_give_the_same_rows_and_a_page_without_what_is_absent(workdir, tmp_path):
+    results = in_memory(workdir)
+    found = position.findings(results)
+    for own, of_files in zip(found.contrasts, contrasts(r.load(workdir)), strict=True):
+        np.testing.assert_equal(own._asdict(), of_files._asdict())
+    page = write_findings(tmp_path / "page", "two arms", found)
+    text = page.read_text()
+    assert "Comparisons" in text and "Where in the frame" in text
+    for absent in ("Learning curves", "Examples", "Command:", "Cells", "All settings"):
+        assert f">{absent}<" not in text
+
+
+def test_an_array_that_is_not_in_memory_is_named(workdir):
+    results = in_memory(workdir)
+    with pytest.raises(JaxsegError, match="counts of 'zeros/center', seed 0: holds no 'random"):
+        results.counts("zeros/center", "random", "border")

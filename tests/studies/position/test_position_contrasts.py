@@ -4,13 +4,15 @@ import numpy as np
 import pytest
 from fake_workdir import PLANTED, fake_workdir
 
-from jaxseg.studies import comparisons as c
+from jaxseg.metrics.verdict import NO_DIFFERENCE
+from jaxseg.studies.position import measures as c
 from jaxseg.studies.results import load
+from jaxseg.studies.rows import families
 
 
 def compared(path, **options):
     results = load(fake_workdir(path, **options))
-    return results, c.comparisons(results)
+    return results, c.contrasts(results)
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +64,7 @@ def test_pairs_differ_in_one_axis_and_face_its_first_value(planted):
 
 def test_holm_runs_over_one_metric(planted):
     _, rows = planted
-    for family in c.families(rows):
+    for family in families(rows):
         p = sorted(row.p for row in family)
         assert min(row.p_holm for row in family) == pytest.approx(min(1, len(family) * p[0]))
         assert all(row.p_holm >= row.p for row in family)
@@ -71,21 +73,14 @@ def test_holm_runs_over_one_metric(planted):
 def test_no_effect_is_told_as_no_difference_shown(tmp_path):
     _, rows = compared(tmp_path, planted={}, seeds=4, images=40)
     index = [row for row in rows if row.metric == c.INDEX]
-    assert [row.verdict for row in index].count(c.NO_DIFFERENCE) >= len(index) - 1
+    assert [row.verdict for row in index].count(NO_DIFFERENCE) >= len(index) - 1
     assert all(row.smallest_detectable > 0 for row in index)
 
 
 def test_one_seed_shows_no_difference_however_large(tmp_path):
     _, rows = compared(tmp_path, seeds=1, images=20)
-    assert {row.verdict for row in rows} == {c.NO_DIFFERENCE}
+    assert {row.verdict for row in rows} == {NO_DIFFERENCE}
     assert all(math.isnan(row.p) and math.isnan(row.p_holm) for row in rows)
-
-
-def test_a_verdict_takes_the_interval_and_the_exact_test():
-    assert c.verdict(0.1, 0.2, 0.03) == c.HIGHER and c.verdict(-0.2, -0.1, 0.05) == c.LOWER
-    assert c.verdict(0.1, 0.2, 0.0625) == c.NOT_SIGNIFICANT
-    assert c.verdict(-0.1, 0.2, 0.03) == c.NO_DIFFERENCE
-    assert c.verdict(0.1, 0.2, math.nan) == c.verdict(math.nan, math.nan, 0.03) == c.NO_DIFFERENCE
 
 
 def test_one_axis_gives_no_interaction(tmp_path):
@@ -141,5 +136,5 @@ def test_a_whole_arm_may_be_missing(tmp_path):
 def test_an_undefined_metric_has_no_verdict_but_the_cautious_one(tmp_path):
     _, rows = compared(tmp_path, seeds=3, images=6, empty_border=True)
     index = [row for row in rows if row.metric == c.INDEX]
-    assert all(math.isnan(row.difference) and row.verdict == c.NO_DIFFERENCE for row in index)
+    assert all(math.isnan(row.difference) and row.verdict == NO_DIFFERENCE for row in index)
     assert any(math.isfinite(row.difference) for row in rows if row.metric == "dice")
