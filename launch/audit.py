@@ -34,19 +34,18 @@ from absl import logging
 from jaxseg.data.images import LIMIT_PX, check_limit
 from jaxseg.data.mask_coding import SEVERAL, MaskOptions
 from jaxseg.data.progress import track
-from jaxseg.errors import JaxsegError, UsageError, one_line_errors
+from jaxseg.data.sources import Reading
+from jaxseg.errors import UsageError, one_line_errors
 from jaxseg.escape import printable
 from jaxseg.homes import expand
 from jaxseg.metrics.dice import EMPTY
 from jaxseg.report.export import add_to_page, check_out
 from jaxseg.report.section import Section
 from jaxseg.report.terminal import terminal_text, training_step
-from jaxseg.studies.dataset import sections as audit_dataset
-from jaxseg.studies.predictions import sections as predictions_report
+from jaxseg.studies import dataset as dataset_study
+from jaxseg.studies import predictions as predictions_study
+from jaxseg.studies.folders import Predicted, read_predictions
 from jaxseg.studies.predictions.counts import BORDER_PX
-from jaxseg.studies.predictions.examples import Shown, choose_examples
-from jaxseg.studies.predictions.folders import FolderReading, audit_folder, read_predictions
-from jaxseg.studies.predictions.predictions import audit_predictions
 
 
 class Parser(argparse.ArgumentParser):
@@ -116,10 +115,10 @@ def add_reading(parser: argparse.ArgumentParser, pattern: str, *, predicted: boo
         )
 
 
-def folder_reading(args: argparse.Namespace) -> FolderReading:
+def folder_reading(args: argparse.Namespace) -> Reading:
     """What the flags of `add_reading` say; UsageError for a value that breaks its rule."""
     truth = MaskOptions(args.truth_threshold, args.ignore_label, args.several_masks).check()
-    reading = FolderReading(
+    reading = Reading(
         args.pattern, args.truth_pattern, truth, getattr(args, "threshold", None), args.limit_px
     )
     reading.predicted.check()
@@ -152,26 +151,12 @@ def dataset(args: argparse.Namespace) -> Section:
     for (_, folder), pictures in zip(folders, images):
         checks.check_folder("MASKS", folder, reading.truth_pattern)
         checks.check_folder("--images", pictures, reading.pattern)
-    measured, refused = [], []
-    for (name, folder), pictures in zip(folders, images):
-        try:
-            measured.append(
-                audit_folder(
-                    name, folder, pictures, reading=reading, fill=args.fill, progress=track,
-                    seed=args.seed,
-                )
-            )  # fmt: skip
-        except UsageError:
-            raise
-        except JaxsegError as error:
-            refused.append(error)
-    if not measured:
-        raise refused[0]
-    outcome = audit_dataset.tell([one.dataset for one in measured])
-    return outcome._replace(
-        taken=[line for one in measured for line in one.taken],
-        notes=[*(line for one in measured for line in one.cautions), *outcome.notes],
-        left_out=[*map(str, refused), *outcome.left_out],
+    return dataset_study.section(
+        [(name, folder, pictures) for (name, folder), pictures in zip(folders, images)],
+        reading=reading,
+        fill=args.fill,
+        progress=track,
+        seed=args.seed,
     )
 
 
@@ -212,21 +197,16 @@ def predictions(args: argparse.Namespace) -> Section:
     checks.check_least("--border_px", args.border_px)
     checks.check_least("--scale_to", args.scale_to)
     found = audit_models.cell_pairs(args) if args.cell or args.workdir else folder_pairs(args)
-    audit = audit_predictions(
-        found.masks,
-        found.names,
+    return predictions_study.section(
+        found,
         border_px=args.border_px,
         scale_to=args.scale_to,
         empty=args.empty,
-        left_out=found.left_out,
         seed=args.seed,
     )
-    examples = [Shown(chosen, *found.show(chosen.id)) for chosen in choose_examples(audit.counts)]
-    outcome = predictions_report.tell(audit, examples)
-    return outcome._replace(taken=found.taken, notes=[*found.cautions, *outcome.notes])
 
 
-def folder_pairs(args: argparse.Namespace) -> audit_models.Pairs:
+def folder_pairs(args: argparse.Namespace) -> Predicted:
     """Truths and predictions in folders, matched by name and read one by one."""
     if not (args.truth and args.pred):
         raise UsageError(
@@ -238,12 +218,8 @@ def folder_pairs(args: argparse.Namespace) -> audit_models.Pairs:
     checks.check_folder("--images", args.images)
     for _, folder in models:
         checks.check_folder("--pred", folder, args.pattern)
-    found = read_predictions(
+    return read_predictions(
         args.truth, models, args.images, reading=folder_reading(args), progress=track
-    )
-    names = [name for name, _ in models]
-    return audit_models.Pairs(
-        names, found.items, found.left_out, found.show, found.taken, found.cautions
     )
 
 

@@ -144,10 +144,11 @@ def score_saliency(workdir: str, test_sets: tuple[str, ...]) -> None:
 
 def write_and_print_report(workdir: str) -> None:
     """Writes the report of a complete grid and prints it as a table."""
-    from jaxseg.report.page import write_report
-    from jaxseg.report.terminal import terminal_table
     from jaxseg.studies.position.analysis import analyse
     from jaxseg.studies.remote import local_results
+
+    from jaxseg.report.page import write_report
+    from jaxseg.report.terminal import terminal_table
 
     print("writing the report …", file=sys.stderr, flush=True)
     with local_results(workdir) as folder:

@@ -155,7 +155,7 @@ def launched():
         (["dataset", "{a}", "--images", "{home}/none"], "--images {home}/none: no such folder"),
         (["dataset", "{a}", "{b}", "--pattern", "*.none"], "{a}: holds no files to read (*.none"),
         (["dataset", "{a}", "{b}", "--pattern", "001*", "--out", "{a}/002.png/o"],
-         "--out {a}/002.png/o: {a}/002.png is no folder"),
+         "--out {a}/002.png/o: {a}/002.png is not a folder"),
         (["predictions", "--truth", "{b}", "--pred", "{home}/none"], "--pred {home}/none: no such"),
         (["predictions", "--truth", "{b}", "--pred", "{b}", "--images", "{b}/001.png"],
          "--images {b}/001.png: is a file; give a folder"),

@@ -7,9 +7,9 @@ import sys
 
 import numpy as np
 import pytest
+from jaxseg.studies.cell_predictions import predict_cells
 
 from jaxseg.data.progress import silent
-from jaxseg.studies.cell_predictions import predict_cells
 
 ROOT = pathlib.Path(__file__).parents[1]
 QUICK = ["--config", "configs/padding_ablation.py:quick"]

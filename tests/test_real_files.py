@@ -13,14 +13,14 @@ import cv2
 import numpy as np
 import PIL.Image
 import pytest
+from jaxseg.studies.predictions.folders import audit_folder, frames_with_truth, read_predictions
+from jaxseg.studies.predictions.predictions import audit_predictions
 
 from jaxseg.data.prepare import prepare_views
 from jaxseg.data.progress import silent
 from jaxseg.errors import JaxsegError
 from jaxseg.grid.cells import DEFAULTS
 from jaxseg.grid.data_cautions import data_cautions
-from jaxseg.studies.predictions.folders import audit_folder, frames_with_truth, read_predictions
-from jaxseg.studies.predictions.predictions import audit_predictions
 
 SIDE, OBJECT, AROUND = 64, 150, 30
 ROOT = pathlib.Path(__file__).parents[1]
@@ -217,10 +217,10 @@ def test_pictures_and_several_masks_in_one_folder(tmp_path):
     assert len(store.ids) == 12 and "3 of 12 pictures have several masks" in store.cautions[0]
 
     from jaxseg.data.mask_coding import MaskOptions
-    from jaxseg.studies.predictions.folders import FolderReading
+    from jaxseg.data.sources import Reading
 
     def dice(several):
-        reading = FolderReading(truth=MaskOptions(several=several))
+        reading = Reading(truth=MaskOptions(several=several))
         found = read_predictions(tmp_path / "benign", [("m", tmp_path / "pred")], reading=reading)
         return audit_predictions(found.items, ["m"]).score("m", "all", "dice_per_image").value
 
