@@ -34,7 +34,7 @@ from absl import logging
 from jaxseg.data.images import LIMIT_PX, check_limit
 from jaxseg.data.mask_coding import SEVERAL, MaskOptions
 from jaxseg.data.progress import track
-from jaxseg.errors import JaxsegError, UsageError, one_line_errors
+from jaxseg.errors import UsageError, one_line_errors
 from jaxseg.escape import printable
 from jaxseg.homes import expand
 from jaxseg.metrics.dice import EMPTY

@@ -20,9 +20,9 @@ from jaxseg.studies.cell_frames import cell_frames, data_here, frames_at
 from jaxseg.studies.features import sections as features_report
 from jaxseg.studies.features.activations import layer_names
 from jaxseg.studies.features.features import RANDOM_SEEDS, audit_features
+from jaxseg.studies.folders import Predicted, frames_with_truth, readable
 from jaxseg.studies.models import callable_model
 from jaxseg.studies.predictions.cells import predict_cells
-from jaxseg.studies.folders import Predicted, frames_with_truth, readable
 from jaxseg.studies.shift import sections as shift_report
 from jaxseg.studies.shift.shift import Shift, audit_cell, audit_model
 

@@ -20,7 +20,7 @@ from jaxseg.data.outlines import outline_mask
 from jaxseg.data.paired import image_bytes
 from jaxseg.data.pairs import Pair
 from jaxseg.errors import JaxsegError
-from jaxseg.studies.predictions.folders import audit_folder
+from jaxseg.studies.dataset.measures import measure_folder
 
 LIMIT_PX = 1_000_000
 NAME = "case\n\x1b[2J<b>"  # of every file: its name must not break the line that refuses it
@@ -67,7 +67,7 @@ def audited_picture(case: Case, folder: Path) -> None:
 def audited_mask(case: Case, folder: Path) -> None:
     """With outlines filled."""
     written(folder, case)
-    audit_folder("case", folder, fill=True)
+    measure_folder("case", folder, fill=True)
 
 
 def trained_mask(case: Case, folder: Path) -> None:

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from jaxseg.errors import JaxsegError
+from jaxseg.metrics.bands import border_depth
 from jaxseg.nets.unet import UNet
 from jaxseg.report.plot import rendered
 from jaxseg.studies.features.activations import random_variables
 from jaxseg.studies.models import callable_model
-from jaxseg.studies.predictions.frame_bands import border_depth
 from jaxseg.studies.shift.sections import tell
 from jaxseg.studies.shift.shift import audit_cell, audit_model
 

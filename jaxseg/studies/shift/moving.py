@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from jaxseg.errors import JaxsegError
 from jaxseg.grid.train import one_hot
+from jaxseg.metrics.bands import border_depth
 from jaxseg.metrics.dice import dice
 from jaxseg.studies.intervals import Estimate, mean_estimate
 from jaxseg.studies.models import Model, masks_of, relative_error
-from jaxseg.metrics.bands import border_depth
 from jaxseg.studies.shift.windows import (
     Plan,
     back_to_window,

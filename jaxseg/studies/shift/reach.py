@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jaxseg.errors import JaxsegError
+from jaxseg.metrics.bands import border_depth
 from jaxseg.nets.unet import UNet, valid_margin
 from jaxseg.studies.models import Model
-from jaxseg.metrics.bands import border_depth
 
 NOTICEABLE = 0.01  # of the logits' standard deviation
 ROUNDING = 1e-5  # of the largest logit: what float32 sums in another order differ by

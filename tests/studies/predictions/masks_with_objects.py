@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from jaxseg.studies.predictions.frame_bands import border_depth
+from jaxseg.metrics.bands import border_depth
 
 
 def ellipses(n, shape=(64, 64), seed=0, reach=0.0):
