@@ -13,8 +13,6 @@ import cv2
 import numpy as np
 import PIL.Image
 import pytest
-from jaxseg.studies.predictions.folders import frames_with_truth, read_predictions
-from jaxseg.studies.predictions.predictions import audit_predictions
 
 from jaxseg.data.prepare import prepare_views
 from jaxseg.data.progress import silent
