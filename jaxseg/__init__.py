@@ -44,7 +44,7 @@ _HOMES = {
     "PADDING_MODES": "jaxseg.nets.padding",
     "crop_box": "jaxseg.data.crops",
     "draw_annotations": "jaxseg.data.annotations",
-    "remove_annotations": "jaxseg.data.removal",
+    "remove_annotations": "jaxseg.data.annotations.removal",
     "square_rings": "jaxseg.metrics.bands",
     "border_rings": "jaxseg.metrics.bands",
     "band_counts": "jaxseg.metrics.bands",

@@ -16,7 +16,7 @@ from jaxseg.cli import audit, audit_models
 from jaxseg.errors import JaxsegError, UsageError
 from jaxseg.nets.dtunet import DTUNet
 from jaxseg.nets.unet import UNet
-from jaxseg.report.audit_terminal import training_step
+from jaxseg.report.terminal import training_step
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -180,7 +180,7 @@ def test_folders_patterns_and_numbers_are_refused_before_any_file_is_read(
         for name in ("load_callable", "predict_cells", "load_variables"):
             monkeypatch.setattr(f"jaxseg.cli.{module}.{name}", read, raising=False)
     for name in ("look_at", "read_image"):
-        monkeypatch.setattr(f"jaxseg.audit.folders.{name}", read)
+        monkeypatch.setattr(f"jaxseg.studies.folders.{name}", read)
     places = {"home": run[0], "a": run[0] / "a/masks", "b": run[0] / "b/masks"}
     with pytest.raises(JaxsegError) as error:
         audit.main(["audit.py", *(word.format(**places) for word in arguments)])

@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 import pytest
 
-from jaxseg.audit.cell_predictions import predict_cells
 from jaxseg.cli import audit, predict, report
 from jaxseg.data.progress import silent
 from jaxseg.errors import JaxsegError, UsageError
+from jaxseg.studies.predictions.cells import predict_cells
 
 ROOT = pathlib.Path(__file__).parents[1]
 QUICK = ["--config", "configs/padding_ablation.py:quick"]
@@ -73,10 +73,11 @@ def test_cells_are_audited_as_the_grid_scored_them(run, tmp_path, monkeypatch):
     monkeypatch.setenv("JAXSEG_CACHE", str(cache))
     cells = ["zeros-center-s0", "reflect-center-s0"]
     found = predict_cells(workdir, cells, "full", silent)
-    for cell, predicted in zip(cells, found.predicted):
+    _, masks, *of_cells = map(np.array, zip(*found.items))
+    for cell, predicted in zip(cells, of_cells):
         with np.load(workdir / "counts" / f"{cell}.npz") as counts:
             scored = counts["full.border"].sum((1, 2))
-        parts = (predicted & found.masks, predicted & ~found.masks & 1, found.masks & ~predicted)
+        parts = (predicted & masks, predicted & ~masks & 1, masks & ~predicted)
         np.testing.assert_array_equal(np.stack([p.sum((1, 2)) for p in parts], -1), scored)
     named = [word for cell in cells for word in ("--cell", cell)]
     audit = ["audit.py", "predictions", workdir, *named, "--test_set", "quarter", "--out", tmp_path]

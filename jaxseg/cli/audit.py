@@ -25,29 +25,30 @@ from typing import Any
 
 from absl import logging
 
-from jaxseg.audit.folders import FolderReading, audit_folder, read_predictions
-from jaxseg.audit.prediction_counts import BORDER_PX
-from jaxseg.audit.prediction_examples import Shown, choose_examples
-from jaxseg.audit.predictions import audit_predictions
 from jaxseg.cli import audit_models
 from jaxseg.cli.arguments import Parser, check_folder, check_least, check_writable, usage
-from jaxseg.command_line import this_command
+from jaxseg.command_line import start_of, this_command
 from jaxseg.data.images import LIMIT_PX, check_limit
 from jaxseg.data.mask_coding import SEVERAL, MaskOptions
 from jaxseg.data.progress import track
-from jaxseg.errors import JaxsegError, UsageError
+from jaxseg.data.sources import Reading
+from jaxseg.errors import UsageError
 from jaxseg.escape import printable
 from jaxseg.homes import expand
 from jaxseg.metrics.dice import EMPTY
-from jaxseg.report import audit_dataset
-from jaxseg.report import audit_predictions as predictions_report
-from jaxseg.report.audit_page import check_out, write_outcome
-from jaxseg.report.audit_terminal import outcome_text, training_step
-from jaxseg.report.outcome import Outcome
+from jaxseg.report.export import add_to_page, check_out
+from jaxseg.report.section import Section
+from jaxseg.report.terminal import terminal_text
+from jaxseg.studies import dataset as dataset_study
+from jaxseg.studies import predictions as predictions_study
+from jaxseg.studies.folders import Predicted, read_predictions
+from jaxseg.studies.predictions.counts import BORDER_PX
+
+ORDER = ("dataset", "predictions", "shift", "features")  # of the sections of one page
 
 
 def build_parser(program: str) -> argparse.ArgumentParser:
-    """All commands; each adds its own flags and sets `run`, which makes its Outcome."""
+    """All commands; each adds its own flags and sets `run`, which makes its Section."""
     parser = Parser(prog=program, description=usage(__doc__, "audit"))
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for add in (add_dataset, add_predictions):
@@ -104,10 +105,10 @@ def add_reading(parser: argparse.ArgumentParser, pattern: str, *, predicted: boo
         )
 
 
-def folder_reading(args: argparse.Namespace) -> FolderReading:
+def folder_reading(args: argparse.Namespace) -> Reading:
     """What the flags of `add_reading` say; UsageError for a value that breaks its rule."""
     truth = MaskOptions(args.truth_threshold, args.ignore_label, args.several_masks).check()
-    reading = FolderReading(
+    reading = Reading(
         args.pattern, args.truth_pattern, truth, getattr(args, "threshold", None), args.limit_px
     )
     reading.predicted.check()
@@ -126,7 +127,7 @@ def add_dataset(commands: Any) -> None:
     parser.add_argument("--fill", action="store_true", help="Fill masks drawn as closed outlines")
 
 
-def dataset(args: argparse.Namespace) -> Outcome:
+def dataset(args: argparse.Namespace) -> Section:
     """Each folder of masks as a data set; one that cannot be used is named, the others go on."""
     folders = named_folders(args.masks)
     args.next_step = training_step([folder for _, folder in folders])
@@ -140,27 +141,22 @@ def dataset(args: argparse.Namespace) -> Outcome:
     for (_, folder), pictures in zip(folders, images):
         check_folder("MASKS", folder, reading.truth_pattern)
         check_folder("--images", pictures, reading.pattern)
-    measured, refused = [], []
-    for (name, folder), pictures in zip(folders, images):
-        try:
-            measured.append(
-                audit_folder(
-                    name, folder, pictures, reading=reading, fill=args.fill, progress=track,
-                    seed=args.seed,
-                )
-            )  # fmt: skip
-        except UsageError:
-            raise
-        except JaxsegError as error:
-            refused.append(error)
-    if not measured:
-        raise refused[0]
-    outcome = audit_dataset.tell([one.dataset for one in measured])
-    return outcome._replace(
-        taken=[line for one in measured for line in one.taken],
-        notes=[*(line for one in measured for line in one.cautions), *outcome.notes],
-        left_out=[*map(str, refused), *outcome.left_out],
+    return dataset_study.section(
+        [(name, folder, pictures) for (name, folder), pictures in zip(folders, images)],
+        reading=reading,
+        fill=args.fill,
+        progress=track,
+        seed=args.seed,
     )
+
+
+def training_step(masks: Sequence[str]) -> str:
+    """A command that trains on the one folder of `masks`, images/ beside it; else on a DIR."""
+    root = expand(masks[0]).parent
+    whole = len(masks) == 1 and Path(masks[0]).name == "masks" and (root / "images").is_dir()
+    folder = shlex.quote(str(root)) if whole else "DIR"
+    config = f"{start_of('grid')} --config padding_ablation:folders"
+    return f"does a network use it? {config} --config.data.manual_dir={folder}"
 
 
 def add_predictions(commands: Any) -> None:
@@ -195,26 +191,21 @@ def add_predictions(commands: Any) -> None:
     )
 
 
-def predictions(args: argparse.Namespace) -> Outcome:
+def predictions(args: argparse.Namespace) -> Section:
     """One or several models against the truth; files that cannot be used are left out."""
     check_least("--border_px", args.border_px)
     check_least("--scale_to", args.scale_to)
     found = audit_models.cell_pairs(args) if args.cell or args.workdir else folder_pairs(args)
-    audit = audit_predictions(
-        found.masks,
-        found.names,
+    return predictions_study.section(
+        found,
         border_px=args.border_px,
         scale_to=args.scale_to,
         empty=args.empty,
-        left_out=found.left_out,
         seed=args.seed,
     )
-    examples = [Shown(chosen, *found.show(chosen.id)) for chosen in choose_examples(audit.counts)]
-    outcome = predictions_report.tell(audit, examples)
-    return outcome._replace(taken=found.taken, notes=[*found.cautions, *outcome.notes])
 
 
-def folder_pairs(args: argparse.Namespace) -> audit_models.Pairs:
+def folder_pairs(args: argparse.Namespace) -> Predicted:
     """Truths and predictions in folders, matched by name and read one by one."""
     if not (args.truth and args.pred):
         raise UsageError(
@@ -226,12 +217,8 @@ def folder_pairs(args: argparse.Namespace) -> audit_models.Pairs:
     check_folder("--images", args.images)
     for _, folder in models:
         check_folder("--pred", folder, args.pattern)
-    found = read_predictions(
+    return read_predictions(
         args.truth, models, args.images, reading=folder_reading(args), progress=track
-    )
-    names = [name for name, _ in models]
-    return audit_models.Pairs(
-        names, found.items, found.left_out, found.show, found.taken, found.cautions
     )
 
 
@@ -276,6 +263,8 @@ def main(argv: Sequence[str]) -> None:
         raise UsageError(f"--seed {args.seed}: must be at least 0")
     check_out(expand(args.out))
     check_writable("--out", args.out)
-    outcome = args.run(args)
-    page = write_outcome(args.out, outcome, command=this_command())
-    print(outcome_text(outcome, page, args.next_step or f"open {shlex.quote(str(page))}"))
+    section = args.run(args)
+    section = section._replace(code=[this_command()])
+    page = add_to_page(args.out, section, ORDER)
+    next_step = args.next_step or f"open {shlex.quote(str(page))}"
+    print(terminal_text([section], {"Report": str(page), "Next": next_step}))

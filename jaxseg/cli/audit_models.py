@@ -1,49 +1,30 @@
 """What `jaxseg audit` asks of cells of a grid or a function: predictions, `shift`, `features`."""
 
 import argparse
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import cv2
 
-from jaxseg.audit.activations import layer_names
-from jaxseg.audit.callables import load_callable
-from jaxseg.audit.cell_frames import cell_frames, data_here, frames_at
-from jaxseg.audit.cell_predictions import predict_cells
-from jaxseg.audit.features import RANDOM_SEEDS, audit_features
-from jaxseg.audit.folders import frames_with_truth, readable
-from jaxseg.audit.models import callable_model
-from jaxseg.audit.shift import Shift, audit_cell, audit_model
 from jaxseg.cli.arguments import check_folder, check_least
 from jaxseg.data.progress import track
 from jaxseg.errors import UsageError, check_choice
 from jaxseg.grid.checkpoints import find_cells
 from jaxseg.grid.loading import load_variables
-from jaxseg.grid.sweeps import Settings
-from jaxseg.nets.unet import UNet
-from jaxseg.report import audit_features as features_report
-from jaxseg.report import audit_shift as shift_report
-from jaxseg.report.outcome import Outcome
+from jaxseg.report.section import Section
+from jaxseg.studies import features as features_study
+from jaxseg.studies import shift as shift_study
+from jaxseg.studies.callables import load_callable
+from jaxseg.studies.cell_frames import cell_frames, data_here, frames_at
+from jaxseg.studies.features.features import RANDOM_SEEDS
+from jaxseg.studies.folders import Predicted, frames_with_truth, readable
+from jaxseg.studies.models import Network, callable_model, network_model
+from jaxseg.studies.predictions.cells import predict_cells
 
 SHIFT = "What moving the frame does to a model's predictions, and how far the border reaches."
 FEWEST_FRAMES = 7  # half of them train the probe
 FEATURES = "Whether a cell's features tell how far from the border they are."
-
-
-class Pairs(NamedTuple):
-    """What `predictions` compares: `masks` gives (id, truth, prediction of each of `names`).
-
-    `show(id)` gives (truth, predictions, image or None) of one again; `taken` and `cautions` say
-    how masks were read.
-    """
-
-    names: list[str]
-    masks: Iterable[tuple[Any, ...]]
-    left_out: list[str]
-    show: Callable[[str], tuple[Any, list[Any], Any]]
-    taken: list[str]
-    cautions: list[str]
 
 
 def add_place(parser: argparse.ArgumentParser) -> None:
@@ -63,22 +44,14 @@ def add_cells(parser: argparse.ArgumentParser) -> None:
     add_place(parser)
 
 
-def cell_pairs(args: argparse.Namespace) -> Pairs:
+def cell_pairs(args: argparse.Namespace) -> Predicted:
     """Cells of a grid on one of its test sets."""
     if not (args.cell and args.workdir) or args.truth or args.pred:
         raise UsageError(
             "predictions: WORKDIR and --cell go together, without --truth and --pred; see --help"
         )
     check_cells(args.workdir, args.cell, args.manual_dir)
-    found = predict_cells(args.workdir, args.cell, args.test_set, manual_dir=args.manual_dir)
-    place = {name: k for k, name in enumerate(found.ids)}
-
-    def show(name: str) -> tuple[Any, list[Any], Any]:
-        k = place[name]
-        return found.masks[k], [masks[k] for masks in found.predicted], found.images[k]
-
-    items = zip(found.ids, found.masks, *found.predicted)
-    return Pairs(args.cell, items, [], show, [found.taken], [])
+    return predict_cells(args.workdir, args.cell, args.test_set, manual_dir=args.manual_dir)
 
 
 def check_cells(workdir: str, cells: Sequence[str], manual_dir: str | None) -> None:
@@ -89,20 +62,6 @@ def check_cells(workdir: str, cells: Sequence[str], manual_dir: str | None) -> N
     known = find_cells(workdir)
     for cell in cells:
         check_choice("--cell", cell, known)
-
-
-def unet_of(workdir: str, cell: str) -> tuple[UNet, dict[str, Any], Settings]:
-    """What `load_variables` gives of a cell; UsageError unless its network is a UNet.
-
-    The border's reach and the layers to probe are those of one UNet: DTU-Net is two.
-    """
-    net, variables, settings = load_variables(workdir, cell)
-    if not isinstance(net, UNet):
-        raise UsageError(
-            f"--cell {cell}: net.name={settings['net.name']!r}; shift and features take cells of a "
-            "unet, predictions takes any"
-        )
-    return net, variables, settings
 
 
 def add_shift(parser: argparse.ArgumentParser) -> None:
@@ -130,32 +89,31 @@ def add_shift(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--step", type=int, help="Pixels by which windows of one scale move")
 
 
-def shift(args: argparse.Namespace) -> Outcome:
+def shift(args: argparse.Namespace) -> Section:
     """A cell of a grid by its logits, or any function from images to masks by its masks."""
     check_least("--frames", args.frames)
     check_least("--step", args.step)
-    told, taken, cautions = (_shift_of_cell if args.cell else _shift_of_function)(args)
-    outcome = shift_report.tell(told)
-    return outcome._replace(taken=taken, notes=[*cautions, *outcome.notes])
+    return _shift_of_cell(args) if args.cell else _shift_of_function(args)
 
 
-def _shift_of_cell(args: argparse.Namespace) -> tuple[Shift, list[str], list[str]]:
+def _shift_of_cell(args: argparse.Namespace) -> Section:
     if args.images or args.truth:
         raise UsageError(
             "--images, --truth: are of a function; a cell is shown its own test images, which "
             "--manual_dir finds"
         )
     check_cells(args.model, [args.cell], args.manual_dir)
-    net, variables, settings = unet_of(args.model, args.cell)
-    place, size = data_here(settings, args.manual_dir), settings["data.size"]
-    taken = cell_frames(place, size, 1).taken
-    frames = frames_at(place, args.frames)
-    return audit_cell(args.cell, net, variables, size, frames, step=args.step), [taken], []
+    net, variables, settings = load_variables(args.model, args.cell)
+    model = network_model(args.cell, Network.of(net), variables, settings["data.size"])
+    place = data_here(settings, args.manual_dir)
+    taken = cell_frames(place, model.size, 1).taken
+    section = shift_study.section(model, frames_at(place, args.frames), step=args.step)
+    return section._replace(taken=[taken])
 
 
-def _shift_of_function(args: argparse.Namespace) -> tuple[Shift, list[str], list[str]]:
+def _shift_of_function(args: argparse.Namespace) -> Section:
     if not (args.images and args.truth):
-        raise UsageError("shift: needs --cell of a grid, or --images and --truth for a function")
+        raise UsageError("shift: give --cell of a grid, or --images and --truth for a function")
     reading = args.reading(args)
     check_folder("--images", args.images, reading.pattern)
     check_folder("--truth", args.truth, reading.truth_pattern)
@@ -177,9 +135,12 @@ def _shift_of_function(args: argparse.Namespace) -> tuple[Shift, list[str], list
             nearest = cv2.resize(mask, frame, interpolation=cv2.INTER_NEAREST)
             yield name, cv2.resize(image, frame, interpolation=cv2.INTER_AREA), nearest
 
-    told = audit_model(model, at, step=args.step)
-    told = told._replace(left_out=[*told.left_out, *found.left_out, *left_out])
-    return told, found.taken, found.masks.cautions
+    section = shift_study.section(model, at, step=args.step)
+    return section._replace(
+        taken=found.taken,
+        notes=[*found.masks.cautions, *section.notes],
+        left_out=[*section.left_out, *found.left_out, *left_out],
+    )
 
 
 def add_features(parser: argparse.ArgumentParser) -> None:
@@ -194,21 +155,15 @@ def add_features(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def features(args: argparse.Namespace) -> Outcome:
+def features(args: argparse.Namespace) -> Section:
     """Each cell with its linear probes and their controls."""
     check_least("--frames", args.frames, FEWEST_FRAMES)
     check_least("--random_nets", args.random_nets)
     check_cells(args.workdir, args.cell, args.manual_dir)
-    probe = partial(audit_features, layer=args.layer, seeds=args.random_nets)
-    # All of them before the first is probed, which takes a while.
-    asked = [(cell, *unet_of(args.workdir, cell)) for cell in args.cell]
-    places = [data_here(settings, args.manual_dir) for *_, settings in asked]
-    for _, net, *_ in asked:
-        if args.layer is not None:
-            check_choice("--layer", args.layer, layer_names(net.depth))
-    told, taken = [], []
-    for (cell, net, variables, settings), place in zip(asked, places):
-        shown = cell_frames(place, settings["data.size"], args.frames)
-        taken.append(f"{cell}: {shown.taken}")
-        told.append(probe(cell, net, variables, shown.ids, shown.images))
-    return features_report.tell(told)._replace(taken=taken)
+    asked = [(name, *load_variables(args.workdir, name)) for name in args.cell]
+    cells = []
+    for name, net, variables, settings in asked:
+        place, size = data_here(settings, args.manual_dir), settings["data.size"]
+        frames = partial(cell_frames, place, size, args.frames)
+        cells.append(features_study.Cell(name, Network.of(net), variables, size, frames))
+    return features_study.section(cells, layer=args.layer, seeds=args.random_nets)

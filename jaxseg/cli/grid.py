@@ -145,7 +145,7 @@ def start(share: Share) -> None:
 
 def score_saliency(workdir: str, test_sets: tuple[str, ...]) -> None:
     """In a study of annotations, asks every network how much of its evidence lies on them."""
-    from jaxseg.audit.grid_saliency import is_current, write_saliency
+    from jaxseg.studies.annotations.grid_saliency import is_current, write_saliency
 
     if {"clean", "annotated"} <= set(test_sets) and not is_current(workdir):
         print("scoring saliency …", file=sys.stderr, flush=True)
@@ -176,12 +176,12 @@ def run(argv: Sequence[str]) -> None:
         check_writable("--workdir", _WORKDIR.value)
     share = find_share(_SHARD.value, os.environ)
     start(share)
-    from jaxseg.audit.grid_saliency import check_saliency_layer
     from jaxseg.grid.cells import base_settings, expand, group_cells
     from jaxseg.grid.describe import describe
     from jaxseg.grid.run import run_grid
     from jaxseg.grid.storage import as_folder
     from jaxseg.grid.sweeps import override_axes
+    from jaxseg.studies.annotations.grid_saliency import check_saliency_layer
 
     config = _CONFIG.value.to_dict()
     settings = base_settings(config)

@@ -23,7 +23,7 @@ from jaxseg.grid.checkpoints import find_cells, restore_cell
 from jaxseg.grid.export import check_target, export_cell, flat_arrays
 from jaxseg.grid.numerics import pinned
 from jaxseg.grid.storage import as_folder
-from jaxseg.report.files import read_rows
+from jaxseg.studies.workdir_files import read_rows
 
 
 def describe_cells(workdir: epath.Path) -> str:

@@ -34,13 +34,8 @@ def main(argv: Sequence[str]) -> None:
 
 def write_and_print_report(workdir: str) -> None:
     """Writes the report of a complete grid and prints it as a table."""
-    from jaxseg.report.analysis import analyse
-    from jaxseg.report.page import write_report
-    from jaxseg.report.remote import local_results
-    from jaxseg.report.terminal import terminal_table
+    from jaxseg.studies.grid_report import terminal_report, write_report
 
     print("writing the report …", file=sys.stderr, flush=True)
-    with local_results(workdir) as folder:
-        analysis = analyse(folder)
-        write_report(folder, analysis)
-        print(terminal_table(analysis, workdir))
+    _, findings = write_report(workdir)
+    print(terminal_report(findings, workdir))

@@ -140,9 +140,9 @@ def check_cell(settings: Settings) -> None:
         )
     marking.check_marking(settings)
     reading = data_reading(settings)
-    if reading.options.ignore is not None and settings["net.name"] == "dtunet":
+    if reading.truth.ignore is not None and settings["net.name"] == "dtunet":
         raise UsageError(
-            f"data.ignore_label={reading.options.ignore}: a dtunet judges every pixel; use a unet"
+            f"data.ignore_label={reading.truth.ignore}: a dtunet judges every pixel; use a unet"
         )
     _check_net(settings)
 

@@ -158,7 +158,7 @@ def _map_group(
         padding_as_data=len({cell.settings["net.padding"] for cell in cells}) > 1,
         optimiser=Optimiser(s["optim.weight_decay"], s["optim.schedule"], steps),
         patience=s["optim.patience"],
-        ignores=data_reading(s).options.ignore is not None,
+        ignores=data_reading(s).truth.ignore is not None,
     )
     rings = ring_maps(s["data.size"], s["eval.ring_width"], s["eval.border_px"])
     return Group(

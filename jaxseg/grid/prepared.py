@@ -4,10 +4,10 @@ from collections.abc import Iterable
 
 from jaxseg.data import sources
 from jaxseg.data.mask_coding import MaskOptions
-from jaxseg.data.pairs import Patterns
+from jaxseg.data.pipeline import check_feed
 from jaxseg.data.prepare import prepare_views
 from jaxseg.data.progress import Progress, track
-from jaxseg.data.sources import Reading
+from jaxseg.data.sources import Patterns, Reading
 from jaxseg.data.store import Prepared
 from jaxseg.grid.sweeps import Settings
 
@@ -31,8 +31,9 @@ def data_reading(settings: Settings) -> Reading:
         ignore=None if s["data.ignore_label"] < 0 else s["data.ignore_label"],
         several=s["data.several_masks"],
     )
-    patterns = Patterns(s["data.pattern"], s["data.truth_pattern"])
-    return Reading(patterns, options.check(), s["data.rehash"])
+    return Reading(
+        s["data.pattern"], s["data.truth_pattern"], options.check(), rehash=s["data.rehash"]
+    )
 
 
 def prepared_views(
@@ -60,8 +61,12 @@ def prepared_views(
 def check_splits(all_settings: Iterable[Settings]) -> None:
     """Raises UsageError for a split that cannot be read, before any is prepared.
 
-    What a source raises for its folder is raised too; no picture is opened.
+    What a source raises for its folder is raised too, and JaxsegError for the host feed without
+    TensorFlow; no picture is opened.
     """
+    all_settings = list(all_settings)
+    for settings in all_settings:
+        check_feed(settings.get("data.feed", "auto"))
     splits = ("data.train_split", "data.val_split", "data.test_split")
     asked = {
         (settings["data.name"], settings["data.manual_dir"], data_reading(settings).patterns, split)

@@ -195,7 +195,5 @@ DAMAGE_ROWS: dict[str, Callable[[Home], Row | list[Row]]] = {
     "cache: store.json": partial(
         data, "prepared/lesion*/train*/full-32/store.json", "compiled", 0.5
     ),
-    # Of 600 records the first 16 are read.
-    "cache: records": partial(data, "tfds/*/lesion*/*/*train.tfrecord*", "prepared", 1e-3),
     "cache: compiled program": programs,
 }

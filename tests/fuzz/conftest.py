@@ -4,4 +4,5 @@ import pathlib
 import sys
 
 ROOT = pathlib.Path(__file__).parents[2]
-sys.path.append(str(ROOT / "tests/report"))
+sys.path.append(str(ROOT / "tests/studies"))
+sys.path.append(str(ROOT / "tests/studies/annotations"))

@@ -8,11 +8,11 @@ from absl import flags
 from hypothesis import strategies as st
 from strategies import TEXTS
 
-from jaxseg.audit.grid_saliency import check_saliency_layer
 from jaxseg.cli import grid as launcher
 from jaxseg.grid.cells import expand, group_cells
 from jaxseg.grid.processes import find_share, shares
 from jaxseg.grid.sweeps import flatten, override_axes
+from jaxseg.studies.annotations.grid_saliency import check_saliency_layer
 
 ROOT = Path(__file__).parents[2]
 CONFIG = f"{ROOT}/configs/padding_ablation.py:quick"

@@ -17,15 +17,15 @@ from etils import epath
 from fake_annotation_workdir import default_arms, fake_study
 from fake_workdir import fake_workdir
 from hypothesis import strategies as st
+from jaxseg.studies.position.analysis import analyse
 from lying_arrays import archives, arrays, zipped
 from strategies import changed_csv, changed_json, mutated
 
 from jaxseg.grid import checkpoints, loading, merged, record, storage
 from jaxseg.grid import workdir as files
 from jaxseg.grid.cells import Cell, expand, group_cells, make_net
-from jaxseg.report import figures
-from jaxseg.report.analysis import analyse
 from jaxseg.report.page import write_report
+from jaxseg.studies.position import figures
 
 ROOT = Path(__file__).parents[2]
 Case = tuple[str, str, bytes]  # template, file below it, what is put in its place

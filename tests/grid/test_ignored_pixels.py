@@ -116,7 +116,7 @@ def test_a_grid_of_masks_with_an_ignored_label(tmp_path):
     free = sorted(int(((m == 0) | (m == 1)).sum()) for m in judged.values())
     assert (np.sort(found.sum(-1)) <= free).all()
     config["data"]["ignore_label"] = -1
-    with pytest.raises(Exception, match="255 stands beside class indices"):
+    with pytest.raises(Exception, match="255 occurs beside class indices"):
         run_grid(config, [{"seed": 0}], tmp_path / "other")
 
 

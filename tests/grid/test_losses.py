@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxseg.data.lesion_phantoms import draw_lesion
+from jaxseg.data.phantoms.lesions import draw_lesion
 from jaxseg.grid.losses import (
     dice_focal,
     erase_patches,

@@ -7,6 +7,7 @@ import sys
 import jax
 import numpy as np
 import pytest
+from jaxseg.studies.position.cautions import condition_cautions
 from run_oracles import PAIR, assert_equal, read_counts, read_rows
 
 from jaxseg.errors import JaxsegError, UsageError
@@ -16,7 +17,6 @@ from jaxseg.grid.devices import check_devices
 from jaxseg.grid.loading import load_cell
 from jaxseg.grid.run import run_grid
 from jaxseg.grid.sweeps import MOST_SEED
-from jaxseg.report.cautions import condition_cautions
 
 # A value of each setting under which a grid used to give other numbers or to stop.
 HOSTILE = {

@@ -8,9 +8,9 @@ from run_oracles import PAIR, assert_equal, read_counts
 from jaxseg.errors import UsageError
 from jaxseg.grid.loading import load_variables
 from jaxseg.grid.run import run_grid
-from jaxseg.report.analysis import analyse
 from jaxseg.report.page import write_report
 from jaxseg.report.terminal import terminal_table
+from jaxseg.studies.position.analysis import analyse
 
 ODD = 'it\'s 100 % of #1, "é" & $HOME;~'
 

@@ -10,9 +10,9 @@ from jaxseg.errors import JaxsegError
 from jaxseg.grid import checkpoints, locks, run, storage
 from jaxseg.grid.run import run_grid
 from jaxseg.grid.sweeps import product
-from jaxseg.report.analysis import analyse
 from jaxseg.report.page import write_report
-from jaxseg.report.remote import local_results
+from jaxseg.studies.position.analysis import analyse
+from jaxseg.studies.remote import local_results
 
 
 @pytest.fixture
