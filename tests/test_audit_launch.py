@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 from jaxseg.cli import audit, audit_models
+from jaxseg.cli.audit import training_step
 from jaxseg.errors import JaxsegError, UsageError
 from jaxseg.nets.dtunet import DTUNet
 from jaxseg.nets.unet import UNet
-from jaxseg.report.terminal import training_step
 
 ROOT = pathlib.Path(__file__).parents[1]
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-import inspect_checkpoint
 import jax
 import numpy as np
 from etils import epath
@@ -21,6 +20,7 @@ from jaxseg.studies.position.analysis import analyse
 from lying_arrays import archives, arrays, zipped
 from strategies import changed_csv, changed_json, mutated
 
+from jaxseg.cli import inspect as inspect_checkpoint
 from jaxseg.grid import checkpoints, loading, merged, record, storage
 from jaxseg.grid import workdir as files
 from jaxseg.grid.cells import Cell, expand, group_cells, make_net

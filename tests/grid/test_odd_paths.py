@@ -26,13 +26,13 @@ def test_an_odd_workdir_is_trained_resumed_reported_and_named_in_quotes(
     assert write_report(workdir).exists()
     last = terminal_table(analyse(workdir)).splitlines()[-1]
     words = shlex.split(last.removeprefix("Inspect: "))
-    assert words[:3] == ["python", "launch/inspect_checkpoint.py", str(workdir)]
+    assert words[:3] == ["jaxseg", "inspect", str(workdir)]
 
 
 def test_a_workdir_in_an_object_store_is_named_as_the_user_gave_it(undisturbed, tmp_path):
     text = terminal_table(analyse(undisturbed), "gs://bucket/my run")
     assert "Report:  gs://bucket/my run/report.html" in text
-    assert "inspect_checkpoint.py 'gs://bucket/my run' --cell" in text
+    assert "jaxseg inspect 'gs://bucket/my run' --cell" in text
 
 
 @pytest.mark.parametrize("name", ["run*", "run?", "run [2]", "a\\b"])

@@ -170,4 +170,4 @@ def test_the_terminal_table_fits_and_says_what_next(planted):
     assert max(len(line) for line in text.splitlines()[:-2]) <= 100
     assert "never annotated" in text and "+0.1" in text and "border" not in text
     assert planted.sections[0].verdict[0][:60] in text
-    assert "report.html" in text and "inspect_checkpoint.py" in text
+    assert "report.html" in text and "jaxseg inspect " in text

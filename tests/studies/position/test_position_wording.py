@@ -119,4 +119,4 @@ def test_the_terminal_table_fits_and_says_what_next(planted):
     for arm in planted.results.arms:
         assert arm in text
     assert sentence(planted)[:60] in text
-    assert "report.html" in text and "inspect_checkpoint.py" in text
+    assert "report.html" in text and "jaxseg inspect " in text
