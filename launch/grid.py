@@ -66,7 +66,7 @@ def parse_flags(argv: list[str]) -> None:
     if rest:
         raise UsageError(f"argument {rest[0]!r}: not understood; see --help")
     if _CONFIG.value is None:
-        raise UsageError("--config: is needed, such as --config configs/padding_ablation.py")
+        raise UsageError("--config: is required, such as --config configs/padding_ablation.py")
 
 
 def load_grid(raw: str) -> list[dict]:
@@ -89,11 +89,11 @@ def load_module(path: str) -> Any:
 
 def check_fields(raw: str, settings: dict, grid: list[dict], overrides: list[str]) -> None:
     """Raises UsageError for a field set by --config that an axis of the grid would overrule."""
-    from jaxseg.grid.cells import base_settings
+    from jaxseg.grid.config import make_config
     from jaxseg.grid.sweeps import resolve_field
 
     path, _, variant = raw.partition(":")
-    default = base_settings(load_module(path).get_config(variant or None).to_dict())
+    default = make_config(load_module(path).get_config(variant or None).to_dict()).flat()
     names = [
         *(key for overlay in grid for key in overlay),
         *(o.partition("=")[0].strip() for o in overrides),
@@ -169,21 +169,22 @@ def main(argv: list[str]) -> None:
     share = find_share(_SHARD.value, os.environ)
     start(share)
     from jaxseg.audit.grid_saliency import check_saliency_layer
-    from jaxseg.grid.cells import base_settings, expand, group_cells
+    from jaxseg.grid.cells import expand, group_cells
+    from jaxseg.grid.config import make_config
     from jaxseg.grid.describe import describe
     from jaxseg.grid.run import run_grid
     from jaxseg.grid.storage import as_folder
     from jaxseg.grid.sweeps import override_axes
 
     config = _CONFIG.value.to_dict()
-    settings = base_settings(config)
+    settings = make_config(config).flat()
     check_fields(raw, settings, grid, _GRID.value)
     grid = override_axes(grid, _GRID.value, settings) if _GRID.value else grid
     groups = group_cells(expand(config, grid))
     for cells in groups:
-        check_saliency_layer(cells[0].settings)
-    settings = groups[0][0].settings  # an overlay may set a name or test sets, the same for all
-    workdir = _WORKDIR.value or os.path.join("runs", settings["name"])
+        check_saliency_layer(cells[0].config)
+    first = groups[0][0].config  # an overlay may set a name or test sets, the same for all
+    workdir = _WORKDIR.value or os.path.join("runs", first.name)
     if _DRY_RUN.value:
         print(describe(config, grid, as_folder(workdir)))
         return
@@ -192,7 +193,7 @@ def main(argv: list[str]) -> None:
         if missing:
             print(f"{len(missing)} of {len(grid)} cells are missing; the last process reports")
             return
-        score_saliency(workdir, settings["eval.test_sets"])
+        score_saliency(workdir, first.eval.test_sets)
         write_and_print_report(workdir)
 
 

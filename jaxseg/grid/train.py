@@ -15,10 +15,69 @@ from jax import lax
 from jax.flatten_util import ravel_pytree
 
 from jaxseg.data.masks import IGNORED
-from jaxseg.grid.objective import Net, training_loss, validation_loss
-from jaxseg.grid.optimiser import Optimiser, make_optimiser
-from jaxseg.grid.state import NEVER, Hyper, TrainState, Variables
+from jaxseg.grid.config import Net
+from jaxseg.grid.losses import training_loss, validation_loss
 from jaxseg.nets.unet import with_background_logit
+
+NEVER = -1  # in the place of a step
+Variables = dict[str, Any]
+
+
+class Hyper(NamedTuple):
+    """What a cell brings to its program: seed int32, learning_rate float32, padding_code int32."""
+
+    seed: jax.typing.ArrayLike
+    learning_rate: Any
+    padding_code: jax.typing.ArrayLike
+
+
+class TrainState(NamedTuple):
+    """Everything training carries from step to step.
+
+    `diverged_at` is the first step whose loss or new variables were not finite, -1 so far; from
+    that step on the variables stay what they were before it. `best` and `best_loss` are kept under
+    selection `best` alone; None and +inf otherwise. `waited` counts the validations since the best
+    one; `stopped_at` is the number of steps after which they were too many, -1 so far: from then
+    on nothing of the cell changes.
+    """
+
+    variables: Variables
+    opt_state: optax.OptState
+    step: jax.Array
+    diverged_at: jax.Array
+    best: Variables | None
+    best_loss: jax.Array
+    waited: jax.Array
+    stopped_at: jax.Array
+
+    @property
+    def running(self) -> jax.Array:
+        """Whether the cell has neither diverged nor stopped."""
+        return (self.diverged_at == NEVER) & (self.stopped_at == NEVER)
+
+
+class Optimiser(NamedTuple):
+    """What shapes the optimiser of a compiled program.
+
+    weight_decay: decoupled from the gradient (Loshchilov and Hutter 2019), times the rate; on all
+        parameters, as `torch.optim.AdamW` does. 0 is plain Adam.
+    schedule: `constant`, or `cosine`: from the learning rate to 0 over `steps` steps.
+    steps: of the whole training; needed by `cosine` alone.
+    """
+
+    weight_decay: float = 0.0
+    schedule: str = "constant"
+    steps: int = 0
+
+
+def make_optimiser(spec: Optimiser, learning_rate: Any) -> optax.GradientTransformation:
+    """optax.adam or optax.adamw; the learning rate may be traced."""
+    rate = learning_rate
+    if spec.schedule == "cosine":
+        rate = optax.cosine_decay_schedule(learning_rate, spec.steps)
+    if spec.weight_decay == 0:
+        return optax.adam(rate)
+    return optax.adamw(rate, weight_decay=spec.weight_decay)
 
 
 class Program(NamedTuple):

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jaxseg.errors import UsageError
-from jaxseg.grid.axes import axis_names, why_no_axis
+from jaxseg.grid.sweeps import axis_names, why_no_axis
 from jaxseg.grid.cells import DEFAULTS, base_settings, expand
 from jaxseg.grid.describe import describe
 from jaxseg.grid.run import run_grid

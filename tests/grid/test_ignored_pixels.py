@@ -11,7 +11,7 @@ from jaxseg.errors import UsageError
 from jaxseg.grid.cells import check_cell, expand
 from jaxseg.grid.evaluate import make_scorer, ring_maps
 from jaxseg.grid.mapping import make_layout
-from jaxseg.grid.objective import _only, training_loss
+from jaxseg.grid.losses import _only, training_loss
 from jaxseg.grid.run import run_grid
 from jaxseg.grid.train import make_program, one_hot
 from jaxseg.nets.unet import UNet
@@ -65,7 +65,7 @@ def test_scores_leave_out_what_is_not_judged():
 def test_validation_leaves_them_out_too():
     program = make_program(NET, size=16, loss="dice", select_best=False, padding_as_data=False,
                            ignores=True)  # fmt: skip
-    from jaxseg.grid.state import Hyper
+    from jaxseg.grid.train import Hyper
 
     hyper = Hyper(jnp.int32(0), jnp.float32(1e-3), jnp.int32(0))
     state = program.init(hyper)

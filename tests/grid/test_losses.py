@@ -15,7 +15,7 @@ from jaxseg.grid.losses import (
     with_background,
 )
 from jaxseg.grid.mapping import DATA, make_layout, map_cells, put
-from jaxseg.grid.objective import training_loss, validation_loss
+from jaxseg.grid.losses import training_loss, validation_loss
 from jaxseg.grid.train import Hyper, make_program
 from jaxseg.nets.dtunet import DTUNet, Maps
 

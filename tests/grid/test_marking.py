@@ -7,7 +7,7 @@ from jaxseg.data.streams import Stream, annotated_images
 from jaxseg.errors import UsageError
 from jaxseg.grid.cells import expand, group_cells
 from jaxseg.grid.evaluate import stability, validation_items
-from jaxseg.grid.marking import cell_stream, test_views, validation_stream
+from jaxseg.grid.prepared import cell_stream, test_views, validation_stream
 from jaxseg.grid.sweeps import product
 
 ANNOTATE = {

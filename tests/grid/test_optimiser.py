@@ -5,7 +5,7 @@ import optax
 import pytest
 
 from jaxseg.errors import UsageError
-from jaxseg.grid.optimiser import Optimiser, check_selection, make_optimiser
+from jaxseg.grid.train import Optimiser, check_selection, make_optimiser
 
 RATE = np.float32(0.01)
 

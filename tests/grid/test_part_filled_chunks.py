@@ -24,7 +24,7 @@ from jaxseg.grid import checkpoints, chunk, interrupt, loading
 from jaxseg.grid.cells import Cell
 from jaxseg.grid.mapping import make_layout, put_cells, take_cells
 from jaxseg.grid.processes import Share
-from jaxseg.grid.resume import plan_chunks
+from jaxseg.grid.chunk import plan_chunks
 from jaxseg.grid.run import run_grid
 from jaxseg.grid.sweeps import product
 

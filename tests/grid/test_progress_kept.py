@@ -11,7 +11,7 @@ from jaxseg.grid import record, run
 from jaxseg.grid.processes import Share
 from jaxseg.grid.run import run_grid
 from jaxseg.grid.storage import as_folder
-from jaxseg.grid.workdir_door import read_progress
+from jaxseg.grid.workdir import read_progress
 
 PLACE = "progress/0-of-1.json"
 
