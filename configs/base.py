@@ -70,11 +70,11 @@ ANNOTATE = {
 def make(
     name: str,
     *,
-    data: Mapping[str, Any] = {},  # noqa: B006
+    data: Mapping[str, Any] = {},
     annotate: Mapping[str, Any] | None = None,
-    net: Mapping[str, Any] = {},  # noqa: B006
-    optim: Mapping[str, Any] = {},  # noqa: B006
-    evaluate: Mapping[str, Any] = {},  # noqa: B006
+    net: Mapping[str, Any] = {},
+    optim: Mapping[str, Any] = {},
+    evaluate: Mapping[str, Any] = {},
 ) -> ConfigDict:
     """The fields of a run called `name`, with what is different in its sections.
 

@@ -6,7 +6,7 @@ on how many frames carry them and where they lie, and does removing them help?
     python launch/grid.py --config configs/caliper_ablation.py          # minutes on 2 CPU cores
     python launch/grid.py --config configs/caliper_ablation.py:quick    # a smoke run
     python launch/grid.py --config configs/caliper_ablation.py:hc18 --config.data.manual_dir=DIR
-    python launch/grid.py --config configs/caliper_ablation.py:paper    # DTU-Net, for an accelerator
+    python launch/grid.py --config configs/caliper_ablation.py:paper    # for an accelerator
 
 Default and `:quick` draw four-plane phantoms of 80 pixels, where marks are bold, `:paper` larger
 ones, or your frames; `:hc18` takes the official download of
@@ -16,13 +16,13 @@ annotations, where these lie and what removes them. All arms share one compiled 
 
 The first command (9 arms, 4 seeds) took 5 min 32 s on two cores of a shared Intel Xeon:
 
-    trained on                                      Dice, clean   annotated   reliance
-    100 % annotated, tied to the structure          0.123         0.295       +0.172 [+0.089, +0.254]
-    80 % annotated, tied                            0.218         0.248       +0.030 [+0.001, +0.057]
-    100 % annotated, near the structure (jittered)  0.186         0.218       +0.032 [+0.004, +0.059]
-    100 % annotated, anywhere (independent)         0.241         0.240       0.000 [−0.009, +0.008]
-    100 % annotated, removed by telea               0.244         0.221       −0.023 [−0.052, +0.004]
-    never annotated                                 0.266         0.219       −0.047 [−0.090, −0.008]
+    trained on                                     Dice, clean  annotated  reliance
+    100 % annotated, tied to the structure         0.123        0.295      +0.172 [+0.089, +0.254]
+    80 % annotated, tied                           0.218        0.248      +0.030 [+0.001, +0.057]
+    100 % annotated, near the structure (jittered) 0.186        0.218      +0.032 [+0.004, +0.059]
+    100 % annotated, anywhere (independent)        0.241        0.240      0.000 [−0.009, +0.008]
+    100 % annotated, removed by telea              0.244        0.221      −0.023 [−0.052, +0.004]
+    never annotated                                0.266        0.219      −0.047 [−0.090, −0.008]
 
 The settings were chosen on these four seeds. Six others (--grid contamination=1.0 --grid
 placement=tied --grid drawn=True --grid removal=none,telea --grid seed=4:10) give +0.152 [+0.086,

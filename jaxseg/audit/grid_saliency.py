@@ -54,7 +54,7 @@ class _Done(NamedTuple):
 
     @property
     def config(self) -> Config:
-        return make_config(self.meta["settings"][self.position])
+        return make_config(self.meta["settings"][self.position], strict=False)
 
 
 @pinned()

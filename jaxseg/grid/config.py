@@ -224,13 +224,14 @@ def make_config(fields: Mapping[str, Any], *, strict: bool = True) -> Config:
 def _typed(name: str, value: Any) -> Any:
     """The value as its field has it; UsageError for an unknown field and for another type."""
     if name not in _KINDS or name == "net.options":
+        own = "; what a network of your own takes goes below net.options"
         raise UsageError(
-            f"config field {name}: is no field of a config{nearest(name, _KINDS)}; what a network "
-            "of your own takes goes below net.options"
+            f"config field {name}: is no field of a config"
+            f"{own if name.startswith('net.') else ''}{nearest(name, _KINDS)}"
         )
     kind = _KINDS[name]
-    if kind is float and type(value) is int:
-        return float(value)
+    if kind in (int, float) and type(value) in (int, float) and value == value // 1:
+        return kind(value)  # a whole number
     if type(value) is not kind:
         raise UsageError(f"config field {name}={value!r}: must be of type {kind.__name__}")
     return value

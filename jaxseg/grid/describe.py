@@ -50,7 +50,7 @@ def _describe_group(index: int, group: Group, pending: Sequence[Chunk]) -> list[
         *(f"  {line}" for line in (group.data.taken, *group.data.cautions)),
         f"program {index}: {len(group.cells)} cells in {len(pending)} chunks of "
         f"{group.layout.slots} on {mesh['cell']} × {mesh['data']} devices",
-        f"  {group.steps_per_epoch} steps × {group.settings['optim.epochs']} epochs = "
+        f"  {group.steps_per_epoch} steps × {group.config.optim.epochs} epochs = "
         f"{steps} steps a chunk, {1e3 * step_s:.0f} ms a step; {group.feed} feed",
         f"  compiling {compile_s:.0f} s, training about {left * step_s:.0f} s",
         f"  memory per device: {memory / 2**20:.0f} MiB for state, batch and buffers",

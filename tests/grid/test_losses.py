@@ -11,11 +11,12 @@ from jaxseg.grid.losses import (
     erase_patches,
     maps_loss,
     per_example_loss,
+    training_loss,
     triplet_loss,
+    validation_loss,
     with_background,
 )
 from jaxseg.grid.mapping import DATA, make_layout, map_cells, put
-from jaxseg.grid.losses import training_loss, validation_loss
 from jaxseg.grid.train import Hyper, make_program
 from jaxseg.nets.dtunet import DTUNet, Maps
 
