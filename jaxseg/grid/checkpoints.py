@@ -15,6 +15,7 @@ instead; of several checkpoints of a cell, the one that is furthest in training 
 """
 
 import contextlib
+import functools
 import hashlib
 import itertools
 import logging
@@ -162,9 +163,8 @@ def restore(saved: Sequence[Saved], state: TrainState) -> Restored:
     expected = {name: (a.shape[1:], a.dtype) for name, a in named_leaves(like).items()}
     for folder, arrays in stored.items():
         if {name: (a.shape[1:], a.dtype) for name, a in arrays.items()} != expected:
-            raise DamagedError(
-                folder, "its arrays are not those of its cells' settings", mend(folder / "0")
-            )
+            what = "its arrays are not those of its cells' settings"
+            raise DamagedError(folder, what, mend(folder / "0"))
     stacked = [
         np.stack([stored[one.folder][name][one.place] for one in saved]) for name in expected
     ]
@@ -205,16 +205,20 @@ def remove(folder: Path) -> None:
     folder.rmtree(missing_ok=True)
 
 
-def find_cells(workdir: str | os.PathLike[str]) -> dict[str, Saved]:
+def find_cells(workdir: str | os.PathLike[str], wanted: str | None = None) -> dict[str, Saved]:
     """Every cell that has a checkpoint: {cell id: its furthest}, those of a folder side by side.
 
-    Raises JaxsegError when the workdir holds no checkpoints, DamagedError when one is damaged.
+    Raises JaxsegError when the workdir holds no checkpoints, UsageError when it lacks the cell
+    `wanted`, and DamagedError when one is damaged that may have held it.
     """
     found, damaged = scan(workdir)
-    if damaged:
+    if damaged and wanted not in found:
         raise next(iter(damaged.values()))
     if not found:
-        raise _none_in(workdir)
+        root = as_folder(workdir) / FOLDER
+        raise JaxsegError(f"{root}: holds no checkpoints; give the workdir of a grid that has run")
+    if wanted is not None:
+        check_choice("cell", wanted, found)
     return found
 
 
@@ -271,11 +275,6 @@ def _meta(manager: ocp.CheckpointManager, folder: Path) -> dict[str, Any]:
         return _check_meta(folder, unseal(sealed, folder / "meta", mend(folder)))
 
 
-def _none_in(workdir: str | os.PathLike[str]) -> JaxsegError:
-    root = as_folder(workdir) / FOLDER
-    return JaxsegError(f"{root}: holds no checkpoints; give the workdir of a grid that has run")
-
-
 def restore_cell(
     workdir: str | os.PathLike[str], cell: str
 ) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -285,29 +284,14 @@ def restore_cell(
     unfinished one, whose meta["kind"] says so. Raises UsageError for an unknown cell and
     DamagedError for a checkpoint that is not what was saved.
     """
-    tree, saved = restore_found(workdir, cell)
-    return tree, saved.meta
-
-
-def restore_found(workdir: str | os.PathLike[str], cell: str) -> tuple[dict[str, Any], Saved]:
-    """The tree of `restore_cell` and where it lies; raises what that raises."""
-    saved = _find(workdir, cell)
+    saved = find_cells(workdir, cell)[cell]
     try:
         tree = restore_chunk(saved.folder, saved.meta)
     except DamagedError:
-        if _find(workdir, cell).meta["arrays"] == saved.meta["arrays"]:
+        if find_cells(workdir, cell)[cell].meta["arrays"] == saved.meta["arrays"]:
             raise
-        return restore_found(workdir, cell)  # a process that trains it has replaced it meanwhile
-    return jax.tree.map(lambda leaf: leaf[saved.place], tree), saved
-
-
-def _find(workdir: str | os.PathLike[str], cell: str) -> Saved:
-    found, damaged = scan(workdir)
-    if cell not in found and damaged:
-        raise next(iter(damaged.values()))  # it may have held the cell
-    if not found:
-        raise _none_in(workdir)
-    return found[check_choice("cell", cell, found)]
+        return restore_cell(workdir, cell)  # a process that trains it has replaced it meanwhile
+    return jax.tree.map(lambda leaf: leaf[saved.place], tree), saved.meta
 
 
 def restore_chunk(folder: Path, meta: Mapping[str, Any]) -> dict[str, Any]:
@@ -322,7 +306,10 @@ def restore_chunk(folder: Path, meta: Mapping[str, Any]) -> dict[str, Any]:
         number = folder / str(manager.latest_step())
     with damage_named(number):
         tree = _read_tree(number / meta["kind"], meta["entries"])
-    check_tree(tree, meta["arrays"], number)
+    if tree_digest(tree) != meta["arrays"]:
+        if refused := _unreadable(number):  # of which Orbax makes an empty tree
+            raise no_permission(refused)
+        raise _damaged(number, "its arrays do not agree with their digest")
     return jax.tree.map(lambda leaf: leaf[: len(meta["cells"])], tree)
 
 
@@ -340,30 +327,34 @@ def _read_tree(item: Path, entries: int) -> dict[str, Any]:
 
 
 def _check_meta(folder: Path, meta: Any) -> dict[str, Any]:
-    """Returns a checkpoint's meta; DamagedError where it does not say what `save` does.
+    """Returns a checkpoint's meta; DamagedError where it does not say what `save` writes.
 
     `entries` is added: the length of the arrays' leading axis. Older checkpoints have one entry for
     each slot of the devices, of which the first are those of the cells; lists are cut to these.
     """
-    if not isinstance(meta, dict):
-        raise _damaged(folder, f"meta holds {type(meta).__name__}")
-    for name in ("cells", "settings", "losses", *_BY_ENTRY):
+    lists = ("cells", "settings", "classes", "losses", *_BY_ENTRY)
+    for name in lists:
         if not isinstance(meta.get(name), list):
             raise _damaged(folder, f"meta has no list `{name}`")
     cells, entries = len(meta["cells"]), len(meta["means"])
+
+    def are(kind: type, values: Any) -> bool:
+        alike = isinstance(values, list) and all(type(value) is kind for value in values)
+        return alike and len(values) == entries >= cells
+
     rules = {
         "cells": all(isinstance(cell, str) and cell.isprintable() for cell in meta["cells"]),
         "settings": len(meta["settings"]) == cells
         and all(isinstance(settings, dict) for settings in meta["settings"]),
+        "classes": meta["classes"] and all(isinstance(name, str) for name in meta["classes"]),
         "kind": meta.get("kind") in ("state", "variables"),
         "epoch": type(meta.get("epoch")) is int and meta["epoch"] >= 0,
         "step": type(meta.get("step")) is int and meta["step"] == len(meta["losses"]),
         "wall_s": is_number(meta.get("wall_s"), least=0),
-        "losses": all(_are_all(float, losses, entries) for losses in meta["losses"]),
-        "means": _are_all(float, meta["means"], entries) and entries >= cells,
-        "diverged_at": _are_all(int, meta["diverged_at"], entries),
-        "stopped_at": _are_all(int, meta["stopped_at"], entries),
-        "classes": _are_names(meta.get("classes")),
+        "losses": all(are(float, losses) for losses in meta["losses"]),
+        "means": are(float, meta["means"]),
+        "diverged_at": are(int, meta["diverged_at"]),
+        "stopped_at": are(int, meta["stopped_at"]),
         "arrays": isinstance(meta.get("arrays"), str),
     }
     for name, holds in rules.items():
@@ -372,15 +363,6 @@ def _check_meta(folder: Path, meta: Any) -> dict[str, Any]:
     cut = {name: meta[name][:cells] for name in _BY_ENTRY}
     losses = [of_step[:cells] for of_step in meta["losses"]]
     return {**meta, **cut, "losses": losses, "entries": entries}
-
-
-def _are_all(kind: type, values: Any, count: int) -> bool:
-    """Whether `values` is a list of `count` numbers of a type."""
-    return (
-        isinstance(values, list)
-        and len(values) == count
-        and all(type(value) is kind for value in values)
-    )
 
 
 def _check_arrays(folder: Path, described: Any, entries: int) -> None:
@@ -397,10 +379,6 @@ def _check_arrays(folder: Path, described: Any, entries: int) -> None:
             f"{folder}: its arrays take {size // entries} bytes a cell, must be at most "
             f"{LIMIT_BYTES}"
         )
-
-
-def _are_names(names: Any) -> bool:
-    return isinstance(names, list) and all(isinstance(name, str) for name in names) and bool(names)
 
 
 def _damaged(folder: Path, what: str) -> DamagedError:
@@ -427,14 +405,6 @@ def tree_digest(tree: Any) -> str:
     return digest.hexdigest()
 
 
-def check_tree(tree: Any, expected: str, folder: Path) -> None:
-    """Raises DamagedError naming `folder` unless the tree has the digest `expected`."""
-    if tree_digest(tree) != expected:
-        if refused := _unreadable(folder):  # of which Orbax makes an empty tree
-            raise no_permission(refused)
-        raise DamagedError(folder, "its arrays do not agree with their digest", mend(folder))
-
-
 @contextlib.contextmanager
 def damage_named(folder: Path) -> Iterator[None]:
     """Turns whatever reading a damaged checkpoint raises, by any library, into DamagedError.
@@ -458,7 +428,7 @@ def damage_named(folder: Path) -> Iterator[None]:
             raise no_permission(refused) from error
         text = str(error).strip() or type(error).__name__
         said = textwrap.shorten(text.splitlines()[0], _LONGEST, placeholder=" …")
-        raise DamagedError(folder, f"cannot be restored ({said})", mend(folder)) from error
+        raise _damaged(folder, f"cannot be restored ({said})") from error
 
 
 def _unreadable(folder: Path) -> str | None:
@@ -474,12 +444,18 @@ def _unreadable(folder: Path) -> str | None:
 
 @contextlib.contextmanager
 def failing_quietly() -> Iterator[None]:
-    """Mutes what reads and writes that Orbax leaves behind when one fails say after it.
+    """Mutes what reads and writes that Orbax leaves behind when one fails say after it."""
+    try:
+        yield
+    except BaseException:
+        _mute_leftovers()
+        raise
 
-    Once one has failed this lasts, though others succeed: what it left behind may end at any time.
-    """
-    show, log = sys.unraisablehook, logging.getLogger("asyncio")
-    failed_before = _is_retrieved in log.filters
+
+@functools.cache
+def _mute_leftovers() -> None:
+    """From now on, as what Orbax left behind may end at any time; all else is heard as before."""
+    show = sys.unraisablehook
 
     def show_others(unraisable: Any) -> None:
         code = getattr(unraisable.object, "cr_code", None)  # of a coroutine that nobody awaits
@@ -488,15 +464,8 @@ def failing_quietly() -> Iterator[None]:
             show(unraisable)
 
     sys.unraisablehook = show_others
-    log.addFilter(_is_retrieved)
-    yield
-    sys.unraisablehook = show  # after a failure that of then, which mutes
-    if not failed_before:
-        log.removeFilter(_is_retrieved)
-
-
-def _is_retrieved(record: logging.LogRecord) -> bool:
-    return "exception was never retrieved" not in record.getMessage()
+    retrieved = "exception was never retrieved"
+    logging.getLogger("asyncio").addFilter(lambda record: retrieved not in record.getMessage())
 
 
 def first_cell(folder: Path) -> str:

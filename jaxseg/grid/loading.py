@@ -21,13 +21,7 @@ import numpy as np
 from jaxseg.data import arrays as npz
 from jaxseg.errors import DamagedError, JaxsegError, UsageError, check_permission
 from jaxseg.escape import one_line
-from jaxseg.grid.checkpoints import (
-    damage_named,
-    named_leaves,
-    restore_cell,
-    restore_found,
-    tree_digest,
-)
+from jaxseg.grid.checkpoints import named_leaves, restore_cell, tree_digest
 from jaxseg.grid.config import Config, Net, check_config, make_config, make_net
 from jaxseg.grid.devices import pinned
 from jaxseg.grid.storage import as_folder, write_arrays
@@ -51,8 +45,17 @@ def load_variables(
     `net.apply(variables, normalise(images))` gives its logits. Raises UsageError for an unknown
     cell and JaxsegError for one whose training has not finished or has diverged.
     """
+    net, variables, config, _ = _load(workdir, cell)
+    return net, variables, config
+
+
+def _load(
+    workdir: str | os.PathLike[str], cell: str
+) -> tuple[Net, dict[str, Any], Config, dict[str, Any]]:
+    """What `load_variables` gives, and the checkpoint's meta."""
     check_permission(as_folder(workdir))
-    variables, (folder, place, meta) = restore_found(workdir, cell)
+    variables, meta = restore_cell(workdir, cell)
+    place = meta["cells"].index(cell)
     if meta["kind"] != "variables":
         raise JaxsegError(
             f"cell {cell}: stopped after {meta['epoch']} epochs; run the same command to finish"
@@ -62,30 +65,27 @@ def load_variables(
             f"cell {cell}: diverged at step {meta['diverged_at'][place]}; its last finite weights "
             "can be inspected (launch/inspect_checkpoint.py) but not used"
         )
-    with damage_named(folder / "meta"):
-        config = make_config(meta["settings"][place])
-        check_config(config)
-        net = make_net(config.net, classes=len(meta["classes"]))
-    _check_variables(cell, net, variables, config.data.size)
-    return net, variables, config
-
-
-def _check_variables(cell: str, net: Net, variables: Any, size: int) -> None:
-    """Raises JaxsegError unless `variables` are those of `net`, array by array."""
+    try:
+        config, net, expected = _network(meta["settings"][place], len(meta["classes"]))
+    except Exception as error:  # whoever computes the digest can write anything there
+        raise JaxsegError(f"cell {cell}: its settings are unusable ({one_line(error)})") from error
     there = {name: leaf.shape for name, leaf in named_leaves(variables).items()}
-    expected = {name: leaf.shape for name, leaf in _expected(net, size).items()}
     for name in sorted(expected.keys() | there.keys()):
-        if expected.get(name) != there.get(name):
+        shape = expected[name].shape if name in expected else None
+        if shape != there.get(name):
             raise JaxsegError(
-                f"cell {cell}: {name} has shape {there.get(name)}, must be {expected.get(name)} "
-                "by its settings"
+                f"cell {cell}: {name} has shape {there.get(name)}, must be {shape} by its settings"
             )
+    return net, variables, config, meta
 
 
-def _expected(net: Net, size: int) -> dict[str, Any]:
-    """Shapes and types of a network's variables by their path."""
-    frame = jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32)
-    return named_leaves(jax.eval_shape(net.init, jax.random.key(0), frame))
+def _network(settings: Mapping[str, Any], classes: int) -> tuple[Config, Net, dict[str, Any]]:
+    """The config of stored settings, its network, and shapes and types of that one's variables."""
+    config = make_config(settings)
+    check_config(config)
+    net, side = make_net(config.net, classes), config.data.size
+    frame = jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32)
+    return config, net, named_leaves(jax.eval_shape(net.init, jax.random.key(0), frame))
 
 
 def load_cell(
@@ -127,8 +127,8 @@ def export_cell(
     """
     path = expand(path)
     check_target(path, "path")
-    _, variables, config = load_variables(workdir, cell)
-    meta = restore_cell(workdir, cell)[1]
+    with pinned():
+        _, variables, config, meta = _load(workdir, cell)
     about = _describe(cell, config, meta, tree_digest(variables))
     written = named_leaves(variables) | {DESCRIPTION: np.asarray(json.dumps(seal(about), indent=1))}
     write_arrays(path, written)
@@ -152,10 +152,7 @@ def load_export(
         raise UsageError(f"{path}: no such file; write one with --export of inspect_checkpoint.py")
     about = read_description(path)
     try:
-        config = make_config(about["settings"])
-        check_config(config)
-        net = make_net(config.net, classes=len(about["classes"]))
-        expected = _expected(net, config.data.size)
+        config, net, expected = _network(about["settings"], len(about["classes"]))
     except Exception as error:  # whoever computes the digest can write anything there
         raise DamagedError(path, f"its settings are unusable ({one_line(error)})", _MEND) from error
     variables = _read_variables(path, expected)

@@ -207,8 +207,12 @@ def test_other_data_than_a_workdir_was_begun_with_is_refused(tmp_path):
 def test_what_a_failed_read_leaves_behind_stays_muted_when_others_succeed():
     log, hook = logging.getLogger("asyncio"), sys.unraisablehook
     filters = [*log.filters]
+    checkpoints._mute_leftovers.cache_clear()
     late = logging.makeLogRecord({"msg": "Future exception was never retrieved"})
     try:
+        with checkpoints.failing_quietly():
+            pass
+        assert log.filters == filters and sys.unraisablehook is hook
         with contextlib.suppress(ValueError), checkpoints.failing_quietly():
             raise ValueError
         with checkpoints.failing_quietly():
@@ -216,6 +220,7 @@ def test_what_a_failed_read_leaves_behind_stays_muted_when_others_succeed():
         assert not log.filter(late)
     finally:
         log.filters[:], sys.unraisablehook = filters, hook
+        checkpoints._mute_leftovers.cache_clear()
 
 
 def test_a_chunk_of_many_cells_is_read_and_one_of_huge_cells_is_not_called_damaged():

@@ -92,8 +92,7 @@ def test_networks_of_every_kind_come_back(net, tiny_config, images, tmp_path, mo
     network = make_net(config.net, classes=2)
     variables = jax.tree.map(np.asarray, network.init(jax.random.key(1), jnp.zeros((1, 32, 32, 3))))
     meta = {"classes": ["a", "b"], "epoch": 3}
-    monkeypatch.setattr(loading, "load_variables", lambda *_: (network, variables, config))
-    monkeypatch.setattr(loading, "restore_cell", lambda *_: (None, meta))
+    monkeypatch.setattr(loading, "_load", lambda *_: (network, variables, config, meta))
     jaxseg.export_cell("", "c", tmp_path / "c.npz")
     predict, found = jaxseg.load_export(tmp_path / "c.npz")
     own = jax.jit(lambda x: class_indices(network.apply(variables, normalise(x))))(images)
@@ -206,9 +205,8 @@ def test_a_path_without_npz_is_refused_before_anything_is_read(name, tmp_path):
 def test_unfinished_and_diverged_cells_are_refused(
     undisturbed, tmp_path, monkeypatch, change, said
 ):
-    tree, saved = loading.restore_found(undisturbed, CELL)
-    saved = saved._replace(meta=saved.meta | change)
-    monkeypatch.setattr(loading, "restore_found", lambda *_: (tree, saved))
+    tree, meta = loading.restore_cell(undisturbed, CELL)
+    monkeypatch.setattr(loading, "restore_cell", lambda *_: (tree, meta | change))
     with pytest.raises(JaxsegError, match=said):
         jaxseg.export_cell(undisturbed, CELL, tmp_path / "cell.npz")
     assert not list(tmp_path.iterdir())
