@@ -89,17 +89,12 @@ def _say_damaged(error: DamagedError, cell: str) -> None:
 class Trained(NamedTuple):
     """A chunk after training: its chosen variables and settings on the devices, [slots, …].
 
-    `losses` [cells] are the means of the last epoch that each cell trained, NaN where it diverged;
-    `diverged_at` and `stopped_at` [cells] are as in TrainState, -1 for cells that went on to the
-    end; `wall_s` counts all runs that trained the chunk.
+    `position` holds how each cell ended and the seconds of all runs that trained the chunk.
     """
 
     variables: Any
     hyper: Hyper
-    losses: np.ndarray
-    diverged_at: np.ndarray
-    stopped_at: np.ndarray
-    wall_s: float
+    position: Position
     wait: DataWait
 
 
@@ -143,18 +138,14 @@ class _Job(NamedTuple):
         tree = take_cells(state if kind == "state" else selected_variables(state), n)
         classes = self.group.data.classes
         checkpoints.save(self.manager, kind, tree, position, self.cells, classes)
-        self._remove_replaced()
-        return position
-
-    def _remove_replaced(self) -> None:
-        """Removes damaged checkpoints of the cells, and others that no cell needs any longer."""
-        own = Path(self.manager.directory)
+        own = Path(self.manager.directory)  # what it replaces is removed
         for folder in self.damaged:
             if folder != own:
                 checkpoints.remove(folder)
         checkpoints.remove_superseded(self.workdir, (f for f in self.sources if f != own))
         self.sources.clear()
         self.damaged.clear()
+        return position
 
 
 def train_chunk(workdir: Path, group: Group, chunk: Chunk, progress: Progress) -> Trained:
@@ -175,9 +166,7 @@ def train_chunk(workdir: Path, group: Group, chunk: Chunk, progress: Progress) -
             replaced = (chunk.folders, [*chunk.damaged, *damaged])
             job = _Job(workdir, group, cells, slots, hyper, manager, started, wait, *replaced)
             at, tree = _train(job, tree, at, progress)
-    means = np.asarray(at.means, np.float32)
-    diverged, stopped = np.asarray(at.diverged_at), np.asarray(at.stopped_at)
-    return Trained(tree, hyper, means, diverged, stopped, at.wall_s, wait)
+    return Trained(tree, hyper, at, wait)
 
 
 def _start(group: Group, chunk: Chunk, hyper: Hyper) -> tuple[Restored, list[Path]]:

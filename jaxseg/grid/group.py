@@ -26,7 +26,7 @@ from jaxseg.grid.prepared import (
     views_of_tests,
 )
 from jaxseg.grid.processes import own_devices
-from jaxseg.grid.train import Hyper, Optimiser, Program, make_program
+from jaxseg.grid.train import Hyper, Optimiser, Program
 from jaxseg.nets.padding import STANDARD_MODES, padding_code
 
 
@@ -156,7 +156,7 @@ def _map_group(
     frames = send_frames(data.train, layout, size) if feed == "device" else None
     axis = DATA if layout.mesh.shape[DATA] > 1 else None
     steps = steps_per_epoch(data.n_train, batch) * config.optim.epochs
-    program = make_program(
+    program = Program(
         make_net(config.net, len(data.classes), axis),
         size=size,
         loss=config.optim.loss,

@@ -187,18 +187,19 @@ def store_counts(
             kept["examples.clean_prediction"] = predictions[:, examples.item]
     frames = {f"{name}.image": test.image for name, test in group.data.test.items()}
     for i, cell in enumerate(chunk):
-        if trained.diverged_at[i] < 0:
+        if trained.position.diverged_at[i] < 0:
             arrays = frames | {name: values[i] for name, values in kept.items()}
             storage.write_arrays(files.counts_path(workdir, cell.id), arrays)
 
 
 def cell_row(cell: Cell, place: int, trained: Trained, steps_per_epoch: int) -> files.Row:
     """The row of cells.csv of a cell, at `place` in its chunk, whose training has ended."""
-    stopped, step = int(trained.stopped_at[place]), int(trained.diverged_at[place])
+    at = trained.position
+    stopped, step = at.stopped_at[place], at.diverged_at[place]
     epochs = cell.config.optim.epochs if stopped < 0 else stopped // steps_per_epoch
-    row = {"epochs": epochs, "wall_s": f"{trained.wall_s:.2f}"}
+    row = {"epochs": epochs, "wall_s": f"{at.wall_s:.2f}"}
     if step < 0:
-        return row | {"status": "done", "train_loss": f"{trained.losses[place]:.5f}"}
+        return row | {"status": "done", "train_loss": f"{at.means[place]:.5f}"}
     return row | {
         "status": "diverged",
         "epochs": step // steps_per_epoch,

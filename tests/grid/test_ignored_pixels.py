@@ -13,7 +13,7 @@ from jaxseg.grid.evaluate import make_scorer, ring_maps
 from jaxseg.grid.losses import _only, training_loss
 from jaxseg.grid.mapping import make_layout
 from jaxseg.grid.run import run_grid
-from jaxseg.grid.train import make_program, one_hot
+from jaxseg.grid.train import Program, one_hot
 from jaxseg.nets.unet import UNet
 
 RNG = np.random.default_rng(0)
@@ -63,7 +63,7 @@ def test_scores_leave_out_what_is_not_judged():
 
 
 def test_validation_leaves_them_out_too():
-    program = make_program(NET, size=16, loss="dice", select_best=False, padding_as_data=False,
+    program = Program(NET, size=16, loss="dice", select_best=False, padding_as_data=False,
                            ignores=True)  # fmt: skip
     from jaxseg.grid.train import Hyper
 
