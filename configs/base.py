@@ -86,11 +86,11 @@ def make(
         {
             "name": name,
             "seed": 0,  # weights, order and boxes; the same seed is paired across arms
-            "data": DATA | data,
-            **({} if annotate is None else {"annotate": ANNOTATE | annotate}),
-            "net": NET | net,
-            "optim": OPTIM | optim,
-            "eval": EVAL | evaluate,
+            "data": {**DATA, **data},
+            **({} if annotate is None else {"annotate": {**ANNOTATE, **annotate}}),
+            "net": {**NET, **net},
+            "optim": {**OPTIM, **optim},
+            "eval": {**EVAL, **evaluate},
             "run": RUN,
         }
     )
