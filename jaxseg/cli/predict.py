@@ -92,7 +92,7 @@ def predicted_masks(
     import numpy as np
 
     from jaxseg.data.device_cut import cut_batch
-    from jaxseg.grid.numerics import pinned
+    from jaxseg.grid.devices import pinned
 
     cut = jax.jit(cut_batch, static_argnames="size")  # one program for each size of image
 
