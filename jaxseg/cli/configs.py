@@ -31,7 +31,7 @@ def configs_folder() -> Path:
 
 
 def config_names() -> list[str]:
-    """Names of the configs that come with jaxseg; a file that only others import is none."""
+    """Names of the configs that come with jaxseg; a file that only others use is none."""
     return [path.stem for path in sorted(configs_folder().glob("*.py")) if _is_config(path)]
 
 
@@ -74,10 +74,10 @@ def list_configs() -> str:
 
 
 def copy_config(name: str, folder: str = ".") -> list[Path]:
-    """Copies a config, and files beside it that it imports, into `folder`; returns the new files.
+    """Copies a config, and files beside it that it runs, into `folder`; returns the new files.
 
     Raises UsageError for an unknown name and for a file that is there already, unless it is one of
-    the imported files with the same text.
+    these others with the same text.
     """
     check_choice("NAME", name, config_names())
     check_writable("DIR", folder)
@@ -86,8 +86,8 @@ def copy_config(name: str, folder: str = ".") -> list[Path]:
     while waiting:
         file = waiting.pop()
         texts[file] = (home / file).read_text("utf-8")
-        imported = [f"{module}.py" for module in _imports(_tree(home / file))]
-        waiting += [one for one in imported if (home / one).is_file() and one not in texts]
+        used = _used_files(_tree(home / file))
+        waiting += [one for one in used if (home / one).is_file() and one not in texts]
     targets = {expand(folder) / file: text for file, text in texts.items()}
     for target, text in targets.items():
         if not target.exists():
@@ -117,14 +117,10 @@ def _variants(tree: ast.Module) -> list[str]:
     return []
 
 
-def _imports(tree: ast.Module) -> list[str]:
-    found = []
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            found += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            found.append(node.module)
-    return found
+def _used_files(tree: ast.Module) -> list[str]:
+    """Names of Python files that a config names, such as base.py."""
+    words = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)]
+    return [word for word in words if isinstance(word, str) and word.endswith(".py")]
 
 
 def main(argv: Sequence[str]) -> None:

@@ -23,8 +23,7 @@ import logging as stdlib_logging
 import os
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 from absl import app, flags, logging
@@ -112,20 +111,8 @@ def load_module(path: str) -> Any:
     if spec is None or spec.loader is None:
         raise UsageError(f"--config {path}: is not a Python file")
     module = importlib.util.module_from_spec(spec)
-    with importable(path):
-        spec.loader.exec_module(module)
+    spec.loader.exec_module(module)
     return module
-
-
-@contextlib.contextmanager
-def importable(config: str) -> Iterator[None]:
-    """Within it a config may import the files beside it, wherever it lies."""
-    before = list(sys.path)
-    sys.path.insert(0, str(Path(config).absolute().parent))
-    try:
-        yield
-    finally:
-        sys.path[:] = before
 
 
 def check_fields(raw: str, settings: dict, grid: list[dict], overrides: list[str]) -> None:
@@ -208,8 +195,7 @@ def run(argv: Sequence[str]) -> None:
     words, found = locate_config(argv)
     words, options = split_options(words)
     grid = load_grid(found) if found else []
-    with importable(found):
-        parse_flags(words)
+    parse_flags(words)
     if _WORKDIR.value:
         check_writable("--workdir", _WORKDIR.value)
     share = find_share(_SHARD.value, os.environ)
