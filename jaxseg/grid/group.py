@@ -54,7 +54,7 @@ class GroupData(NamedTuple):
 
 
 class Group(NamedTuple):
-    """Cells of one compiled program, with that program mapped over a chunk.
+    """Cells of one compiled program, with its functions mapped over a chunk.
 
     `frames` are the training images on the devices; None under the host feed.
     """
@@ -62,7 +62,6 @@ class Group(NamedTuple):
     cells: list[Cell]
     part: int
     layout: Layout
-    program: Program
     data: GroupData
     frames: Frames | None
     init: Any
@@ -171,7 +170,6 @@ def _map_group(
         cells,
         part,
         layout,
-        program,
         data,
         frames,
         init=map_cells(program.init, layout, ("cell",)),
