@@ -7,8 +7,7 @@ if TYPE_CHECKING:  # for editors and type checkers; `_HOMES` says the same to a 
     from jaxseg.data.annotations import draw_annotations
     from jaxseg.data.annotations.removal import remove_annotations
     from jaxseg.data.crops import crop_box
-    from jaxseg.grid.export import export_cell, load_export
-    from jaxseg.grid.loading import load_cell
+    from jaxseg.grid.loading import export_cell, load_cell, load_export
     from jaxseg.grid.run import run_grid
     from jaxseg.metrics.bands import band_counts, border_rings, square_rings
     from jaxseg.metrics.dice import dice
@@ -51,8 +50,8 @@ _HOMES = {
     "dice": "jaxseg.metrics.dice",
     "run_grid": "jaxseg.grid.run",
     "load_cell": "jaxseg.grid.loading",
-    "export_cell": "jaxseg.grid.export",
-    "load_export": "jaxseg.grid.export",
+    "export_cell": "jaxseg.grid.loading",
+    "load_export": "jaxseg.grid.loading",
 }
 
 

@@ -15,7 +15,7 @@ import pytest
 from jaxseg.cli import audit, audit_models
 from jaxseg.cli.audit import training_step
 from jaxseg.errors import JaxsegError, UsageError
-from jaxseg.nets.dtunet import DTUNet
+from jaxseg.grid.config import Config, DataConfig
 from jaxseg.nets.unet import UNet
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -58,8 +58,8 @@ def test_one_command_leaves_a_table_figures_and_a_page(run):
     told = " ".join(result.stdout.split())
     assert "masks: objects gather at the centre, about x 0." in told
     assert "even: no bias of position shown" in told
-    assert f"Report: {home / 'out/report.html'}" in result.stdout
-    assert result.stdout.strip().endswith("ablation.py:folders --config.data.manual_dir=DIR")
+    assert f"Report:  {home / 'out/report.html'}" in result.stdout
+    assert result.stdout.strip().endswith("padding_ablation:folders --config.data.manual_dir=DIR")
     assert result.stderr == ""
     with (home / "out/dataset.csv").open() as file:
         rows = {row[0]: row[1:] for row in csv.reader(file)}
@@ -190,8 +190,8 @@ def test_folders_patterns_and_numbers_are_refused_before_any_file_is_read(
 
 def test_every_cell_and_layer_is_known_before_the_first_is_probed(monkeypatch, tmp_path):
     monkeypatch.setattr(audit_models, "find_cells", lambda _: {"a-s0": 0, "b-s0": 0})
-    settings = {"data.manual_dir": "", "data.size": 16}
-    monkeypatch.setattr(audit_models, "load_variables", lambda *_: (UNet(depth=2), {}, settings))
+    found = (UNet(depth=2), {}, Config(data=DataConfig(size=16)))
+    monkeypatch.setattr(audit_models, "load_variables", lambda *_: found)
     monkeypatch.setattr(audit_models, "cell_frames", lambda *_: pytest.fail("prepared first"))
     monkeypatch.chdir(tmp_path)
     ask = ["audit.py", "features", str(tmp_path), "--cell", "a-s0", "--cell"]
@@ -199,12 +199,3 @@ def test_every_cell_and_layer_is_known_before_the_first_is_probed(monkeypatch, t
         audit.main([*ask, "c-s0"])
     with pytest.raises(UsageError, match=r"--layer='down3': must be one of inc, down1, down2"):
         audit.main([*ask, "b-s0", "--layer", "down3"])
-
-
-def test_shift_and_features_refuse_networks_of_two_unets(monkeypatch):
-    found = (DTUNet(), {}, {"net.name": "dtunet"})
-    monkeypatch.setattr(audit_models, "load_variables", lambda *_: found)
-    with pytest.raises(
-        UsageError, match=r"^--cell c: net.name='dtunet'; .* predictions takes any$"
-    ):
-        audit_models.unet_of("runs/any", "c")

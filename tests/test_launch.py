@@ -187,6 +187,11 @@ def test_a_study_of_annotations_leaves_its_tables_figures_and_saliency(tmp_path)
         ([*QUICK, "--config.net.padding=circular"], 2, "is an axis of the grid"),
         ([*QUICK, "--grid", "seed=0-5"], 2, "the range 0:6"),
         ([*QUICK, "--grid", "padding=mirror"], 2, "net.padding='mirror'"),
+        (
+            [*QUICK, "--config.net.options.heads=3"],
+            2,
+            "net.options.heads: net.name='unet' takes no",
+        ),
         ([*QUICK, "--config.data.size=30"], 2, "must be a multiple of 4"),
         ([*QUICK, "--config.data.name=folders"], 2, "data.manual_dir"),
         ([*QUICK, "--config.data.train_split=trane"], 2, "did you mean 'train'"),

@@ -103,9 +103,9 @@ def _shift_of_cell(args: argparse.Namespace) -> Section:
             "--manual_dir finds"
         )
     check_cells(args.model, [args.cell], args.manual_dir)
-    net, variables, settings = load_variables(args.model, args.cell)
-    model = network_model(args.cell, Network.of(net), variables, settings["data.size"])
-    place = data_here(settings, args.manual_dir)
+    net, variables, config = load_variables(args.model, args.cell)
+    model = network_model(args.cell, Network.of(net), variables, config.data.size)
+    place = data_here(config, args.manual_dir)
     taken = cell_frames(place, model.size, 1).taken
     section = shift_study.section(model, frames_at(place, args.frames), step=args.step)
     return section._replace(taken=[taken])
@@ -162,8 +162,8 @@ def features(args: argparse.Namespace) -> Section:
     check_cells(args.workdir, args.cell, args.manual_dir)
     asked = [(name, *load_variables(args.workdir, name)) for name in args.cell]
     cells = []
-    for name, net, variables, settings in asked:
-        place, size = data_here(settings, args.manual_dir), settings["data.size"]
+    for name, net, variables, config in asked:
+        place, size = data_here(config, args.manual_dir), config.data.size
         frames = partial(cell_frames, place, size, args.frames)
         cells.append(features_study.Cell(name, Network.of(net), variables, size, frames))
     return features_study.section(cells, layer=args.layer, seeds=args.random_nets)
