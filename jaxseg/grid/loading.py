@@ -33,7 +33,7 @@ from jaxseg.texts import parse_json
 FORMAT = "jaxseg export 1"
 DESCRIPTION = "description"
 SUFFIX = ".npz"
-_MEND = "export it again with launch/inspect_checkpoint.py --export"
+_MEND = "export it again with `jaxseg inspect --export`"
 
 
 @pinned()
@@ -63,7 +63,7 @@ def _load(
     if meta["diverged_at"][place] >= 0:
         raise JaxsegError(
             f"cell {cell}: diverged at step {meta['diverged_at'][place]}; its last finite weights "
-            "can be inspected (launch/inspect_checkpoint.py) but not used"
+            "can be inspected (jaxseg inspect) but not used"
         )
     try:
         config, net, expected = _network(meta["settings"][place], len(meta["classes"]))
@@ -149,7 +149,7 @@ def load_export(
     """
     path = expand(path)
     if not path.is_file():
-        raise UsageError(f"{path}: no such file; write one with --export of inspect_checkpoint.py")
+        raise UsageError(f"{path}: no such file; write one with `jaxseg inspect --export`")
     about = read_description(path)
     try:
         config, net, expected = _network(about["settings"], len(about["classes"]))
