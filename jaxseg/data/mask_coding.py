@@ -23,6 +23,21 @@ _WHOLE = 1e-3  # a value this near to a whole number is that number
 _KEPT_LABELS = 1024  # of one file: whatever has more is no mask
 
 
+IGNORED = 255  # the class index of pixels that are not judged
+MOST_CLASSES = 254
+SEVERAL = ("join", "first", "refuse")  # what is done with several masks of one picture
+
+_MANY_LEVELS = 16  # of one file: more than labels have, unless they lie in flat regions
+_FLAT = 0.6  # of neighbours inside the foreground are equal in label maps, fewer in photographs
+_MOST_LABELS = 16  # of a set whose labels are no class indices
+_CANONICAL = 32  # a label from here on is no class index that somebody counted up to
+_ON = (1, 127, 128, 254, 255, 65535)  # labels that mean "foreground" where there is one class
+_SMALL = 10  # a label below it was counted up to
+_THIN = 0.05  # of a label's pixels lie in flat squares, at least, or they are edges of others
+_SOFT = 0.1  # of the pixels of a map of two values lie between them, at most
+_DRAWN = 0.1  # of the pixels between two values lie in flat squares, fewer where they are blurred
+
+
 class FileLabels(NamedTuple):
     """What one mask file holds; plain values, so that it can be kept as JSON.
 
@@ -161,21 +176,6 @@ def labels_from_json(kept: Mapping[str, Any]) -> FileLabels:
     height, width = values["shape"]
     values["shape"] = (int(height), int(width))
     return FileLabels(**values)
-
-
-IGNORED = 255  # the class index of pixels that are not judged
-MOST_CLASSES = 254
-SEVERAL = ("join", "first", "refuse")  # what is done with several masks of one picture
-
-_MANY_LEVELS = 16  # of one file: more than labels have, unless they lie in flat regions
-_FLAT = 0.6  # of neighbours inside the foreground are equal in label maps, fewer in photographs
-_MOST_LABELS = 16  # of a set whose labels are no class indices
-_CANONICAL = 32  # a label from here on is no class index that somebody counted up to
-_ON = (1, 127, 128, 254, 255, 65535)  # labels that mean "foreground" where there is one class
-_SMALL = 10  # a label below it was counted up to
-_THIN = 0.05  # of a label's pixels lie in flat squares, at least, or they are edges of others
-_SOFT = 0.1  # of the pixels of a map of two values lie between them, at most
-_DRAWN = 0.1  # of the pixels between two values lie in flat squares, fewer where they are blurred
 
 
 class MaskOptions(NamedTuple):

@@ -13,7 +13,7 @@ def plane_of(ids: Iterable[str], pattern: str) -> list[str]:
     """The plane of every id: the one group of the regular expression, found anywhere in the id.
 
     `""` stands for data of one plane and gives `""` for every id. Raises UsageError for a pattern
-    that is no regular expression or has not one group, JaxsegError for an id in which it is not
+    that is not a regular expression or has not one group, JaxsegError for an id in which it is not
     found or its group is empty.
     """
     if not pattern:

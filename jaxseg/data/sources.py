@@ -1,4 +1,4 @@
-"""Where data sets come from: the table of builders, how their files are found, what names them.
+"""Where data sets come from: the table of builders, how their files lie on disk, what names them.
 
 Nothing here imports TensorFlow, so that a prepared cache is found without it. Masks are looked at
 once for all files of a data set (see `masks`), and the content of all files names what is prepared

@@ -61,7 +61,7 @@ def title(results: Results) -> str:
     """`padding_ablation on lesion_phantoms`; images of one's own go by the name of their folder."""
     data = str(results.data.get("name", "unnamed data"))
     if data == "folders":
-        folder = PurePath(str(results.setting("data.manual_dir", "")))
+        folder = PurePath(results.fields.data.manual_dir)
         data = printable(folder.name) or data
     return f"{results.config.get('name') or 'grid'} on {data}"
 

@@ -13,6 +13,7 @@ from jaxseg.data import arrays
 from jaxseg.data.views import TEST_SETS
 from jaxseg.errors import JaxsegError, check_choice
 from jaxseg.escape import printable
+from jaxseg.grid.config import Config, make_config
 from jaxseg.metrics.bootstrap import RESAMPLES
 from jaxseg.studies.workdir_files import (
     AGAIN,
@@ -21,7 +22,6 @@ from jaxseg.studies.workdir_files import (
     Examples,
     axes_of,
     check_form,
-    config_field,
     read_about,
     read_cells,
     read_curves,
@@ -210,9 +210,10 @@ class Results(NamedTuple):
             )
         return found
 
-    def setting(self, field: str, default: Any = None) -> Any:
-        """Field of the config by dotted name, such as `net.upsampling`; `default` when absent."""
-        return config_field(self.config, field, default)
+    @property
+    def fields(self) -> Config:
+        """The config with its types; what an older or foreign workdir lacks has its default."""
+        return make_config(self.config, strict=False)
 
     def _stacked(self, arm: str, key: str, seeds: Sequence[int] | None) -> np.ndarray:
         seeds = self.seeds[arm] if seeds is None else seeds
@@ -249,7 +250,7 @@ def load(workdir: str | Path) -> Results:
         mend = "lower optim.learning_rate" if diverged else "run the same command again"
         raise JaxsegError(f"{workdir / 'cells.csv'}: no cell is done ({states}); {mend}")
     arms = _grid_order(done, axes)
-    config = about.get("config", {})
+    fields = make_config(about.get("config", {}), strict=False)
     return Results(
         arms=arms,
         seeds={arm: tuple(sorted(c.seed for c in done if c.arm == arm)) for arm in arms},
@@ -258,14 +259,14 @@ def load(workdir: str | Path) -> Results:
         test_sets=_stored_test_sets(workdir, done[0]),
         stored=CountsOfWorkdir(workdir, {(c.arm, c.seed): c.name for c in done}),
         scoring=Scoring(
-            size=int(config_field(config, "data.size", 256)),
-            ring_width=config_field(config, "eval.ring_width", 10),
-            border_px=int(config_field(config, "eval.border_px", 8)),
-            resamples=int(config_field(config, "eval.resamples", RESAMPLES)),
-            empty=config_field(config, "eval.empty", "nan"),
+            size=fields.data.size,
+            ring_width=fields.eval.ring_width,
+            border_px=fields.eval.border_px,
+            resamples=fields.eval.resamples,
+            empty=fields.eval.empty,
         ),
         workdir=workdir,
-        config=config,
+        config=about.get("config", {}),
         environment=about.get("environment", {}),
         data=about.get("data", {}),
         progress=read_progress(workdir / "progress.json"),

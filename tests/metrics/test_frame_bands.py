@@ -2,16 +2,16 @@
 
 import numpy as np
 import pytest
-from jaxseg.metrics.bands import (
-    N_RINGS,
-    RING_EDGES,
-    border_depth,
-    centre_rings,
-    places,
-)
 
 from jaxseg.errors import UsageError
-from jaxseg.metrics.bands import border_rings, square_ring_edges, square_rings
+from jaxseg.metrics.bands import (
+    RING_EDGES,
+    border_depth,
+    border_rings,
+    centre_rings,
+    square_ring_edges,
+    square_rings,
+)
 
 
 @pytest.mark.parametrize("size", [26, 64, 100, 128, 150, 256, 512])
@@ -53,14 +53,6 @@ def test_scaled_depths_by_hand():
     np.testing.assert_array_equal(border_depth((4, 4), 8)[1], [1, 3, 3, 1])
     # Shrunk to 4 px two pixels of 8 share one.
     np.testing.assert_array_equal(border_depth((8, 8), 4)[3], [0, 0, 1, 1, 1, 1, 0, 0])
-
-
-def test_places_hold_both():
-    place, n_depths = places((30, 44))
-    depth, ring = np.divmod(place.reshape(30, 44), N_RINGS)
-    np.testing.assert_array_equal(depth, border_depth((30, 44)))
-    np.testing.assert_array_equal(ring, centre_rings((30, 44)))
-    assert n_depths == 15
 
 
 def test_a_frame_of_one_pixel_is_refused_as_scale():

@@ -4,11 +4,12 @@ import cv2
 import numpy as np
 import pytest
 import scipy.ndimage
-from jaxseg.studies.dataset.outlines import fill_outlines, is_line
-from jaxseg.studies.predictions.folders import audit_folder, read_predictions, readable
 
 from jaxseg.data.images import read_image
 from jaxseg.errors import JaxsegError
+from jaxseg.studies.dataset.mask_numbers import fill_outlines, is_line
+from jaxseg.studies.dataset.measures import measure_folder
+from jaxseg.studies.folders import read_predictions, readable
 
 
 def ellipse(thickness, end=360):
@@ -26,18 +27,18 @@ def test_closed_outlines_are_filled_and_filled_masks_stay(thickness, tmp_path):
     assert not is_line(filled) and not is_line(np.zeros((9, 9), np.uint8))
     cv2.imwrite(str(tmp_path / "a.png"), drawn)
     for fill, mask in ((True, expected), (False, drawn > 0)):
-        assert audit_folder("d", tmp_path, fill=fill).dataset.area == pytest.approx(mask.mean())
+        assert measure_folder("d", tmp_path, fill=fill).area == pytest.approx(mask.mean())
 
 
 def test_an_open_outline_is_not_filled(tmp_path):
     cv2.imwrite(str(tmp_path / "a.png"), ellipse(2))
     cv2.imwrite(str(tmp_path / "b.png"), ellipse(2, end=200))
-    found = audit_folder("d", tmp_path, fill=True).dataset
+    found = measure_folder("d", tmp_path, fill=True)
     assert found.ids == ["a.png"]
     assert "b.png: an open outline encloses nothing; close it" in found.left_out[0]
     (tmp_path / "a.png").unlink()
     with pytest.raises(JaxsegError, match="an open outline encloses nothing"):
-        audit_folder("d", tmp_path, fill=True)
+        measure_folder("d", tmp_path, fill=True)
 
 
 def test_what_cannot_be_read_is_left_out_and_the_rest_goes_on(tmp_path):

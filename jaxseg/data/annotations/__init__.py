@@ -35,6 +35,21 @@ PLACEMENTS = ("tied", "jittered", "independent")
 SMALLEST = 32  # pixels: no text is legible on a smaller frame
 
 
+# Ranges of hue, saturation and value in [0, 1] from which a frame's shade is drawn.
+COLOURS = {
+    "yellow": ((0.13, 0.16), (0.8, 1.0), (0.85, 1.0)),
+    "white": ((0.0, 0.0), (0.0, 0.0), (0.88, 1.0)),
+    "green": ((0.28, 0.4), (0.7, 1.0), (0.8, 1.0)),
+}
+# What is measured in a plane: the diameters, short then long, and the circumference.
+MEASURES = {
+    "head": ("BPD", "OFD", "HC"),
+    "abdomen": ("APAD", "TAD", "AC"),
+    "femur": ("FW", "FL", "Circ"),
+    "cervix": ("CW", "CL", "Circ"),
+}
+
+
 def draw_annotations(
     image: ArrayLike,
     mask: ArrayLike,
@@ -153,23 +168,6 @@ def _blend(image: Array, opacity: Array, shade: Array) -> None:
     place = opacity > 0
     weight = opacity[place][:, None]
     image[place] = np.rint(image[place] * (1 - weight) + shade * weight).astype(np.uint8)
-
-
-Array = NDArray
-
-# Ranges of hue, saturation and value in [0, 1] from which a frame's shade is drawn.
-COLOURS = {
-    "yellow": ((0.13, 0.16), (0.8, 1.0), (0.85, 1.0)),
-    "white": ((0.0, 0.0), (0.0, 0.0), (0.88, 1.0)),
-    "green": ((0.28, 0.4), (0.7, 1.0), (0.8, 1.0)),
-}
-# What is measured in a plane: the diameters, short then long, and the circumference.
-MEASURES = {
-    "head": ("BPD", "OFD", "HC"),
-    "abdomen": ("APAD", "TAD", "AC"),
-    "femur": ("FW", "FL", "Circ"),
-    "cervix": ("CW", "CL", "Circ"),
-}
 
 
 class Style(NamedTuple):

@@ -1,8 +1,12 @@
-"""What a scanner writes over a frame: calipers, dotted lines, boxes of text, ruler, body mark.
+"""What a scanner writes over a frame, and where calipers stand.
+
+Calipers stand on the ends of a structure's diameters, near them, or anywhere. An axis is int
+[2, 2]: the two points between which is measured. What is measured together, one or two diameters of
+one structure, is int [n, 2, 2].
 
 A mark is geometry; `render` paints marks as opacity. Sizes follow the frame's height (those of a
 screen of 540 lines, with floors that keep them legible at 64 lines); what does not fit is cut by
-the frame. Points are (x, y) in pixels.
+the frame. Points are (x, y) in pixels, (0, 0) the centre of the first pixel.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,6 +23,11 @@ FONT, SMALL_FONT, SMALL = cv2.FONT_HERSHEY_PLAIN, cv2.FONT_HERSHEY_DUPLEX, 9
 SHIFT = 4  # OpenCV's fixed-point bits: lines are placed to 1/16 pixel
 # OpenCV paints a one-pixel line at 230 with 60 beside it; cut off, it is crisp as on a screen.
 FAINTEST, FULL = 64, 176
+
+
+SHORTEST = 4  # pixels: what is shorter is not measured
+THIN = 3.0  # length over width from which on a structure is measured by its length alone
+JITTER = 0.1  # standard deviation of a jittered end along x and y, in lengths of its axis
 
 
 class Sizes(NamedTuple):
@@ -159,13 +168,6 @@ def _corner_place(
 def _rectangle(left: int, top: int, width: int, height: int) -> Array:
     corners = [(0, 0), (width - 1, 0), (width - 1, height - 1), (0, height - 1), (0, 0)]
     return np.array([left, top]) + np.array(corners, float)
-
-
-Array = NDArray
-
-SHORTEST = 4  # pixels: what is shorter is not measured
-THIN = 3.0  # length over width from which on a structure is measured by its length alone
-JITTER = 0.1  # standard deviation of a jittered end along x and y, in lengths of its axis
 
 
 def tied(mask: Array, count: int) -> list[Array]:

@@ -1,4 +1,4 @@
-"""Takes annotations off ultrasound frames: finds them, or is told where, and fills the places.
+"""Takes annotations off ultrasound frames: finds them, or is given their places, and fills these.
 
 | method          | fills a removed pixel with                                                    |
 |-----------------|-------------------------------------------------------------------------------|
@@ -10,6 +10,14 @@
 
 Inpainting leaves traces of its own: a placebo removes the places of marks from frames on which
 they were never drawn, `remove_annotations(clean, mask=annotated)`.
+
+Marks are found by colour, or by brightness and shape. Coloured overlays stand out because
+ultrasound is grey: the recipe published for yellow calipers (hue 0.11 … 0.17, saturation and value
+above 0.5) finds the cores of strokes, and tinted pixels beside a core are its soft edge. White and
+grey overlays have neither; what distinguishes them from bright speckle is that they are thin (white
+top-hat), all of one grey level (a spike in the histogram of thin bright pixels), and written:
+strokes as long as glyphs and letters, small pieces beside those, dots that follow each other
+evenly. Outside the field of view everything that is not black is overlay.
 """
 
 import zlib
@@ -28,6 +36,23 @@ from jaxseg.errors import UsageError, check_choice
 Array = NDArray
 
 RADIUS = 3  # pixels round a removed one that inpainting looks at
+
+
+# Hue, of a turn, between which a colour lies.
+HUES = {"yellow": (0.11, 0.17), "green": (0.22, 0.45)}
+COLOURS = ("yellow", "white", "green")
+VIVID = 0.5  # saturation and value of a stroke's core, at least
+TINT = 4  # grey levels between the channels of a stroke's edge, at least
+COLOURLESS = 30  # grey levels between the channels of a white or grey overlay, at most
+THIN = 30  # grey levels by which a thin stroke is brighter than its surroundings, at least
+SPECKLE = 0.85  # standard deviations of the surroundings that a soft edge stands out, at least
+DIM = 40  # grey level above which what lies outside the field of view is not black
+DIMMEST = 120  # grey level of an overlay, at least
+SAME_LEVEL = 3  # grey levels between the pixels of one overlay's strokes, at most
+SPIKE = 6  # standard deviations by which one grey level is commoner than those around it
+FAINTEST_COVER = 0.05  # opacity of a soft edge, at least
+SMALLEST_PART = 0.002  # share of the frame that a region of the scan takes, at least
+BLACK = 12  # grey level up to which nothing is shown
 
 
 def remove_annotations(
@@ -141,25 +166,6 @@ METHODS: dict[str, Callable[[Array, Array, int], Array]] = {
     "noise": _noise,
     "bilinear": _bilinear,
 }
-
-
-Array = NDArray
-
-# Hue, of a turn, between which a colour lies.
-HUES = {"yellow": (0.11, 0.17), "green": (0.22, 0.45)}
-COLOURS = ("yellow", "white", "green")
-VIVID = 0.5  # saturation and value of a stroke's core, at least
-TINT = 4  # grey levels between the channels of a stroke's edge, at least
-COLOURLESS = 30  # grey levels between the channels of a white or grey overlay, at most
-THIN = 30  # grey levels by which a thin stroke is brighter than its surroundings, at least
-SPECKLE = 0.85  # standard deviations of the surroundings that a soft edge stands out, at least
-DIM = 40  # grey level above which what lies outside the field of view is not black
-DIMMEST = 120  # grey level of an overlay, at least
-SAME_LEVEL = 3  # grey levels between the pixels of one overlay's strokes, at most
-SPIKE = 6  # standard deviations by which one grey level is commoner than those around it
-FAINTEST_COVER = 0.05  # opacity of a soft edge, at least
-SMALLEST_PART = 0.002  # share of the frame that a region of the scan takes, at least
-BLACK = 12  # grey level up to which nothing is shown
 
 
 def detect_annotations(image: ArrayLike, colour: str = "yellow") -> NDArray[np.bool_]:

@@ -20,6 +20,9 @@ rulers do, so "near the border = background" is a rule that pays, and padding is
 where the border is. In the four quarters of the same frames the lesion lies in the corner of the
 crop, at its border, and the rule is wrong. Random crops cut lesions anywhere and never teach it.
 Nothing is drawn along the border of every frame, and nothing here knows of any padding mode.
+
+Artefacts (hairs, rulers, ink, markers, gel, the round field) have the rates seen in ISIC 2017, and
+positions and lengths that are fractions of the frame.
 """
 
 import math
@@ -34,6 +37,19 @@ Array = np.ndarray
 
 BLOOD = np.array([0.35, 1.35, 1.30], np.float32)
 GREY = np.array([1.10, 1.00, 0.90], np.float32)
+
+
+# Absorbance per RGB channel; melanin is fitted to the median lesion/skin colour ratio.
+MELANIN = np.array([0.40, 1.06, 1.54], np.float32)
+HAIR = np.array([0.7, 1.0, 1.2], np.float32)
+INK = np.array([1.2, 1.4, 0.4], np.float32)
+MARKERS = np.array(
+    [[0.95, 0.85, 0.1], [0.4, 0.8, 0.8], [0.1, 0.5, 0.75], [0.9, 0.2, 0.15], [0.75, 0.75, 0.9]],
+    np.float32,
+)
+SHIFT = 4  # OpenCV's fixed-point bits: strokes are placed to 1/16 pixel
+# A circle on a 4:3 frame, after the frame is squashed to a square.
+ASPECT = 4 / 3
 
 
 class Blob(NamedTuple):
@@ -173,21 +189,6 @@ def _light(rng: np.random.Generator, size: int) -> Array:
     falloff = rng.uniform(0, 0.2) * (axis[None, :] ** 2 + 0.5 * axis[:, None] ** 2)
     colour = np.minimum(np.array([red, green, blue], np.float32), 0.97)
     return np.multiply.outer(colour, np.exp(gradient - falloff))
-
-
-Array = np.ndarray
-
-# Absorbance per RGB channel; melanin is fitted to the median lesion/skin colour ratio.
-MELANIN = np.array([0.40, 1.06, 1.54], np.float32)
-HAIR = np.array([0.7, 1.0, 1.2], np.float32)
-INK = np.array([1.2, 1.4, 0.4], np.float32)
-MARKERS = np.array(
-    [[0.95, 0.85, 0.1], [0.4, 0.8, 0.8], [0.1, 0.5, 0.75], [0.9, 0.2, 0.15], [0.75, 0.75, 0.9]],
-    np.float32,
-)
-SHIFT = 4  # OpenCV's fixed-point bits: strokes are placed to 1/16 pixel
-# A circle on a 4:3 frame, after the frame is squashed to a square.
-ASPECT = 4 / 3
 
 
 def draw_absorbing(rng: np.random.Generator, size: int) -> Array:

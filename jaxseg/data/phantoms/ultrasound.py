@@ -10,13 +10,17 @@ et al. 2024) wherever a quick or offline experiment is wanted. What is modelled 
     bone                    skull, femur, spine: bright where the beam meets them head on, gone
                             where it grazes them, dark behind; enhancement behind fluid
     depth gain              attenuation is made up for by a gain curve that never quite fits
-    anatomy                 jaxseg.data.phantoms.anatomy, with unlabelled neighbours beside it
+    anatomy                 `anatomy`, with unlabelled neighbours beside it
 
 Why a shortcut can arise. Borders fade out along their way, structures are softer, fainter and
 noisier than their masks, other pockets and lines look like them, and in three frames of ten the
 contrast is so low that the structures can hardly be seen. A sonographer's calipers at the ends of a
 structure's axes say what such a frame does not: a network that finds the marks need not find the
 organ. The frames themselves hold no mark of any kind, and grey alone in their three channels.
+
+Everything is computed on a grid of beams, [depth, beam], as a scanner does, and converted to pixels
+last: speckle is coarser with depth and shadows run along beams for that reason alone. Levels are in
+dB, lengths in frame heights.
 """
 
 import math
@@ -141,9 +145,6 @@ def scan_convert(fan: Fan, beams: Array, size: int) -> Array:
 def _polar(fan: Fan, points: Array) -> tuple[Array, Array]:
     x, y = points - fan.apex[:, None, None]
     return np.hypot(x, y), np.arctan2(x, y)
-
-
-Array = np.ndarray
 
 
 class Scene(NamedTuple):

@@ -55,7 +55,7 @@ def arm_value(results: Results, arm: str, field: str) -> str:
     """
     if field in results.settings[arm]:
         return results.settings[arm][field]
-    value = results.setting(field)
+    value = results.fields.flat().get(field)
     if value is None:
         raise JaxsegError(
             f"{file_of(results, 'config.json')}: has no {field}, though test frames with "

@@ -12,6 +12,7 @@ example_map float32 [c, e, H, W]           in [0, 1], rounded to 1/255
 import functools
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from operator import itemgetter
 from typing import Any, NamedTuple
@@ -24,13 +25,12 @@ from etils.epath import Path
 from jaxseg.data.arrays import naming, read_member
 from jaxseg.data.store import checksums
 from jaxseg.errors import JaxsegError, UsageError, check_choice
-from jaxseg.grid.cells import SEED, Settings, make_net
 from jaxseg.grid.checkpoints import find_cells, restore_chunk
+from jaxseg.grid.config import Config, NetConfig, make_config, make_net
+from jaxseg.grid.devices import pinned
 from jaxseg.grid.evaluate import TestSet, flatten_views
 from jaxseg.grid.mapping import Layout, chunks, fill, make_layout, map_cells, put
-from jaxseg.grid.marking import test_views
-from jaxseg.grid.numerics import pinned
-from jaxseg.grid.prepared import prepared_views
+from jaxseg.grid.prepared import prepared_views, views_of_tests
 from jaxseg.grid.storage import as_folder, write_arrays
 from jaxseg.grid.train import normalise
 from jaxseg.grid.workdir import check_data, read_config, read_finished
@@ -114,8 +114,8 @@ class _Done(NamedTuple):
     meta: Mapping[str, Any]
 
     @property
-    def settings(self) -> Settings:
-        return self.meta["settings"][self.position]
+    def config(self) -> Config:
+        return make_config(self.meta["settings"][self.position], strict=False)
 
 
 @pinned()
@@ -151,12 +151,12 @@ def write_saliency(
     cells = _done_cells(workdir)
     data = read_config(workdir)["data"]
     classes = data["classes"]
-    layer = layer or cells[0].settings.get("eval.saliency_layer") or None
-    test = _prepared_sets(workdir, cells[0].settings, test_set) if test is None else test
+    layer = layer or cells[0].config.eval.saliency_layer or None
+    test = _prepared_sets(workdir, cells[0].config, test_set) if test is None else test
     shown = annotated_frames(test, test_set, data.get("planes"), frames)
     size = (shown.images.shape[1], shown.images.shape[2])
     # Networks may differ in the name of their layer.
-    nets = [make_net(cell.settings, len(classes)) for cell in cells]
+    nets = [make_net(cell.config.net, len(classes)) for cell in cells]
     layers = dict.fromkeys(check_layer(net, size, layer) for net in nets)
     examples = choose_examples(shown)
     scores = _score_groups(cells, len(classes), shown, layer, examples, tolerance)
@@ -196,11 +196,11 @@ def is_current(workdir: str | os.PathLike[str]) -> bool:
     return sorted(scored) == sorted(cell.id for cell in _done_cells(workdir))
 
 
-def check_saliency_layer(settings: Settings) -> None:
+def check_saliency_layer(config: Config) -> None:
     """Raises UsageError for an eval.saliency_layer that the network of a cell lacks."""
-    layer, size = settings["eval.saliency_layer"], settings["data.size"]
+    layer, size = config.eval.saliency_layer, config.data.size
     if layer:
-        net: Any = make_net(settings, classes=1)
+        net: Any = make_net(config.net, classes=1)
         check_choice("eval.saliency_layer", layer, layer_shapes(net, (size, size)))
 
 
@@ -217,10 +217,11 @@ def _done_cells(workdir: Path) -> list[_Done]:
     return done
 
 
-def _prepared_sets(workdir: Path, settings: Settings, test_set: str) -> dict[str, TestSet]:
-    names = {name: view for name, view in test_views(settings).items() if name in (CLEAN, test_set)}
-    prepared = prepared_views(settings, settings["data.test_split"], names.values())
-    check_data(workdir, checksums(settings["data.name"], prepared.values()))
+def _prepared_sets(workdir: Path, config: Config, test_set: str) -> dict[str, TestSet]:
+    views = views_of_tests(config)
+    names = {name: view for name, view in views.items() if name in (CLEAN, test_set)}
+    prepared = prepared_views(config.data, config.data.test_split, names.values())
+    check_data(workdir, checksums(config.data.name, prepared.values()))
     return {
         name: flatten_views(prepared[view].images, prepared[view].masks)
         for name, view in names.items()
@@ -307,20 +308,24 @@ def _score_groups(
     tolerance: float,
 ) -> Scores:
     """Scores of all cells in their order, one network after the other."""
-    groups: dict[tuple, list[int]] = {}
+    groups: list[tuple[NetConfig, list[int]]] = []
     for i, cell in enumerate(cells):
-        net = {k: v for k, v in cell.settings.items() if k.startswith("net.")}
-        if net["net.padding"] in STANDARD_MODES:
-            net["net.padding"] = "standard"  # it travels as data
-        groups.setdefault(tuple(sorted(net.items())), []).append(i)
+        net = cell.config.net
+        if net.padding in STANDARD_MODES:
+            net = replace(net, padding="standard")  # it travels as data
+        members = next((found for other, found in groups if other == net), None)
+        if members is None:
+            groups.append((net, [i]))
+        else:
+            members.append(i)
     parts = []
-    for members in groups.values():
+    for _, members in groups:
         group = [cells[i] for i in members]
-        modes = [cell.settings["net.padding"] for cell in group]
+        modes = [cell.config.net.padding for cell in group]
         scores = score_cells(
-            make_net(group[0].settings, classes),
+            make_net(group[0].config.net, classes),
             _variables(group),
-            [cell.settings[SEED] for cell in group],
+            [cell.config.seed for cell in group],
             shown.images,
             shown.annotated,
             layer=layer,
@@ -329,7 +334,7 @@ def _score_groups(
             tolerance=tolerance,
         )
         parts.append(scores)
-    back = np.argsort([i for members in groups.values() for i in members])
+    back = np.argsort([i for _, members in groups for i in members])
     return Scores(*(np.concatenate(arrays)[back] for arrays in zip(*parts)))
 
 

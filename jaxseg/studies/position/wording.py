@@ -231,7 +231,7 @@ def _design_cautions(results: Results) -> Iterator[str]:
             "center_same_scale separates the two."
         )
     one_upsampling = "net.padding" in results.axes and "net.upsampling" not in results.axes
-    if one_upsampling and results.setting("net.upsampling") == "align_corners":
+    if one_upsampling and results.fields.net.upsampling == "align_corners":
         yield (
             "Up-sampling was align_corners in every arm. It carries position as well; to see how "
             "much, vary net.upsampling."

@@ -49,7 +49,7 @@ def classes_figure(audit: PredictionAudit) -> Figure:
     across = min(len(classes), MAX_COLUMNS)
     down = -(-len(classes) // across)
     with page_style():
-        size = max(4.2, 2.8 * across), 2.5 * down + 0.6
+        size = max(8.4, 2.8 * across), 2.5 * down + 0.6
         figure = Figure(figsize=size, layout="constrained")
         axes = list(np.asarray(figure.subplots(down, across, squeeze=False)).flat)
         for ax, cls in zip(axes, classes):
@@ -69,7 +69,7 @@ def depth_figure(audit: PredictionAudit) -> Figure:
     shown = shown_depths(audit)
     middles = np.arange(shown) + 0.5
     with page_style():
-        figure = Figure(figsize=(6.4, 4.0), layout="constrained")
+        figure = Figure(figsize=(8.4, 4.2), layout="constrained")
         top, low = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
         for k, (model, look) in enumerate(model_styles(audit.counts.names).items()):
             values = recall(audit.counts.depth[k].sum(axis=1))[:shown]

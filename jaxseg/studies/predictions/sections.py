@@ -22,7 +22,6 @@ from jaxseg.studies.predictions.measures import (
 from jaxseg.studies.rows import ContrastRow
 
 FEW_IMAGES = 20
-SCOPE = UNITS["images"]
 METRICS = {
     INDEX: "border shortcut index",
     "recall": "recall at the border",
@@ -57,31 +56,33 @@ def to_section(audit: PredictionAudit, examples: Sequence[Shown] = ()) -> Sectio
     )
 
 
+def _zone(audit: PredictionAudit) -> str:
+    zone = f"{audit.counts.border_px} px of the border"
+    return zone if audit.counts.scale_to is None else f"{zone} ({px_text(audit)})"
+
+
 def _border(audit: PredictionAudit, model: str) -> str:
     outer, inner = (audit.score(model, band, "recall") for band in ("outer", "inner"))
     index, n = audit.score(model, "inner-outer", INDEX), len(audit.counts.ids)
-    zone = f"{audit.counts.border_px} {px_text(audit)} of the border"
+    zone = _zone(audit)
     if not outer.n_images or not inner.n_images:
         side = "within" if not outer.n_images else "deeper than"
         return (
-            f"No object lies {side} {zone} in any of the {n} images: nothing can be said of what "
-            f"{model} does there."
+            f"{model}: no object lies {side} {zone} in any of the {n} images, so nothing can be "
+            "said of what it finds there."
         )
     if math.isnan(index.ci_low):
         judged = "One image gives no interval, so no verdict."
     else:
         judged = {
-            HIGHER: f"Less is found at the border than inside, {SCOPE}.",
-            LOWER: f"More is found at the border than inside, {SCOPE}.",
-        }.get(
-            judge(index.ci_low, index.ci_high, None, unit="images").word,
-            f"No difference shown {SCOPE}.",
-        )
+            HIGHER: "Less is found at the border than inside.",
+            LOWER: "More is found at the border than inside.",
+        }.get(judge(index.ci_low, index.ci_high, None, unit="images").word, "No difference shown.")
     return (
-        f"Within {zone} {model} finds {percent(outer.value)} of the object, inside "
-        f"{percent(inner.value)}: difference "
-        f"{with_interval(index.value, index.ci_low, index.ci_high)} over {plural(n, 'image')}, "
-        f"{outer.n_images} of them with an object there. {judged}"
+        f"{model}: finds {percent(outer.value)} of the object within {zone}, "
+        f"{percent(inner.value)} inside: difference "
+        f"{with_interval(index.value, index.ci_low, index.ci_high)} across {plural(n, 'image')} of "
+        f"one model, {outer.n_images} of them with an object there. {judged}"
     )
 
 
@@ -109,32 +110,31 @@ def _against_baseline(audit: PredictionAudit, row: ContrastRow) -> str:
     # Of the same images: those without an object are not scored here.
     own = fixed + row.difference
     judged = {
-        HIGHER: f"better than position alone, {SCOPE}.",
-        LOWER: f"worse than position alone, {SCOPE}.",
-    }.get(row.verdict, f"no difference shown {SCOPE}.")
+        HIGHER: "better than position alone.",
+        LOWER: "worse than position alone.",
+    }.get(row.verdict, f"{row.verdict}.")
     return (
         f"A fixed mask that ignores the image reaches Dice {number(fixed)}, {row.arm_a} "
-        f"{number(own)} on the {plural(row.n_images, 'image')} with an object: difference "
-        f"{with_interval(row.difference, row.ci_low, row.ci_high, signed=True)}, "
-        f"p {p_text(row.p)}: {judged}"
+        f"{number(own)}: difference "
+        f"{with_interval(row.difference, row.ci_low, row.ci_high, signed=True)}, p {p_text(row.p)} "
+        f"across {plural(row.n_images, 'image')} of one model that hold an object: {judged}"
     )
 
 
 def _between(row: ContrastRow) -> str:
-    comma = "," if row.is_shown else ""
     return (
         f"{row.arm_a} against {row.arm_b}, {METRICS[row.metric]}: "
         f"{with_interval(row.difference, row.ci_low, row.ci_high, signed=True)}, "
-        f"p {p_text(row.p_holm)} over {plural(row.n_images, 'image')}: "
-        f"{row.verdict}{comma} {SCOPE} each."
+        f"p {p_text(row.p_holm)} across {plural(row.n_images, 'image')} of one model each: "
+        f"{row.verdict}."
     )
 
 
 def _rules(audit: PredictionAudit) -> str:
     text = (
         "Rules: recall counts the pixels of all images together; a difference is shown when its "
-        "95 % interval over images excludes 0. Erased border: the largest k such that the recall "
-        "of the object within k px of the border, and that of its k-th px alone, are below "
+        f"95 % interval {UNITS['images']} excludes 0. Erased border: the largest k such that the "
+        "recall of the object within k px of the border, and that of its k-th px alone, are below "
         f"{percent(ERASED)} of the recall deeper inside. Fixed mask: the places that most truths "
         "of one half of the images cover, cut where Dice is highest, scored on the other half."
     )
@@ -158,8 +158,8 @@ def _notes(audit: PredictionAudit) -> Iterator[str]:
     n = audit.score(first, "outer", "recall").n_images
     if 0 < n < FEW_IMAGES:
         yield (
-            f"Only {plural(n, 'image')} with an object within {counts.border_px} "
-            f"{px_text(audit)} of the border: intervals from so few are too narrow."
+            f"Only {plural(n, 'image')} with an object within {_zone(audit)}: intervals from so "
+            "few are too narrow."
         )
     if BASELINE not in audit.models:
         yield "Too few images with an object for the fixed mask: both halves need one."
@@ -202,14 +202,15 @@ def _tables(audit: PredictionAudit) -> Iterator[Table]:
     title = (
         "Dice per image, recall of all images together and border shortcut index (inner minus "
         f"outer recall) with 95 % intervals over images; outer: within {border_px} {px} of the "
-        f"border; erased: width of the erased border in {px}"
+        f"border; erased: width of the erased border in {px}; outer images: with an object in the "
+        "outer zone; left out of Dice: nothing there and nothing predicted"
     )
     page, file = zip(*(_summary(audit, m, cls) for cls in audit.classes for m in audit.models))
     yield Table(
         "",
         title,
         ("model", "class", "Dice", "outer recall", "inner recall", "index", "erased", "pooled Dice",
-         "images", "with an object in the outer zone", "without a Dice"),
+         "images", "outer images", "left out"),
         page,
         terminal_rows=0,
     )  # fmt: skip
@@ -224,7 +225,9 @@ def _tables(audit: PredictionAudit) -> Iterator[Table]:
         page_rows=0,
     )  # fmt: skip
     if audit.differences:
-        title = "Differences, paired by image, all classes together"
+        title = (
+            "Differences, model minus the one compared with, paired by image; all classes together"
+        )
         page = [
             (
                 row.arm_a, row.arm_b, METRICS[row.metric],
@@ -233,8 +236,8 @@ def _tables(audit: PredictionAudit) -> Iterator[Table]:
             )
             for row in audit.differences
         ]  # fmt: skip
-        columns = ("model", "minus", "metric", "difference", "p, Holm-corrected", "p", "verdict",
-                   "images", "left out")  # fmt: skip
+        columns = ("model", "compared with", "metric", "difference", "p, Holm-corrected", "p",
+                   "verdict", "images", "left out")  # fmt: skip
         yield Table("", title, columns, page, terminal_rows=0)
         file = [
             (row.arm_a, row.arm_b, row.metric, row.difference, row.ci_low, row.ci_high, row.p_holm,
@@ -279,16 +282,16 @@ def _summary(audit: PredictionAudit, model: str, cls: str) -> tuple[tuple, tuple
     index = audit.score(model, "inner-outer", INDEX, cls)
     pooled = audit.score(model, "all", "dice", cls)
     # The baseline is counted by cells, too coarse for single px.
-    erased = "" if model == BASELINE else audit.erased[model, cls].px
+    erased = None if model == BASELINE else audit.erased[model, cls].px
     dice, at_border, inside, gap, whole = (
         Measure(row.value, row.ci_low, row.ci_high) for row in (each, outer, inner, index, pooled)
     )
     return (
         (model, cls, dice, at_border, inside, gap, erased, whole, each.n_images, outer.n_images,
          each.n_left_out),
-        (model, cls, each.value, outer.value, index.value, index.ci_low, index.ci_high, erased,
-         inner.value, each.n_images, outer.n_images, each.n_left_out, each.ci_low, each.ci_high,
-         pooled.value),
+        (model, cls, each.value, outer.value, index.value, index.ci_low, index.ci_high,
+         erased, inner.value, each.n_images, outer.n_images, each.n_left_out, each.ci_low,
+         each.ci_high, pooled.value),
     )  # fmt: skip
 
 

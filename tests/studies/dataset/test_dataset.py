@@ -6,16 +6,16 @@ import cv2
 import numpy as np
 import pytest
 import scipy.ndimage
-from jaxseg.studies.predictions.fixed_mask import halves
-from jaxseg.studies.predictions.folders import audit_folder
 
 from jaxseg.errors import JaxsegError
 from jaxseg.studies.dataset import centre_prior as prior
 from jaxseg.studies.dataset import placement
 from jaxseg.studies.dataset.figures import maps
 from jaxseg.studies.dataset.mask_numbers import measure_mask, ring_depth
-from jaxseg.studies.dataset.measures import IMAGE, duplicates, measure_dataset
-from jaxseg.studies.dataset.sections import tell
+from jaxseg.studies.dataset.measures import measure_dataset, measure_folder
+from jaxseg.studies.dataset.near_copies import IMAGE, duplicates
+from jaxseg.studies.dataset.sections import to_section
+from jaxseg.studies.fixed_mask import cells, halves
 
 SIDE = 64
 
@@ -136,7 +136,7 @@ def test_the_energy_distance_is_that_of_its_definition():
 def test_too_few_free_objects_give_no_verdict():
     found = _measured([_disc(0, 32, 8)] * 30 + [_disc(20, 20 + k, 8) for k in range(9)])
     assert found.placement.verdict == "too few" and found.placement.n == 9
-    assert "at least 10 are needed" in "".join(tell([found]).verdict)
+    assert "at least 10 are required" in "".join(to_section([found]).verdict)
 
 
 def _best_by_trying(fit, score, thresholds):
@@ -179,15 +179,15 @@ def test_frames_of_any_size_count_alike():
     np.testing.assert_allclose(found.prior.occupancy, expected.prior.occupancy, atol=1e-6)
     np.testing.assert_allclose(found.centre, expected.centre)
     np.testing.assert_allclose(
-        prior.as_cells(smaller), np.kron(smaller, np.ones((4, 4))), atol=1e-6
+        cells(smaller.astype(np.float32)), np.kron(smaller, np.ones((4, 4))), atol=1e-6
     )
 
 
 def test_one_mask_and_none():
     one = _measured([_disc(32, 32, 9)])
     assert np.isnan(one.prior.dice) and np.isnan(one.placement.p)
-    told = tell([one])
-    assert "no centre prior" in told.verdict[0] and len(told.pictures) == 2
+    told = to_section([one])
+    assert "no centre prior" in told.verdict[0] and len(told.figures) == 2
     with pytest.raises(JaxsegError, match="made: all 2 masks are empty"):
         _measured([np.zeros((8, 8), np.uint8)] * 2)
     mixed = _measured([np.zeros((8, 8), np.uint8), _disc(32, 32, 9), _disc(30, 32, 9)])
@@ -201,7 +201,7 @@ def test_duplicates_are_found_across_data_sets():
     assert duplicates([train]) == []
     (pair,) = duplicates([train, test])
     assert (pair.first, pair.second) == (("train", "00007"), ("test", "00009"))
-    told = tell([train, test])
+    told = to_section([train, test])
     assert "different data sets: 1 group." in "".join(told.notes) and told.tables[1].rows[0][0] == 1
 
 
@@ -216,7 +216,7 @@ def test_images_are_compared_where_they_are_given(tmp_path):
     first = cv2.imread(str(tmp_path / "images/0.png"))
     cv2.imwrite(str(tmp_path / "images/2.png"), first)
     cv2.imwrite(str(tmp_path / "images/1.png"), first[:30])
-    found = audit_folder("made", tmp_path / "masks", tmp_path / "images").dataset
+    found = measure_folder("made", tmp_path / "masks", tmp_path / "images")
     (pair,) = duplicates([found])
     assert (pair.first, pair.second) == (("made", "0"), ("made", "2")) and pair.agree == IMAGE
     assert len(found.left_out) == 1 and "30×64 pixels but" in found.left_out[0]
@@ -235,7 +235,7 @@ def test_every_data_set_has_its_two_maps(n):
 def test_outlines_are_noticed():
     outlines = [cv2.circle(np.zeros((64, 64), np.uint8), (30, 32), 15, 1, 1)] * 3
     assert _measured(outlines).outlined and not _measured(_discs(3, "inside")).outlined
-    assert "--fill" in "".join(tell([_measured(outlines)]).notes)
+    assert "--fill" in "".join(to_section([_measured(outlines)]).notes)
 
 
 def test_memory_does_not_grow_with_the_number_of_masks(monkeypatch):
@@ -256,7 +256,7 @@ def test_memory_does_not_grow_with_the_number_of_masks(monkeypatch):
 
 def test_the_figures_of_isic(real_data):
     masks = real_data / "isic2017" / "ISIC-2017_Training_Part1_GroundTruth"
-    found = audit_folder("isic", masks).dataset
+    found = measure_folder("isic", masks)
     x, y = found.centre.mean(axis=0)
     sx, sy = found.centre.std(axis=0, ddof=1)
     assert [f"{v:.3f}" for v in (x, sx, y, sy)] == ["0.494", "0.053", "0.505", "0.059"]

@@ -6,18 +6,11 @@ import time
 import cv2
 import numpy as np
 import pytest
-from jaxseg.studies.predictions.folders import audit_folder
 
 from jaxseg.data import duplicates as d
-from jaxseg.studies.dataset.measures import (
-    ALONE,
-    BOTH,
-    IMAGE,
-    MASK,
-    duplicates,
-    measure_dataset,
-)
-from jaxseg.studies.dataset.sections import tell
+from jaxseg.studies.dataset.measures import measure_dataset, measure_folder
+from jaxseg.studies.dataset.near_copies import ALONE, BOTH, IMAGE, MASK, duplicates
+from jaxseg.studies.dataset.sections import to_section
 
 SIDE = 96
 
@@ -195,7 +188,7 @@ def test_what_agrees_is_told_for_images_masks_and_both():
         (1, "train0", "test0", BOTH), (2, "train1", "test1", IMAGE), (3, "train2", "test2", MASK),
     ]  # fmt: skip
     assert found[0].image > 0.99 and found[0].mask == 1 and found[1].mask < 0.98 < found[1].image
-    notes = " ".join(tell([train, test]).notes)
+    notes = " ".join(to_section([train, test]).notes)
     assert "3 pairs of near-duplicates" in notes and "1 in image and mask; 1 in the image" in notes
     assert "in different data sets: 3 groups" in notes
 
@@ -237,9 +230,9 @@ def test_twenty_thousand_frames_are_searched_in_seconds():
 def test_the_pairs_of_isic(real_data):
     isic = real_data / "isic2017"
     sets = [
-        audit_folder(
+        measure_folder(
             name, isic / f"ISIC-2017_{part}_Part1_GroundTruth", isic / f"ISIC-2017_{part}_Data"
-        ).dataset
+        )
         for name, part in (("train", "Training"), ("validation", "Validation"))
     ]
     found = duplicates(sets)

@@ -2,11 +2,10 @@
 
 import numpy as np
 import pytest
-from jaxseg.studies.dataset.gathering import where_gathered
 
 from jaxseg.studies.dataset.measures import measure_dataset
-from jaxseg.studies.dataset.placement import DEAD_CENTRE, placement_test
-from jaxseg.studies.dataset.sections import tell
+from jaxseg.studies.dataset.placement import DEAD_CENTRE, placement_test, where_gathered
+from jaxseg.studies.dataset.sections import to_section
 
 
 def _about(x, y, n, rng, sd=0.06):
@@ -127,7 +126,7 @@ def _discs(centres, side=64):
 
 def _told(centres):
     frames = ((f"{k:03d}", (mask, None)) for k, mask in enumerate(_discs(centres)))
-    return tell([measure_dataset("made", frames)]).verdict[1]
+    return to_section([measure_dataset("made", frames)]).verdict[1]
 
 
 def test_the_words_name_places_in_shares_of_the_frame():

@@ -1,6 +1,7 @@
 """Masks for the tests of audits: ellipses anywhere, and predictors with a known flaw."""
 
 import numpy as np
+
 from jaxseg.metrics.bands import border_depth
 
 

@@ -4,13 +4,13 @@ import math
 
 import numpy as np
 import pytest
-from jaxseg.studies.predictions.predictions import audit_predictions
 
 from jaxseg.metrics.bands import border_rings
 from jaxseg.report.plot import rendered
 from jaxseg.studies.predictions.examples import Shown, choose_examples
 from jaxseg.studies.predictions.figures import model_styles, shown_depths
-from jaxseg.studies.predictions.sections import tell
+from jaxseg.studies.predictions.measures import audit_predictions
+from jaxseg.studies.predictions.sections import to_section
 
 
 def discs(n, seed=0, size=64, at=(0.0, 1.0)):
@@ -45,7 +45,7 @@ def both():
         Shown(c, truth[c.index], [p[c.index] for p in predictions], None)
         for c in choose_examples(audit.counts)
     ]
-    return audit, tell(audit, shown)
+    return audit, to_section(audit, shown)
 
 
 def said(outcome):
@@ -56,11 +56,18 @@ def test_the_verdict_holds_the_numbers_and_the_rules(both):
     audit, outcome = both
     inner = audit.score("eraser", "inner", "recall").value
     outer = audit.score("sound", "outer", "recall")
-    assert f"border eraser finds 0 % of the object, inside {100 * inner:.0f} %" in said(outcome)
-    assert f"over 30 images, {outer.n_images} of them with an object there" in said(outcome)
+    assert (
+        f"eraser: finds 0 % of the object within 8 px of the border, {100 * inner:.0f} % inside"
+        in said(outcome)
+    )
+    assert f"across 30 images of one model, {outer.n_images} of them with an object there" in said(
+        outcome
+    )
     assert "Less is found at the border than inside." in outcome.verdict[1]
     assert "Erased border of sound: none." in outcome.verdict
-    assert "Erased border of eraser: 8 px. Within them it finds 0 %" in said(outcome)
+    assert "Erased border of eraser: 8 px. Within this distance of the border it finds 0 %" in said(
+        outcome
+    )
     fixed = audit.score("fixed mask", "all", "dice_per_image").value
     assert f"A fixed mask that ignores the image reaches Dice {fixed:.3f}, sound" in said(outcome)
     assert "better than position alone" in said(outcome)
@@ -76,24 +83,24 @@ def test_no_difference_is_said_with_its_interval(both):
 
 def test_equal_models_are_not_told_apart():
     truth = discs(12)
-    sentences = said(tell(audit_of(truth, lost(truth, 0.2), lost(truth, 0.2, seed=1))))
+    sentences = said(to_section(audit_of(truth, lost(truth, 0.2), lost(truth, 0.2, seed=1))))
     assert sentences.count("no difference shown.") >= 2
 
 
 def test_one_image_gives_no_verdict_but_numbers():
     truth = discs(1, at=(0.1, 0.2))
-    outcome = tell(audit_of(truth, truth))
+    outcome = to_section(audit_of(truth, truth))
     assert "One image gives no interval, so no verdict." in outcome.verdict[0]
     assert any("Too few images with an object for the fixed mask" in note for note in outcome.notes)
     assert [table.name for table in outcome.tables if table.name == "prediction_differences"] == []
 
 
-def test_what_cannot_be_told_is_said():
+def test_what_cannot_be_said_is_said():
     truth = discs(12, at=(0.5, 0.5))
-    sentences = said(tell(audit_of(truth, truth)))
-    assert "No object lies within 8 px of the border in any of the 12 images" in sentences
-    assert "so what it does there cannot be told" in sentences
-    assert "first finds nothing anywhere" in said(tell(audit_of(truth, 0 * truth)))
+    sentences = said(to_section(audit_of(truth, truth)))
+    assert "no object lies within 8 px of the border in any of the 12 images" in sentences
+    assert "so nothing can be said of what it does there" in sentences
+    assert "first finds nothing anywhere" in said(to_section(audit_of(truth, 0 * truth)))
 
 
 def test_notes_name_what_is_odd_and_left_out():
@@ -103,7 +110,7 @@ def test_notes_name_what_is_odd_and_left_out():
     prediction[0] *= 2
     items = [(f"{i}", t, p) for i, (t, p) in enumerate(zip(truth, prediction))]
     items += [("large", *np.ones((2, 96, 80), np.uint8)), ("odd", truth[0], truth[0, :9])]
-    outcome = tell(audit_predictions(items, ["m"], resamples=50))
+    outcome = to_section(audit_predictions(items, ["m"], resamples=50))
     notes = "\n".join(outcome.notes)
     assert "Class 2 is predicted but never true" in notes
     assert "Frames have 2 sizes, 64 to 96 px high" in notes
@@ -119,7 +126,7 @@ def test_a_lower_index_without_recall_at_the_border_is_no_cure():
     truth = discs(40)
     sound = without_border(truth, 4)
     hollow = np.where(border_rings(64, 1) < 8, sound, lost(truth, 0.5))
-    outcome = tell(audit_of(truth, sound, hollow))
+    outcome = to_section(audit_of(truth, sound, hollow))
     assert any("which is no cure" in note for note in outcome.notes)
 
 
@@ -131,7 +138,7 @@ def test_tables_are_rectangular_and_hold_every_model(both):
     main = tables["predictions"]
     assert [row[0] for row in main.rows] == ["sound", "eraser", "fixed mask"]
     erased = main.columns.index("erased_px")
-    assert [row[erased] for row in main.rows] == [0, 8, ""]
+    assert [row[erased] for row in main.rows] == [0, 8, None]
     bands = tables["prediction_bands"]
     assert {row[2] for row in bands.rows} >= {"centre:128", "border:0-8", "inner-outer"}
     depths = tables["prediction_depths"]
@@ -142,30 +149,30 @@ def test_tables_are_rectangular_and_hold_every_model(both):
 
 def test_pictures_are_drawn_and_described(both):
     audit, outcome = both
-    names = [picture.name for picture in outcome.pictures]
+    names = [picture.name for picture in outcome.figures]
     assert names == ["prediction_bands", "prediction_depths", "prediction_examples"]
-    for picture in outcome.pictures:
+    for picture in outcome.figures:
         assert picture.alt and picture.title
         assert rendered(picture.figure, "png")[:4] == b"\x89PNG"
-    assert "no image twice" in outcome.pictures[-1].title
-    assert "sound: recall" in outcome.pictures[0].alt
+    assert "no image twice" in outcome.figures[-1].title
+    assert "sound: recall" in outcome.figures[0].alt
     assert shown_depths(audit) == 24
 
 
 def test_equal_audits_give_equal_files(both):
     audit, _ = both
-    first, second = (tell(audit).pictures for _ in range(2))
+    first, second = (to_section(audit).figures for _ in range(2))
     for one, other in zip(first, second):
         assert rendered(one.figure, "svg") == rendered(other.figure, "svg")
 
 
 def test_axes_name_quantity_and_unit(both):
     audit, outcome = both
-    for picture in outcome.pictures[:2]:
+    for picture in outcome.figures[:2]:
         labels = [ax.get_xlabel() for ax in picture.figure.axes if ax.get_xlabel()]
         assert labels and all("px" in label for label in labels)
         assert all(ax.get_ylabel() for ax in picture.figure.axes)
-    curve = outcome.pictures[0].figure.axes[1].lines[1]
+    curve = outcome.figures[0].figure.axes[1].lines[1]
     assert curve.get_ydata()[0] == audit.score("eraser", "border:0-8", "recall").value == 0
 
 
@@ -176,8 +183,8 @@ def test_models_differ_in_more_than_colour():
 
 def test_several_classes_get_a_panel_and_rows_each():
     truth = discs(10) + discs(10) * (np.indices((64, 64))[1] > 32)
-    outcome = tell(audit_of(truth, lost(truth, 0.2)))
-    classes = next(p for p in outcome.pictures if p.name == "prediction_classes")
+    outcome = to_section(audit_of(truth, lost(truth, 0.2)))
+    classes = next(p for p in outcome.figures if p.name == "prediction_classes")
     assert [ax.get_title() for ax in classes.figure.axes] == ["class 1", "class 2"]
     rows = outcome.tables[0].rows
     assert [row[:2] for row in rows[::2]] == [
@@ -194,7 +201,7 @@ def test_large_and_oblong_frames_are_drawn_whole():
     audit = audit_of(truth, truth)
     image = np.zeros((500, 900, 3), np.uint8)
     shown = [Shown(c, truth[0], [truth[0]], image) for c in choose_examples(audit.counts)]
-    figure = tell(audit, shown).pictures[-1].figure
+    figure = to_section(audit, shown).figures[-1].figure
     ax = figure.axes[1]
     assert ax.get_aspect() == pytest.approx(213 / 384)
     paths = [line for line in ax.collections if line.get_paths()]

@@ -6,17 +6,28 @@ import weakref
 import cv2
 import numpy as np
 import pytest
-from jaxseg.studies.predictions.erased_border import erased_border
-from jaxseg.studies.predictions.predictions import audit_predictions
-from jaxseg.studies.predictions.scores import INDEX, PER_IMAGE, border_labels
 from masks_with_objects import ellipses, erased, items, noisy
 
 from jaxseg.errors import JaxsegError, UsageError
 from jaxseg.metrics import statistics
-from jaxseg.metrics.bands import band_counts, border_rings, square_rings
+from jaxseg.metrics.bands import (
+    N_RINGS,
+    band_counts,
+    border_depth,
+    border_rings,
+    centre_rings,
+    square_rings,
+)
 from jaxseg.metrics.dice import dice, recall
-from jaxseg.studies.predictions.counts import count_predictions
+from jaxseg.studies.predictions.counts import count_predictions, places
 from jaxseg.studies.predictions.examples import choose_examples, example_rule
+from jaxseg.studies.predictions.measures import (
+    INDEX,
+    PER_IMAGE,
+    audit_predictions,
+    border_labels,
+    erased_border,
+)
 
 
 def two_models(n=12, seed=0):
@@ -148,12 +159,12 @@ def test_numbers_and_intervals_equal_the_grids_with_one_seed(audit):
         ):
             theirs = statistics.estimate(arm, statistic, clusters=clusters, resamples=300)
             ours = audit.score(model, band, metric)
-            np.testing.assert_allclose(ours[4:7], theirs[:3])
+            np.testing.assert_allclose([ours.value, ours.ci_low, ours.ci_high], theirs[:3])
     arms = [outer_inner[None, :, 1], outer_inner[None, :, 0]]
     theirs = statistics.contrast(arms, [1, -1], index, clusters=clusters, resamples=300)
     ours = next(row for row in audit.differences if row.metric == INDEX)
-    np.testing.assert_allclose(ours[4:7], theirs[:3])
-    assert (ours.model_a, ours.model_b) == ("eraser", "plain")
+    np.testing.assert_allclose([ours.difference, ours.ci_low, ours.ci_high], theirs[:3])
+    assert (ours.arm_a, ours.arm_b) == ("eraser", "plain")
 
 
 def test_p_is_that_of_all_exchanges_of_predictions():
@@ -193,7 +204,7 @@ def test_the_baseline_is_a_fixed_mask_scored_like_a_model():
     assert audit.score("fixed mask", "outer", "dice").n_images == 0
     (row,) = audit.differences
     own = audit.score("m", "all", PER_IMAGE).value
-    assert (row.model_a, row.model_b) == ("m", "fixed mask")
+    assert (row.arm_a, row.arm_b) == ("m", "fixed mask")
     assert row.difference == pytest.approx(own - 1) and row.p == 2 / 2**8
 
 
@@ -324,3 +335,11 @@ def test_with_two_models_their_own_disagreement_counts():
 def test_labels_of_the_rings_by_border():
     labels = border_labels(8)
     assert labels[0] == "border:0-8" and labels[-1] == "border:120-" and len(labels) == 16
+
+
+def test_places_hold_both():
+    place, n_depths = places((30, 44))
+    depth, ring = np.divmod(place.reshape(30, 44), N_RINGS)
+    np.testing.assert_array_equal(depth, border_depth((30, 44)))
+    np.testing.assert_array_equal(ring, centre_rings((30, 44)))
+    assert n_depths == 15

@@ -3,8 +3,8 @@
 import jax
 import numpy as np
 import pytest
-from jaxseg.metrics.bands import border_depth
 
+from jaxseg.metrics.bands import border_depth
 from jaxseg.nets.unet import UNet
 from jaxseg.studies.features.probe import random_variables
 from jaxseg.studies.models import Network, callable_model, network_model

@@ -6,9 +6,9 @@ import io
 import jax
 import numpy as np
 import pytest
-from jaxseg.metrics.bands import border_depth
 
 from jaxseg.errors import JaxsegError
+from jaxseg.metrics.bands import border_depth
 from jaxseg.nets.unet import UNet
 from jaxseg.report.plot import rendered
 from jaxseg.studies.features.probe import random_variables

@@ -1,13 +1,13 @@
-"""What audit.py asks of a grid's cells or a function: `shift`, `features`, their predictions."""
+"""What `jaxseg audit` asks of cells of a grid or a function: predictions, `shift`, `features`."""
 
 import argparse
 from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
-import checks
 import cv2
 
+from jaxseg.cli.arguments import check_folder, check_least
 from jaxseg.data.progress import track
 from jaxseg.errors import UsageError, check_choice
 from jaxseg.grid.checkpoints import find_cells
@@ -57,8 +57,8 @@ def cell_pairs(args: argparse.Namespace) -> Predicted:
 def check_cells(workdir: str, cells: Sequence[str], manual_dir: str | None) -> None:
     """Raises UsageError for a folder that is not there or a cell that the grid does not have."""
     if "://" not in workdir:
-        checks.check_folder("WORKDIR", workdir)
-    checks.check_folder("--manual_dir", manual_dir)
+        check_folder("WORKDIR", workdir)
+    check_folder("--manual_dir", manual_dir)
     known = find_cells(workdir)
     for cell in cells:
         check_choice("--cell", cell, known)
@@ -91,8 +91,8 @@ def add_shift(parser: argparse.ArgumentParser) -> None:
 
 def shift(args: argparse.Namespace) -> Section:
     """A cell of a grid by its logits, or any function from images to masks by its masks."""
-    checks.check_least("--frames", args.frames)
-    checks.check_least("--step", args.step)
+    check_least("--frames", args.frames)
+    check_least("--step", args.step)
     return _shift_of_cell(args) if args.cell else _shift_of_function(args)
 
 
@@ -103,9 +103,9 @@ def _shift_of_cell(args: argparse.Namespace) -> Section:
             "--manual_dir finds"
         )
     check_cells(args.model, [args.cell], args.manual_dir)
-    net, variables, settings = load_variables(args.model, args.cell)
-    model = network_model(args.cell, Network.of(net), variables, settings["data.size"])
-    place = data_here(settings, args.manual_dir)
+    net, variables, config = load_variables(args.model, args.cell)
+    model = network_model(args.cell, Network.of(net), variables, config.data.size)
+    place = data_here(config, args.manual_dir)
     taken = cell_frames(place, model.size, 1).taken
     section = shift_study.section(model, frames_at(place, args.frames), step=args.step)
     return section._replace(taken=[taken])
@@ -115,10 +115,10 @@ def _shift_of_function(args: argparse.Namespace) -> Section:
     if not (args.images and args.truth):
         raise UsageError("shift: give --cell of a grid, or --images and --truth for a function")
     reading = args.reading(args)
-    checks.check_folder("--images", args.images, reading.pattern)
-    checks.check_folder("--truth", args.truth, reading.truth_pattern)
-    checks.check_least("--size", args.size, 8)
-    checks.check_least("--classes", args.classes)
+    check_folder("--images", args.images, reading.pattern)
+    check_folder("--truth", args.truth, reading.truth_pattern)
+    check_least("--size", args.size, 8)
+    check_least("--classes", args.classes)
     found = frames_with_truth(args.truth, args.images, reading=reading, progress=track)
     classes = args.classes or max(found.masks.coding.n_classes, 1)
     predict = load_callable(
@@ -157,13 +157,13 @@ def add_features(parser: argparse.ArgumentParser) -> None:
 
 def features(args: argparse.Namespace) -> Section:
     """Each cell with its linear probes and their controls."""
-    checks.check_least("--frames", args.frames, FEWEST_FRAMES)
-    checks.check_least("--random_nets", args.random_nets)
+    check_least("--frames", args.frames, FEWEST_FRAMES)
+    check_least("--random_nets", args.random_nets)
     check_cells(args.workdir, args.cell, args.manual_dir)
     asked = [(name, *load_variables(args.workdir, name)) for name in args.cell]
     cells = []
-    for name, net, variables, settings in asked:
-        place, size = data_here(settings, args.manual_dir), settings["data.size"]
+    for name, net, variables, config in asked:
+        place, size = data_here(config, args.manual_dir), config.data.size
         frames = partial(cell_frames, place, size, args.frames)
         cells.append(features_study.Cell(name, Network.of(net), variables, size, frames))
     return features_study.section(cells, layer=args.layer, seeds=args.random_nets)
