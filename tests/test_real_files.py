@@ -17,10 +17,10 @@ import pytest
 from jaxseg.data.prepare import prepare_views
 from jaxseg.data.progress import silent
 from jaxseg.errors import JaxsegError
-from jaxseg.grid.cells import DEFAULTS
+from jaxseg.grid.config import DataConfig
 from jaxseg.grid.data_cautions import data_cautions
 from jaxseg.studies.dataset.measures import measure_folder
-from jaxseg.studies.folders import FolderReading, frames_with_truth, read_predictions
+from jaxseg.studies.folders import frames_with_truth, read_predictions
 from jaxseg.studies.predictions.measures import audit_predictions
 
 SIDE, OBJECT, AROUND = 64, 150, 30
@@ -218,9 +218,10 @@ def test_pictures_and_several_masks_in_one_folder(tmp_path):
     assert len(store.ids) == 12 and "3 of 12 pictures have several masks" in store.cautions[0]
 
     from jaxseg.data.mask_coding import MaskOptions
+    from jaxseg.data.sources import Reading
 
     def dice(several):
-        reading = FolderReading(truth=MaskOptions(several=several))
+        reading = Reading(truth=MaskOptions(several=several))
         found = read_predictions(tmp_path / "benign", [("m", tmp_path / "pred")], reading=reading)
         return audit_predictions(found.items, ["m"]).score("m", "all", "dice_per_image").value
 
@@ -242,13 +243,11 @@ def test_masks_that_are_all_empty_are_refused_at_every_door(tmp_path):
 
 
 def cautions_of(root, cache, size=32, **splits):
-    settings = DEFAULTS | {"data.name": "folders", "data.val_split": ""}
-    settings |= {"data.train_split": "train[:80%]", "data.test_split": "train[80%:]"}
-    settings |= {f"data.{name}": split for name, split in splits.items()}
-    train, test = (
-        prepared(root, cache, settings[f"data.{part}_split"], size) for part in ("train", "test")
-    )
-    return " ".join(data_cautions(settings, train, {}, test))
+    chosen = {"train_split": "train[:80%]", "test_split": "train[80%:]", **splits}
+    data = DataConfig(name="folders", **chosen)
+    train = prepared(root, cache, data.train_split, size)
+    test = prepared(root, cache, data.test_split, size)
+    return " ".join(data_cautions(data, train, {}, test))
 
 
 def test_masks_that_resizing_empties_are_told_of(tmp_path):

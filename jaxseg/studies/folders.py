@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jaxseg.data.files import mask_groups, match_files
-from jaxseg.data.images import LIMIT_PX, check_same_size, read_image
-from jaxseg.data.mask_coding import MaskOptions
+from jaxseg.data.images import check_same_size, read_image
 from jaxseg.data.masks import Masks, look_at, not_judged_as_background
 from jaxseg.data.progress import Progress, silent
+from jaxseg.data.sources import Reading
 from jaxseg.errors import JaxsegError
 from jaxseg.escape import printable
 from jaxseg.homes import expand
@@ -23,25 +23,6 @@ Item = TypeVar("Item")
 Value = TypeVar("Value")
 Mask = NDArray[np.uint8]
 Paths = tuple[tuple[Path, ...], ...]
-
-
-class FolderReading(NamedTuple):
-    """How folders are read: which files by name, what masks hold, how large a frame may be.
-
-    `truth_pattern` chooses true masks and `pattern` the other files; `threshold` is that of
-    predictions, while `truth` holds what is said of true masks.
-    """
-
-    pattern: str = "*"
-    truth_pattern: str = "*"
-    truth: MaskOptions = MaskOptions()
-    threshold: float | None = None
-    limit_px: int = LIMIT_PX
-
-    @property
-    def predicted(self) -> MaskOptions:
-        """What is said of predictions."""
-        return MaskOptions(threshold=self.threshold)
 
 
 class MaskedFrames(NamedTuple):
@@ -92,7 +73,7 @@ def read_masks(
     masks: str | Path,
     images: str | Path | None = None,
     *,
-    reading: FolderReading = FolderReading(),  # noqa: B008
+    reading: Reading = Reading(),  # noqa: B008
     progress: Progress = silent,
 ) -> MaskedFrames:
     """The masks below a folder, called `name` in messages, and the images of another if given.
@@ -130,7 +111,7 @@ def frames_with_truth(
     truth: str | Path,
     images: str | Path,
     *,
-    reading: FolderReading = FolderReading(),  # noqa: B008
+    reading: Reading = Reading(),  # noqa: B008
     progress: Progress = silent,
 ) -> MaskedFrames:
     """`read_masks` of images that have something to find; JaxsegError where all masks are empty."""
@@ -146,7 +127,7 @@ def read_predictions(
     predictions: Sequence[tuple[str, str | Path]],
     images: str | Path | None = None,
     *,
-    reading: FolderReading = FolderReading(),  # noqa: B008
+    reading: Reading = Reading(),  # noqa: B008
     progress: Progress = silent,
 ) -> Predicted:
     """Truths and the predictions of models, (name, folder) each, matched by name.
@@ -209,7 +190,7 @@ def read_predictions(
 def _look_at_truth(
     what: str,
     items: Sequence[tuple[str, Paths]],
-    reading: FolderReading,
+    reading: Reading,
     left_out: list[str],
     progress: Progress,
 ) -> Masks:

@@ -9,17 +9,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from jaxseg.data.progress import Progress, silent
+from jaxseg.data.sources import Reading
 from jaxseg.errors import JaxsegError, UsageError
 from jaxseg.report.section import Section
 from jaxseg.studies.dataset.measures import measure_folder
 from jaxseg.studies.dataset.sections import to_section
-from jaxseg.studies.folders import FolderReading
 
 
 def section(
     folders: Sequence[tuple[str, str | Path, str | Path | None]],
     *,
-    reading: FolderReading = FolderReading(),  # noqa: B008
+    reading: Reading = Reading(),  # noqa: B008
     fill: bool = False,
     progress: Progress = silent,
     seed: int = 0,

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from jaxseg.data.duplicates import Fingerprints, fingerprint
 from jaxseg.data.progress import Progress, silent
+from jaxseg.data.sources import Reading
 from jaxseg.errors import JaxsegError
 from jaxseg.studies.dataset.centre_prior import CentrePrior, Sample, centre_prior
 from jaxseg.studies.dataset.mask_numbers import (
@@ -25,7 +26,7 @@ from jaxseg.studies.dataset.mask_numbers import (
 )
 from jaxseg.studies.dataset.placement import Placement, free_position, placement_test
 from jaxseg.studies.fixed_mask import GRID
-from jaxseg.studies.folders import FolderReading, Paths, read_masks, readable
+from jaxseg.studies.folders import Paths, read_masks, readable
 
 HEAT_BINS = 32
 OUTLINED = 1.5  # filled area over drawn area of the median mask, from which on it is an outline
@@ -85,7 +86,7 @@ def measure_folder(
     masks: str | Path,
     images: str | Path | None = None,
     *,
-    reading: FolderReading = FolderReading(),  # noqa: B008
+    reading: Reading = Reading(),  # noqa: B008
     fill: bool = False,
     progress: Progress = silent,
     seed: int = 0,

@@ -1,8 +1,8 @@
-"""How much a trained cell's features tell of position, and how much random ones do.
+"""How much of position can be read out of a trained network's features, and of random ones.
 
-The probe is run under eight conditions: the cell's weights and fresh random ones, its own padding
-and another one under the same weights, and frames as they are and rolled. A frame that is rolled
-by a random shift has no place of its own, so that its content cannot tell the probe where a pixel
+The probe is run under up to eight conditions: the network's weights and fresh random ones, its own
+padding and another one under the same weights, and frames as they are and rolled. A frame that is
+rolled by a random shift has no place of its own, so that its content is no clue to where a pixel
 lies: what a network still knows comes from the border and from up-sampling.
 """
 
@@ -13,22 +13,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jaxseg.errors import UsageError
-from jaxseg.grid.numerics import pinned
-from jaxseg.nets.unet import UNet
-from jaxseg.studies.features.activations import (
+from jaxseg.grid.devices import pinned
+from jaxseg.metrics.intervals import Estimate, mean_estimate
+from jaxseg.studies.features.probe import (
+    Images,
     batches,
     inner_features,
-    layer_level,
     make_activations,
     merged,
     moments,
     principal_directions,
+    probe_layers,
     project,
     random_variables,
     rolled_at_random,
 )
-from jaxseg.studies.features.probe import probe_layers
-from jaxseg.studies.intervals import Estimate, mean_estimate
+from jaxseg.studies.models import Network
 from jaxseg.studies.shift.rolls import other_padding
 
 TRAINED, RANDOM = "trained", "random"
@@ -37,13 +37,13 @@ RANDOM_SEEDS = 5
 SHOWN = 2
 _ROLL_SEEDS = (1, 2)
 _DOTS_PER_IMAGE = 150
-Images = NDArray[np.uint8]
 
 
 class Probed(NamedTuple):
     """R² of the probe under one condition: {layer: float [seeds, held-out images]}.
 
-    `weights` is "trained" (one seed) or "random", `frames` "as they are" or "rolled".
+    `weights` is "trained" (one seed) or "random", `frames` "as they are" or "rolled"; `padding` is
+    empty for a network without padding switch.
     """
 
     weights: str
@@ -72,7 +72,11 @@ class FeatureMap(NamedTuple):
 
 
 class CellFeatures(NamedTuple):
-    """What `audit_features` found of one cell; `held_out` are the ids of the images scored."""
+    """What `audit_features` found of one cell.
+
+    `held_out` are the ids of the images scored. `padding` and `upsampling` are empty for a network
+    without that setting, `other` where there is no other padding to compare with.
+    """
 
     name: str
     padding: str
@@ -88,7 +92,7 @@ class CellFeatures(NamedTuple):
 @pinned()
 def audit_features(
     name: str,
-    net: UNet,
+    net: Network,
     variables: Any,
     ids: Sequence[str],
     images: Images,
@@ -107,27 +111,36 @@ def audit_features(
         seeds: random networks, at least 1.
 
     Raises:
-        UsageError: an unknown layer, no seed, or fewer than 7 images.
+        UsageError: an unknown layer, no seed, fewer than 7 images, or a network without named
+            layers.
     """
     if seeds < 1:
         raise UsageError(f"seeds={seeds}: must be at least 1 random network")
     train, held_out = images[::2], images[1::2]
-    other = other_padding(net.padding)
+    other = other_padding(net, images.shape[1])
     probed = [
-        probed_condition(net.clone(padding=padding), weights, frames, train, held_out)
+        probed_condition(padded, weights, frames, train, held_out)
         for frames in (AS_IS, ROLLED)
         for weights in ([variables], list(range(seeds)))
-        for padding in (net.padding, other)
+        for padded in (net, other)
+        if padded is not None
     ]
-    mapped = map_features(net, variables, layer or f"up{net.depth}", train, held_out)
-    kept = list(ids[1::2])
+    layer = layer or net.blocks(images.shape[1])[-1]
     return CellFeatures(
-        name, net.padding, other, net.upsampling, kept, len(train), seeds, probed, mapped
+        name=name,
+        padding=net.padding or "",
+        other="" if other is None else other.padding or "",
+        upsampling=net.upsampling or "",
+        held_out=list(ids[1::2]),
+        n_train=len(train),
+        seeds=seeds,
+        probed=probed,
+        map=map_features(net, variables, layer, train, held_out),
     )
 
 
 def probed_condition(
-    net: UNet, weights: Sequence[Any], frames: str, train: Images, held_out: Images
+    net: Network, weights: Sequence[Any], frames: str, train: Images, held_out: Images
 ) -> Probed:
     """The probe under one condition; a weight that is an integer is the seed of a random network.
 
@@ -146,26 +159,25 @@ def probed_condition(
     ]
     kind = RANDOM if isinstance(weights[0], int) else TRAINED
     by_layer = {layer: np.stack([score[layer] for score in scores]) for layer in scores[0]}
-    return Probed(kind, net.padding, frames, by_layer)
+    return Probed(kind, net.padding or "", frames, by_layer)
 
 
 def map_features(
-    net: UNet, variables: Any, layer: str, train: Images, held_out: Images
+    net: Network, variables: Any, layer: str, train: Images, held_out: Images
 ) -> FeatureMap:
     """Principal components of a layer, fitted on `train` and shown on `held_out`."""
-    activations = make_activations(net, variables, [layer])
-    level, size = layer_level(layer, net.depth), train.shape[1]
-
-    def inside(batch: Images) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-        return inner_features(activations(batch)[layer], level, size)
-
-    parts = (inside(batch) for batch in batches(train))
-    sums = [moments(pixels, distance) for features, distance in parts for pixels in features]
+    size = train.shape[1]
+    activations = make_activations(net, variables, [layer], size)
+    stride = net.layers(size)[layer].stride[0]
+    sums = []
+    for batch in batches(train):
+        features, distance = inner_features(activations(batch)[layer], stride, size)
+        sums += [moments(pixels, distance) for pixels in features]
     directions = principal_directions(merged(sums))
     rng = np.random.default_rng(0)
     dots = []
     for batch in batches(held_out):
-        features, distance = inside(batch)
+        features, distance = inner_features(activations(batch)[layer], stride, size)
         for pixels in features:
             few = rng.permutation(len(distance))[:_DOTS_PER_IMAGE]
             scores = project(pixels[few], directions)
@@ -176,7 +188,7 @@ def map_features(
 
 
 def find_probed(cell: CellFeatures, weights: str, padding: str, frames: str) -> Probed:
-    """The one condition of a cell; each of the eight has been probed."""
+    """The one condition of a cell; each has been probed."""
     wanted = (weights, padding, frames)
     return next(p for p in cell.probed if (p.weights, p.padding, p.frames) == wanted)
 
@@ -195,5 +207,6 @@ def difference(a: Probed, b: Probed, layer: str) -> Estimate:
 
 
 def best_layer(probed: Probed) -> str:
-    """The layer that tells most of position."""
-    return max(probed.by_layer, key=lambda layer: probed_estimate(probed, layer).value)
+    """The layer from which position is read out best; one without a value is the last choice."""
+    values = {layer: probed_estimate(probed, layer).value for layer in probed.by_layer}
+    return max(values, key=lambda layer: np.nan_to_num(values[layer], nan=-np.inf))

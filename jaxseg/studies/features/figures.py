@@ -6,14 +6,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from jaxseg.report.plot import COLOURS, DASHES, MARKERS, page_style
+from jaxseg.report.plot import COLOURS, DASHES, MARKERS, bare, page_style
 from jaxseg.studies.features.features import (
     AS_IS,
-    RANDOM,
     ROLLED,
     TRAINED,
     CellFeatures,
-    find_probed,
     probed_estimate,
 )
 
@@ -25,12 +23,13 @@ _SPREAD = 0.09  # between the four marks of one layer
 def probe_figure(cells: Sequence[CellFeatures]) -> Figure:
     """R² by layer with 95 % intervals, a row a cell: its own padding and another, random weights.
 
-    Colour tells the padding, filled or hollow marks the weights.
+    Colour stands for the padding; marks are filled for trained weights, hollow for random ones.
     """
     with page_style():
         figure = Figure(figsize=(10.2, 3.1 * len(cells) + 0.4), layout="constrained")
         axes = np.asarray(figure.subplots(len(cells), 2, squeeze=False, sharey=True))
-        colours = dict(zip(_paddings(cells), COLOURS))
+        paddings = dict.fromkeys(p for cell in cells for p in (cell.padding, cell.other))
+        colours = dict(zip(paddings, COLOURS))
         for row, cell in zip(axes, cells):
             for ax, (frames, title) in zip(row, _PANELS.items()):
                 _probe_panel(ax, cell, frames, colours)
@@ -41,25 +40,29 @@ def probe_figure(cells: Sequence[CellFeatures]) -> Figure:
     return figure
 
 
-def _paddings(cells: Sequence[CellFeatures]) -> list[str]:
-    return list(dict.fromkeys(p for cell in cells for p in (cell.padding, cell.other)))
-
-
 def _probe_panel(ax: Axes, cell: CellFeatures, frames: str, colours: Mapping[str, str]) -> None:
-    conditions = [(w, p) for w in (TRAINED, RANDOM) for p in (cell.padding, cell.other)]
-    for k, (weights, padding) in enumerate(conditions):
-        probed = find_probed(cell, weights, padding, frames)
-        found = [probed_estimate(probed, layer) for layer in probed.by_layer]
-        x = np.arange(len(found)) + _SPREAD * (k - 1.5)
-        y, low, high = np.array([e[:3] for e in found]).T
-        colour, trained = colours[padding], weights == TRAINED
+    conditions = [probed for probed in cell.probed if probed.frames == frames]
+    layers = list(cell.probed[0].by_layer)
+    for k, probed in enumerate(conditions):
+        found = [probed_estimate(probed, layer) for layer in layers]
+        x = np.arange(len(layers)) + _SPREAD * (k - (len(conditions) - 1) / 2)
+        low = np.maximum([e.low for e in found], _LOWEST)
+        colour, trained = colours[probed.padding], probed.weights == TRAINED
         ax.plot(
-            x, y, color=colour, linestyle=DASHES[0 if trained else 1], marker=MARKERS[k], ms=4.5,
-            mfc=colour if trained else "white", label=f"{weights}, {padding}", linewidth=1.2,
-        )  # fmt: skip
-        ax.vlines(x, np.maximum(low, _LOWEST), high, color=colour, linewidth=1.4)
+            x,
+            [e.value for e in found],
+            color=colour,
+            linestyle=DASHES[0 if trained else 1],
+            marker=MARKERS[k],
+            ms=4.5,
+            mfc=colour if trained else "white",
+            label=", ".join(filter(None, (probed.weights, probed.padding))),
+            linewidth=1.2,
+        )
+        ax.vlines(x, low, [e.high for e in found], color=colour, linewidth=1.4)
     ax.axhline(0, color="black", linewidth=0.7)
-    ax.set_xticks(range(len(found)), list(probed.by_layer), fontsize=8)
+    turned = 90 if len("".join(layers)) > 60 else 0
+    ax.set_xticks(range(len(layers)), layers, fontsize=8, rotation=turned)
     ax.set_xlabel("Layer, from image to logits")
 
 
@@ -71,8 +74,10 @@ def map_figure(cells: Sequence[CellFeatures]) -> Figure:
         widths = (1, 1, 1, 1.5)
         axes = np.asarray(figure.subplots(len(cells), 4, squeeze=False, width_ratios=widths))
         for row, cell in zip(axes, cells):
-            _maps(row, cell)
-            _dots(figure, row[3], cell)
+            *pictures, dots = row
+            bare(np.asarray(pictures))
+            _maps(pictures, cell)
+            _dots(figure, dots, cell)
         titles = ("image", "component 1", "components 1 to 3", "pixels of held-out images")
         for ax, title in zip(axes[0], titles):
             ax.set_title(title)
@@ -86,9 +91,6 @@ def _maps(row: Sequence[Axes], cell: CellFeatures) -> None:
     row[0].set_ylabel(f"{cell.name}\n{cell.map.layer}", fontsize=8)
     row[1].imshow(scaled[..., 0], cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     row[2].imshow(scaled, interpolation="nearest")
-    for ax in row[:3]:
-        ax.set(xticks=[], yticks=[])
-        ax.grid(False)
     row[1].set_xlabel(f"{100 * cell.map.shares[0]:.0f} % of variance", fontsize=8)
     row[2].set_xlabel(f"{100 * cell.map.shares.sum():.0f} % of variance", fontsize=8)
 

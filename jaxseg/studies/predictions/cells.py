@@ -10,13 +10,12 @@ from jaxseg.data.masks import not_judged_as_background
 from jaxseg.data.progress import Progress, track
 from jaxseg.errors import UsageError, check_choice
 from jaxseg.grid.loading import load_cell
-from jaxseg.grid.marking import test_views
-from jaxseg.grid.prepared import prepared_views
+from jaxseg.grid.prepared import prepared_views, views_of_tests
 from jaxseg.studies.cell_frames import data_here
 from jaxseg.studies.folders import Predicted
 
 _BATCH = 32
-_DATA = ("data.name", "data.test_split", "data.size", "data.planes")
+_DATA = ("name", "test_split", "size", "planes")  # what the frames of a test set depend on
 
 
 def predict_cells(
@@ -40,16 +39,17 @@ def predict_cells(
         raise UsageError(f"--cell {', '.join(cells)}: name each cell once")
     loaded = [load_cell(workdir, cell) for cell in cells]
     first = data_here(loaded[0][1], manual_dir)
-    for cell, (_, settings) in zip(cells, loaded):
+    for cell, (_, config) in zip(cells, loaded):
         for field in _DATA:
-            if first.get(field) != settings.get(field):
+            own, other = getattr(config.data, field), getattr(first.data, field)
+            if own != other:
                 raise UsageError(
-                    f"--cell {cell}: {field} is {settings.get(field)!r} but {first.get(field)!r} "
-                    f"for {cells[0]}; cells are compared on the same frames"
+                    f"--cell {cell}: data.{field} is {own!r} but {other!r} for {cells[0]}; cells "
+                    "are compared on the same frames"
                 )
-    views = test_views(first)
-    view = views[check_choice("--test_set", test_set or first["eval.test_sets"][0], views)]
-    store = prepared_views(first, first["data.test_split"], [view], progress=progress)[view]
+    views = views_of_tests(first)
+    view = views[check_choice("--test_set", test_set or first.eval.test_sets[0], views)]
+    store = prepared_views(first.data, first.data.test_split, [view], progress=progress)[view]
     frames, pieces = store.masks.shape[:2]
     rows = np.arange(frames)
     piece = rows % pieces

@@ -2,34 +2,152 @@
 
 A network that finds the object by its looks predicts the same for a pixel wherever the window puts
 it. Fig. 7 of Lin, Weng et al. 2024 shows one image; here every window is scored on every image.
+
+Two plans. The reference's (`analysis/moving_patch.py` of their repository): 150-pixel windows of
+the frame at 256 × 256, moved along its diagonal by 12 pixels from 0 to 96, each resized to the
+network's frame. And one that resizes nothing: windows of the network's own size in a frame of twice
+that size, moved along the diagonal about its centre.
 """
 
 from collections.abc import Iterable
 from typing import NamedTuple
 
+import cv2
 import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from jaxseg.errors import JaxsegError
+from jaxseg.errors import JaxsegError, UsageError
 from jaxseg.grid.train import one_hot
 from jaxseg.metrics.bands import border_depth
 from jaxseg.metrics.dice import dice
-from jaxseg.studies.intervals import Estimate, mean_estimate
+from jaxseg.metrics.intervals import Estimate, mean_estimate
 from jaxseg.studies.models import Model, masks_of, relative_error
-from jaxseg.studies.shift.windows import (
-    Plan,
-    back_to_window,
-    common_part,
-    cut_windows,
-    network_windows,
-    overlap,
-    square_frame,
-)
 
+REFERENCE_FRAME, REFERENCE_WINDOW, REFERENCE_STEP = 256, 150, 12
+_MOST_EACH_WAY = 6  # windows on each side of the centre
+_COMMON = 3  # at least 1 / _COMMON of a window's side is common to all windows
+Image = NDArray[np.uint8]
 Frame = tuple[str, NDArray[np.uint8], NDArray[np.uint8]]
 PARTS = ("all", "near", "beyond")
 STRIP_RULE = "the image whose object fills most nearly half of the part common to all windows"
+
+
+class Plan(NamedTuple):
+    """Windows of one frame, all on its diagonal.
+
+    Attributes:
+        name: "reference" or "same scale".
+        frame: side of the square frame in pixels.
+        window: side of a window in pixels of the frame.
+        origins: row and column of each window's first pixel, ascending.
+        size: side of the network's frame, to which a window is resized where it differs.
+    """
+
+    name: str
+    frame: int
+    window: int
+    origins: tuple[int, ...]
+    size: int
+
+    @property
+    def centre(self) -> int:
+        """Index of the window nearest to the centre of the frame; others are compared with it."""
+        middle = (self.frame - self.window) / 2
+        return int(np.argmin([abs(origin - middle) for origin in self.origins]))
+
+    @property
+    def offsets(self) -> NDArray[np.int64]:
+        """Pixels of the frame, along both axes, from the central window to each: int [windows]."""
+        return np.asarray(self.origins) - self.origins[self.centre]
+
+    @property
+    def common(self) -> slice:
+        """Rows (and columns) of the frame that lie in every window."""
+        return slice(max(self.origins), min(self.origins) + self.window)
+
+
+def reference_plan(size: int) -> Plan:
+    """The reference's nine windows for a network's frame of `size`."""
+    last = REFERENCE_FRAME - REFERENCE_WINDOW
+    origins = tuple(range(0, last, REFERENCE_STEP))
+    return Plan("reference", REFERENCE_FRAME, REFERENCE_WINDOW, origins, size)
+
+
+def same_scale_plan(size: int, factor: int, step: int | None = None) -> Plan:
+    """Windows of `size` moved by `step` about the centre of a frame of 2 · `size`.
+
+    All share the middle third of the central window, as the reference's do. By default the step is
+    an odd multiple of factor / 2, so that every other window meets the pooling grid (`factor` =
+    2**depth) as the central one does, with at most six windows each way.
+
+    Raises UsageError for a step that leaves no second window.
+    """
+    furthest = (size - size // _COMMON) // 2
+    if step is None:
+        half = max(1, min(factor // 2, furthest))
+        times = -(-furthest // (half * _MOST_EACH_WAY))
+        times += 1 - times % 2
+        step = half * times if half * times <= furthest else half
+    if not 1 <= step <= furthest:
+        raise UsageError(
+            f"step={step}: must be 1 to {furthest} pixels, a third of the network's {size}"
+        )
+    each_way = furthest // step
+    middle = size // 2
+    origins = tuple(middle + step * k for k in range(-each_way, each_way + 1))
+    return Plan("same scale", 2 * size, size, origins, size)
+
+
+def square_frame(image: Image, truth: Image, side: int) -> tuple[Image, Image]:
+    """Image and mask squashed to side × side, as the paper resizes whole frames.
+
+    uint8 [H, W, 3] and [H, W] -> [side, side, 3] and [side, side]; masks keep their values.
+    """
+    exact = cv2.resize(truth, (side, side), interpolation=cv2.INTER_NEAREST_EXACT)
+    return resized(image, side), np.asarray(exact, np.uint8)
+
+
+def resized(image: Image, side: int) -> Image:
+    """uint8 [H, W, 3] -> [side, side, 3]: averaged where it shrinks, bicubic where it grows."""
+    if image.shape[:2] == (side, side):
+        return image
+    method = cv2.INTER_AREA if min(image.shape[:2]) >= side else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(image, (side, side), interpolation=method), np.uint8)
+
+
+def cut_windows(plan: Plan, pixels: Image) -> list[Image]:
+    """The windows of a frame, uint8 [frame, frame, …], in its own pixels."""
+    return [pixels[o : o + plan.window, o : o + plan.window] for o in plan.origins]
+
+
+def network_windows(plan: Plan, image: Image) -> Image:
+    """The windows as the network gets them: uint8 [windows, size, size, 3]."""
+    return np.stack([resized(window, plan.size) for window in cut_windows(plan, image)])
+
+
+def back_to_window(plan: Plan, masks: Image) -> Image:
+    """Masks [windows, size, size] in pixels of the frame: [windows, window, window]."""
+    if plan.size == plan.window:
+        return masks
+    to, how = (plan.window, plan.window), cv2.INTER_NEAREST_EXACT
+    return np.stack([np.asarray(cv2.resize(m, to, interpolation=how), np.uint8) for m in masks])
+
+
+def common_part(plan: Plan, index: int) -> tuple[slice, slice]:
+    """The part common to all windows, in pixels of window `index`."""
+    start = plan.common.start - plan.origins[index]
+    part = slice(start, start + plan.common.stop - plan.common.start)
+    return part, part
+
+
+def overlap(plan: Plan, index: int) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+    """What window `index` shares with the central one, in pixels of the first and the second."""
+    offset = int(plan.offsets[index])
+    shared = plan.window - abs(offset)
+    here, there = max(0, -offset), max(0, offset)
+    first, second = slice(here, here + shared), slice(there, there + shared)
+    return (first, first), (second, second)
 
 
 class Strip(NamedTuple):
@@ -49,7 +167,6 @@ class Moved(NamedTuple):
     """What moving windows did to one model.
 
     Attributes:
-        model: its name.
         plan: the windows.
         aligned: bool [windows], offsets that meet the pooling grid as the central window does;
             none where windows are resized.
@@ -59,18 +176,15 @@ class Moved(NamedTuple):
             window and of the central one on the pixels both show: `all`; `near` pixels lie within
             the border's reach in either window, `beyond` ones in neither. NaN where there are none.
         logits: whether the errors are of logits (relative L2) or of masks (1 - Dice).
-        reach: pixels of the frame within which a border acts, None where it is not known.
         strip: the image to show.
     """
 
-    model: str
     plan: Plan
     aligned: NDArray[np.bool_]
     ids: list[str]
     dice: NDArray[np.float64]
     errors: dict[str, NDArray[np.float64]]
     logits: bool
-    reach: float | None
     strip: Strip
 
 
@@ -84,7 +198,7 @@ def move_windows(
 
     Args:
         model: what predicts.
-        plan: see `windows`; its size must be the model's.
+        plan: its size must be the model's.
         frames: (id, image uint8 [H, W, 3], truth uint8 [H, W] class indices), of any size; they
             are squashed to the plan's frame. One is held at a time.
         reach: pixels of the network's frame within which its border acts (see `reach`).
@@ -93,45 +207,42 @@ def move_windows(
         JaxsegError: no frames at all.
     """
     ids, scores, strip = [], [], None
-    scale = plan.window / plan.size
-    near = _near_border(plan, None if reach is None else reach * scale)
+    depth = border_depth((plan.window, plan.window))
+    near = None if reach is None else depth < reach * (plan.window / plan.size)
+    logits = model.logits and plan.size == plan.window
     for name, image, truth in frames:
         image, truth = square_frame(image, truth, plan.frame)
-        shown, row = _score(model, plan, near, (name, image, truth))
+        shown, row = _score(model, plan, near, logits, (name, image, truth))
         ids.append(name)
         scores.append(row)
-        strip = shown if strip is None or _better(shown, strip) else strip
+        if strip is None or abs(shown.share - 0.5) < abs(strip.share - 0.5):
+            strip = shown
     if strip is None:
         raise JaxsegError("shift: no image could be used; see what was left out")
     columns = np.moveaxis(np.asarray(scores, np.float64), 1, 0)
     return Moved(
-        model=model.name,
         plan=plan,
         aligned=(plan.offsets % model.factor == 0) & (plan.size == plan.window),
         ids=ids,
         dice=columns[0],
         errors=dict(zip(PARTS, columns[1:])),
-        logits=model.logits and plan.size == plan.window,
-        reach=None if reach is None else reach * scale,
+        logits=logits,
         strip=strip,
     )
 
 
-def _near_border(plan: Plan, reach: float | None) -> NDArray[np.bool_] | None:
-    """Pixels of a window within the border's reach; None where it is not known."""
-    return None if reach is None else border_depth((plan.window, plan.window)) < reach
-
-
 def _score(
-    model: Model, plan: Plan, near: NDArray[np.bool_] | None, frame: Frame
+    model: Model, plan: Plan, near: NDArray[np.bool_] | None, logits: bool, frame: Frame
 ) -> tuple[Strip, list[list[float]]]:
-    """One frame's strip and its Dice and errors: [1 + parts][windows]."""
+    """One frame's strip and its Dice and errors: [1 + parts][windows].
+
+    `near` are the pixels of a window within the border's reach, None where it is not known.
+    """
     name, image, truth = frame
     responses = model.respond(network_windows(plan, image))
     masks = back_to_window(plan, masks_of(responses))
     truths = np.stack(cut_windows(plan, truth))
     classes = responses.shape[-1]
-    logits = model.logits and plan.size == plan.window
     seen = responses if logits else _planes(masks, classes)
     windows = range(len(plan.origins))
     dices = [_dice_of_common(plan, k, masks[k], truths[k], classes) for k in windows]
@@ -171,10 +282,6 @@ def _errors(
         return [whole, float("nan"), float("nan")]
     either = near[here] | near[there]
     return [whole, *(relative_error(a[part], b[part], logits) for part in (either, ~either))]
-
-
-def _better(new: Strip, old: Strip) -> bool:
-    return abs(new.share - 0.5) < abs(old.share - 0.5)
 
 
 def dice_by_offset(moved: Moved) -> list[Estimate]:

@@ -7,7 +7,8 @@ reach counts those whose logits do (Alsallakh et al. 2021 and Islam et al. 2024 
 differ).
 """
 
-from collections.abc import Iterable
+import itertools
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -15,41 +16,52 @@ from numpy.typing import NDArray
 
 from jaxseg.errors import JaxsegError
 from jaxseg.metrics.bands import border_depth
-from jaxseg.nets.unet import UNet, valid_margin
-from jaxseg.studies.models import Model
+from jaxseg.nets.unet import valid_margin
+from jaxseg.studies.models import Model, Network, network_model
+from jaxseg.studies.shift.moving import Frame, resized
+from jaxseg.studies.shift.rolls import other_padding
 
 NOTICEABLE = 0.01  # of the logits' standard deviation
 ROUNDING = 1e-5  # of the largest logit: what float32 sums in another order differ by
+REACH_IMAGES = 8
 Unknown = NDArray[np.bool_]
+FramesAt = Callable[[int], Iterable[Frame]]
 
 
-def theoretical_reach(net: UNet) -> int:
+def theoretical_reach(net: Network) -> int | None:
     """Pixels from the border whose logits can depend on what lies beyond it.
 
-    Follows one axis through the network's layers, up-samplings included: 94 for depth 4 with
-    `nearest` or `transposed`, 109 with `half_pixel` or `align_corners`. Under `valid` it is the
-    reach of the mirrored margin. Aligned corners and group normalisation also depend on the size
-    of the frame, everywhere; that is not counted here.
+    Follows one axis through the network's layers, up-samplings included: 94 for a UNet of depth 4
+    with `nearest` or `transposed`, 109 with `half_pixel` or `align_corners`. Under `valid` it is
+    the reach of the mirrored margin. Aligned corners and group normalisation also depend on the
+    size of the frame, everywhere; that is not counted here. None for a network that is not made of
+    UNets, whose layers are not known.
     """
+    if net.poolings is None or net.padding is None or net.upsampling is None:
+        return None
     # Wide enough that the two borders do not meet, and pooled as evenly as any frame.
-    size = 2 ** (net.depth + 5)
-    margin = valid_margin(size, net.depth, net.upsampling) if net.padding == "valid" else 0
-    unknown = np.pad(np.zeros(size, bool), margin, constant_values=True)
-    logits = _through_network(unknown, net)
-    start = (len(logits) - size) // 2
-    logits = logits[start : start + size]
-    return int(max(np.argmin(logits), np.argmin(logits[::-1])))
+    size = 2 ** (max(net.poolings) + 5)
+    unknown = np.zeros(size, bool)
+    for depth in net.poolings:
+        margin = valid_margin(size, depth, net.upsampling) if net.padding == "valid" else 0
+        wide = np.pad(unknown, margin, constant_values=True)
+        logits = _through_unet(wide, depth, net.upsampling, edge=net.padding != "valid")
+        start = (len(logits) - size) // 2
+        unknown = logits[start : start + size]
+    return int(max(np.argmin(unknown), np.argmin(unknown[::-1])))
 
 
-def _through_network(unknown: Unknown, net: UNet) -> Unknown:
-    """Which logits along an axis depend on input pixels that are unknown: bool [n] -> [m]."""
-    edge = net.padding != "valid"
+def _through_unet(unknown: Unknown, depth: int, upsampling: str, edge: bool) -> Unknown:
+    """Which logits along an axis depend on input pixels that are unknown: bool [n] -> [m].
+
+    `edge`: whether convolutions pad, with what is unknown.
+    """
     skips = [_double_conv(unknown, edge)]
-    for _ in range(net.depth):
+    for _ in range(depth):
         skips.append(_double_conv(skips[-1][0::2] | skips[-1][1::2], edge))
     y = skips.pop()
     while skips:
-        y = _upsample(y, net.upsampling, edge)
+        y = _upsample(y, upsampling, edge)
         skip = skips.pop()
         start = (len(skip) - len(y)) // 2
         y = _double_conv(y | skip[start : start + len(y)], edge)
@@ -88,6 +100,55 @@ class Profile(NamedTuple):
     largest: NDArray[np.float64]
     deviation: NDArray[np.float64]
     scale: NDArray[np.float64]
+
+
+class Reach(NamedTuple):
+    """How far the border reaches.
+
+    Attributes:
+        theoretical: pixels, None where the architecture is not known.
+        side: side in pixels of the frames that it is measured on.
+        surroundings: real surroundings against the border, see `surroundings_profile`.
+        padding: the network's own padding against `other`, see `padding_profile`; None where there
+            is none to exchange, and for `valid` networks, whose maps are larger than the frame and
+            pooled elsewhere.
+        other: that other padding.
+    """
+
+    theoretical: int | None
+    side: int
+    surroundings: Profile
+    padding: Profile | None
+    other: str
+
+
+def measure_reach(model: Model, frames_at: FramesAt, theoretical: int | None) -> Reach:
+    """The reach of a model's border, on at most 8 frames.
+
+    Where it is known in theory, frames are large enough to have an interior that it does not touch.
+    Otherwise the border is looked at from half a frame further out.
+
+    Raises JaxsegError for a model that does not take frames of another size than its own.
+    """
+    factor = model.factor
+    if theoretical is None:
+        side, margin = model.size, max(1, model.size // 2 // factor) * factor
+    else:
+        side, margin = measuring_side(model, theoretical), -(-theoretical // factor) * factor
+    images = list(itertools.islice(images_at(frames_at, 2 * model.size), REACH_IMAGES))
+    around = surroundings_profile(model, images, margin, side)
+    net = model.net
+    other = None if net is None or net.padding == "valid" else other_padding(net, model.size)
+    if other is None or other.padding is None:
+        return Reach(theoretical, side, around, None, "")
+    swapped = network_model(model.name, other, model.variables, model.size)
+    alone = padding_profile(model, swapped, images, side)
+    return Reach(theoretical, side, around, alone, other.padding)
+
+
+def images_at(frames_at: FramesAt, side: int) -> Iterator[NDArray[np.uint8]]:
+    """The images of all frames, squashed to a side in pixels."""
+    return (resized(image, side) for _, image, _ in frames_at(side))
 
 
 def measuring_side(model: Model, reach: int) -> int:

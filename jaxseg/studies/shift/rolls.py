@@ -8,23 +8,25 @@ up-sampling with aligned corners, and pooling, which keeps every 2**depth-th pha
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from jaxseg.errors import JaxsegError
-from jaxseg.nets.unet import UNet
-from jaxseg.studies.intervals import Estimate, mean_estimate
-from jaxseg.studies.models import Model, network_model, relative_error
-from jaxseg.studies.shift.windows import resized
+from jaxseg.errors import JaxsegError, UsageError
+from jaxseg.metrics.intervals import Estimate, mean_estimate
+from jaxseg.studies.models import Model, Network, network_model, relative_error
+from jaxseg.studies.shift.moving import resized
 
+# A UNet of these has no sense of place but for pooling.
 OBLIVIOUS_PADDING, OBLIVIOUS_UPSAMPLING = "circular", "nearest"
-_SHARED = ("align_corners", "half_pixel", "nearest")  # they have no weights of their own
 
 
 class Variant(NamedTuple):
-    """The same weights under one padding and one up-sampling; `own` are those of the cell."""
+    """The same weights under one padding and one up-sampling; `own` are those of the model.
+
+    Both are empty for a model without that setting.
+    """
 
     padding: str
     upsampling: str
@@ -36,8 +38,7 @@ class Rolled(NamedTuple):
     """Shift errors of one variant.
 
     `aligned` and `between` are float [images]: the mean relative error over shifts that are
-    multiples of the model's factor, and over others. `padding` and `upsampling` are empty for a
-    model that is a function.
+    multiples of the model's factor, and over others. The rest is as in `Variant`.
     """
 
     padding: str
@@ -57,29 +58,50 @@ class Rolled(NamedTuple):
         return mean_estimate(self.between)
 
 
-def variants(name: str, net: UNet, variables: Any, size: int) -> list[Variant]:
-    """The cell's weights under zero, circular and its own padding × its own and other up-sampling.
+def variants(model: Model) -> list[Variant]:
+    """The model's weights under zero, circular and its own padding × its own and other up-sampling.
 
-    `transposed` up-sampling has weights of its own and cannot be exchanged.
+    A function has its own alone, as has a network without these settings; left out is what has
+    weights of its own (`transposed` up-sampling) or what the network does not take.
     """
-    paddings = [net.padding, "zeros", OBLIVIOUS_PADDING]
-    upsamplings = [net.upsampling]
-    if net.upsampling in _SHARED:
+    net = model.net
+    if net is None:
+        return [Variant("", "", True, model)]
+    paddings, upsamplings = [net.padding], [net.upsampling]
+    if net.padding is not None:
+        paddings += ["zeros", OBLIVIOUS_PADDING]
+    if net.upsampling is not None:
         upsamplings += ["align_corners", OBLIVIOUS_UPSAMPLING]
     made = []
     for padding in dict.fromkeys(paddings):
         for upsampling in dict.fromkeys(upsamplings):
-            other = net.clone(padding=padding, upsampling=upsampling)
-            own = other == net
-            made.append(
-                Variant(padding, upsampling, own, network_model(name, other, variables, size))
-            )
+            own = (padding, upsampling) == (net.padding, net.upsampling)
+            other = net if padding is None else net.with_padding(padding)
+            other = other if upsampling is None else other.with_upsampling(upsampling)
+            if own or _fits(other, net, model.size):
+                swapped = network_model(model.name, other, model.variables, model.size)
+                made.append(Variant(padding or "", upsampling or "", own, swapped))
     return made
 
 
-def other_padding(padding: str) -> str:
-    """The padding to compare a network's own with: circular, or zeros for circular itself."""
-    return "zeros" if padding == OBLIVIOUS_PADDING else OBLIVIOUS_PADDING
+def _fits(other: Network, net: Network, size: int) -> bool:
+    """Whether a network takes frames of `size` and the weights of `net`."""
+    try:
+        other.check(size)
+    except UsageError:
+        return False
+    return other.shapes(size) == net.shapes(size)
+
+
+def other_padding(net: Network, size: int) -> Network | None:
+    """The network with circular padding, or with zeros if its own is circular.
+
+    None for a network without padding switch, or that takes no such padding.
+    """
+    if net.padding is None:
+        return None
+    other = net.with_padding("zeros" if net.padding == OBLIVIOUS_PADDING else OBLIVIOUS_PADDING)
+    return other if _fits(other, net, size) else None
 
 
 def shifts(size: int, factor: int) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
@@ -119,9 +141,10 @@ def _errors(model: Model, image: NDArray[np.uint8]) -> tuple[float, float]:
         for response, shift in zip(responses, [s for part in parts for s in part])
     ]
     split = len(parts[0])
-    return _mean(each[:split]), _mean(each[split:])
-
-
-def _mean(values: Sequence[float]) -> float:
-    known = [value for value in values if not np.isnan(value)]
-    return float(np.mean(known)) if known else float("nan")
+    aligned, between = (
+        [error for error in part if not np.isnan(error)] for part in (each[:split], each[split:])
+    )
+    return (
+        float(np.mean(aligned)) if aligned else np.nan,
+        float(np.mean(between)) if between else np.nan,
+    )
