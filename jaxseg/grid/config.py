@@ -30,6 +30,7 @@ SCHEDULES = ("constant", "cosine")
 SELECTIONS = ("last", "best")
 FEEDS = ("auto", "host", "device")
 _OPTIONS = "net.options."
+_EXACT = 2.0**53  # whole numbers below it are the same as int and as float
 Net = UNet | DTUNet
 
 
@@ -169,6 +170,7 @@ def _kinds() -> dict[str, type]:
         for one in dataclasses.fields(kind):
             plain = tuple if one.name == "test_sets" else one.type
             found[f"{section}.{one.name}"] = plain  # pyright: ignore[reportArgumentType]
+    del found["net.options"]
     return found
 
 
@@ -198,42 +200,40 @@ def make_config(fields: Mapping[str, Any], *, strict: bool = True) -> Config:
     values: dict[str, dict[str, Any]] = {section: {} for section in ("", *_SECTIONS)}
     options: dict[str, Any] = {}
     for name, value in given.items():
+        section, _, last = name.rpartition(".")
         if name.startswith(_OPTIONS):
             options[name.removeprefix(_OPTIONS)] = value
-            continue
-        try:
-            section, _, last = name.rpartition(".")
-            values[section][last] = _typed(name, value)
-        except UsageError:
-            if strict:
-                raise
+        elif name in _KINDS and (known := _converted(value, _KINDS[name])) is not None:
+            values[section][last] = known
+        elif strict and name in _KINDS:
+            kind = _KINDS[name].__name__
+            raise UsageError(f"config field {name}={value!r}: must be of type {kind}")
+        elif strict:
+            own = "; what a network of your own takes goes below net.options"
+            raise UsageError(
+                f"config field {name}: is no field of a config"
+                f"{own if section == 'net' else ''}{nearest(name, _KINDS)}"
+            )
     annotates = bool(values["annotate"])
     for name in _KINDS if strict else ():
         wanted = name not in _OPTIONAL and not name.startswith(("net.", "annotate."))
         if name not in given and (wanted or (annotates and name.startswith("annotate."))):
             raise UsageError(f"config field {name}: is missing in the config file; add it")
+    values["net"]["options"] = options
     sections = {
-        section: kind(**values[section], **({"options": options} if section == "net" else {}))
+        section: kind(**values[section])
         for section, kind in _SECTIONS.items()
         if section != "annotate" or annotates
     }
     return Config(**values[""], **sections)
 
 
-def _typed(name: str, value: Any) -> Any:
-    """The value as its field has it; UsageError for an unknown field and for another type."""
-    if name not in _KINDS or name == "net.options":
-        own = "; what a network of your own takes goes below net.options"
-        raise UsageError(
-            f"config field {name}: is no field of a config"
-            f"{own if name.startswith('net.') else ''}{nearest(name, _KINDS)}"
-        )
-    kind = _KINDS[name]
-    if kind in (int, float) and type(value) in (int, float) and value == value // 1:
-        return kind(value)  # a whole number
-    if type(value) is not kind:
-        raise UsageError(f"config field {name}={value!r}: must be of type {kind.__name__}")
-    return value
+def _converted(value: Any, kind: type) -> Any:
+    """The value as a field of this type has it; None where it cannot be one."""
+    whole = type(value) in (int, float) and abs(value) < _EXACT and value == value // 1
+    if whole and kind in (int, float):
+        return kind(value)
+    return value if type(value) is kind else None
 
 
 _CHOICES = {
