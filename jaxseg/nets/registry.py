@@ -281,14 +281,16 @@ class Network:
         if not jax.tree.leaves(old):
             return variables
 
+        built_in = isinstance(self.module, UNet | DTUNet)
+        key = None if built_in else jax.random.key(0)  # a UNet's padding noise is then fixed
+
         def train(moments: Any) -> Any:
             state = variables | {"batch_stats": moments}
-            return self.apply(state, images, train=True, padding_code=padding_code)[1][
-                "batch_stats"
-            ]
+            options = {"train": True, "padding_code": padding_code, "key": key}
+            return self.apply(state, images, **options)[1]["batch_stats"]
 
         new, momentum = train(old), MOMENTUM
-        if not isinstance(self.module, UNet | DTUNet):
+        if not built_in:
             # The same batch again moves the moments by the momentum's share of the first step.
             first, second = (
                 _norm(jax.tree.map(jnp.subtract, *step)) for step in ((new, old), (train(new), new))
