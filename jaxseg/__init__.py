@@ -18,8 +18,8 @@ _HOMES = {
     "band_counts": "jaxseg.metrics.bands",
     "dice": "jaxseg.metrics.dice",
     "load_cell": "jaxseg.grid.loading",
-    "export_cell": "jaxseg.grid.export",
-    "load_export": "jaxseg.grid.export",
+    "export_cell": "jaxseg.grid.loading",
+    "load_export": "jaxseg.grid.loading",
 }
 __all__ = ["__version__", *_HOMES]
 

@@ -19,8 +19,8 @@ from jaxseg.audit.shift import Shift, audit_cell, audit_model
 from jaxseg.data.progress import track
 from jaxseg.errors import UsageError, check_choice
 from jaxseg.grid.checkpoints import find_cells
+from jaxseg.grid.config import Config
 from jaxseg.grid.loading import load_variables
-from jaxseg.grid.sweeps import Settings
 from jaxseg.nets.unet import UNet
 from jaxseg.report import audit_features as features_report
 from jaxseg.report import audit_shift as shift_report
@@ -91,18 +91,18 @@ def check_cells(workdir: str, cells: Sequence[str], manual_dir: str | None) -> N
         check_choice("--cell", cell, known)
 
 
-def unet_of(workdir: str, cell: str) -> tuple[UNet, dict[str, Any], Settings]:
+def unet_of(workdir: str, cell: str) -> tuple[UNet, dict[str, Any], Config]:
     """What `load_variables` gives of a cell; UsageError unless its network is a UNet.
 
     The border's reach and the layers to probe are those of one UNet: DTU-Net is two.
     """
-    net, variables, settings = load_variables(workdir, cell)
+    net, variables, config = load_variables(workdir, cell)
     if not isinstance(net, UNet):
         raise UsageError(
-            f"--cell {cell}: net.name={settings['net.name']!r}; shift and features take cells of a "
+            f"--cell {cell}: net.name={config.net.name!r}; shift and features take cells of a "
             "unet, predictions takes any"
         )
-    return net, variables, settings
+    return net, variables, config
 
 
 def add_shift(parser: argparse.ArgumentParser) -> None:
@@ -146,8 +146,8 @@ def _shift_of_cell(args: argparse.Namespace) -> tuple[Shift, list[str], list[str
             "--manual_dir finds"
         )
     check_cells(args.model, [args.cell], args.manual_dir)
-    net, variables, settings = unet_of(args.model, args.cell)
-    place, size = data_here(settings, args.manual_dir), settings["data.size"]
+    net, variables, config = unet_of(args.model, args.cell)
+    place, size = data_here(config, args.manual_dir), config.data.size
     taken = cell_frames(place, size, 1).taken
     frames = frames_at(place, args.frames)
     return audit_cell(args.cell, net, variables, size, frames, step=args.step), [taken], []
@@ -202,13 +202,13 @@ def features(args: argparse.Namespace) -> Outcome:
     probe = partial(audit_features, layer=args.layer, seeds=args.random_nets)
     # All of them before the first is probed, which takes a while.
     asked = [(cell, *unet_of(args.workdir, cell)) for cell in args.cell]
-    places = [data_here(settings, args.manual_dir) for *_, settings in asked]
+    places = [data_here(config, args.manual_dir) for *_, config in asked]
     for _, net, *_ in asked:
         if args.layer is not None:
             check_choice("--layer", args.layer, layer_names(net.depth))
     told, taken = [], []
-    for (cell, net, variables, settings), place in zip(asked, places):
-        shown = cell_frames(place, settings["data.size"], args.frames)
+    for (cell, net, variables, config), place in zip(asked, places):
+        shown = cell_frames(place, config.data.size, args.frames)
         taken.append(f"{cell}: {shown.taken}")
         told.append(probe(cell, net, variables, shown.ids, shown.images))
     return features_report.tell(told)._replace(taken=taken)

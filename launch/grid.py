@@ -14,6 +14,8 @@ SIGINT (Ctrl-C) and SIGTERM finish the training step and keep it; a second one e
 Exit codes: 0 done, 1 data or disk, 2 usage, 130 interrupted, 143 terminated.
 """
 
+import ast
+import contextlib
 import importlib.util
 import logging as stdlib_logging
 import os
@@ -53,6 +55,7 @@ _DRY_RUN = flags.DEFINE_bool(
 def parse_flags(argv: list[str]) -> None:
     """Parses the command line; raises UsageError for an unknown flag, field or value."""
     app.define_help_flags()
+    whole, sys.argv = sys.argv, argv  # where the flag of the config looks for its fields
     try:
         rest = flags.FLAGS(argv)[1:]
     except (flags.Error, AttributeError, KeyError, TypeError, ValueError) as error:
@@ -63,10 +66,30 @@ def parse_flags(argv: list[str]) -> None:
             text = f"--config: has no field '{text}"
         message = " ".join(text.split())
         raise UsageError(f"{message}; see --help") from error
+    finally:
+        sys.argv = whole
     if rest:
         raise UsageError(f"argument {rest[0]!r}: not understood; see --help")
     if _CONFIG.value is None:
-        raise UsageError("--config: is needed, such as --config configs/padding_ablation.py")
+        raise UsageError("--config: is required, such as --config configs/padding_ablation.py")
+
+
+def split_options(argv: list[str]) -> tuple[list[str], dict[str, Any]]:
+    """The command line without `--config.net.options.<name>=<value>`, and these by name.
+
+    What a network of the user's own takes is in no config file, so the flag cannot know it.
+    """
+    rest, options = [], {}
+    for word in argv:
+        flag, _, value = word.partition("=")
+        _, found, name = flag.lstrip("-").partition("config.net.options.")
+        if not (flag.startswith("-") and found and "=" in word):
+            rest.append(word)
+            continue
+        options[name] = value
+        with contextlib.suppress(ValueError, SyntaxError):
+            options[name] = ast.literal_eval(value)
+    return rest, options
 
 
 def load_grid(raw: str) -> list[dict]:
@@ -89,11 +112,11 @@ def load_module(path: str) -> Any:
 
 def check_fields(raw: str, settings: dict, grid: list[dict], overrides: list[str]) -> None:
     """Raises UsageError for a field set by --config that an axis of the grid would overrule."""
-    from jaxseg.grid.cells import base_settings
+    from jaxseg.grid.config import make_config
     from jaxseg.grid.sweeps import resolve_field
 
     path, _, variant = raw.partition(":")
-    default = base_settings(load_module(path).get_config(variant or None).to_dict())
+    default = make_config(load_module(path).get_config(variant or None).to_dict()).flat()
     names = [
         *(key for overlay in grid for key in overlay),
         *(o.partition("=")[0].strip() for o in overrides),
@@ -163,27 +186,31 @@ def main(argv: list[str]) -> None:
     if raw and not Path(path).is_file():
         raise UsageError(f"--config {path}: no such file")
     grid = load_grid(raw) if raw else []
+    argv, options = split_options(argv)
     parse_flags(argv)
     if _WORKDIR.value:
         checks.check_writable("--workdir", _WORKDIR.value)
     share = find_share(_SHARD.value, os.environ)
     start(share)
     from jaxseg.audit.grid_saliency import check_saliency_layer
-    from jaxseg.grid.cells import base_settings, expand, group_cells
+    from jaxseg.grid.cells import expand, group_cells
+    from jaxseg.grid.config import make_config
     from jaxseg.grid.describe import describe
     from jaxseg.grid.run import run_grid
     from jaxseg.grid.storage import as_folder
     from jaxseg.grid.sweeps import override_axes
 
     config = _CONFIG.value.to_dict()
-    settings = base_settings(config)
+    if options:
+        config["net"]["options"] = config["net"].get("options", {}) | options
+    settings = make_config(config).flat()
     check_fields(raw, settings, grid, _GRID.value)
     grid = override_axes(grid, _GRID.value, settings) if _GRID.value else grid
     groups = group_cells(expand(config, grid))
     for cells in groups:
-        check_saliency_layer(cells[0].settings)
-    settings = groups[0][0].settings  # an overlay may set a name or test sets, the same for all
-    workdir = _WORKDIR.value or os.path.join("runs", settings["name"])
+        check_saliency_layer(cells[0].config)
+    first = groups[0][0].config  # an overlay may set a name or test sets, the same for all
+    workdir = _WORKDIR.value or os.path.join("runs", first.name)
     if _DRY_RUN.value:
         print(describe(config, grid, as_folder(workdir)))
         return
@@ -192,7 +219,7 @@ def main(argv: list[str]) -> None:
         if missing:
             print(f"{len(missing)} of {len(grid)} cells are missing; the last process reports")
             return
-        score_saliency(workdir, settings["eval.test_sets"])
+        score_saliency(workdir, first.eval.test_sets)
         write_and_print_report(workdir)
 
 

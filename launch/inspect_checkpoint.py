@@ -19,9 +19,9 @@ from absl import logging
 from etils import epath
 
 from jaxseg.errors import JaxsegError, UsageError, check_permission, check_writable, one_line_errors
-from jaxseg.grid.checkpoints import find_cells, restore_cell
-from jaxseg.grid.export import check_target, export_cell, flat_arrays
-from jaxseg.grid.numerics import pinned
+from jaxseg.grid.checkpoints import find_cells, named_leaves, restore_cell
+from jaxseg.grid.devices import pinned
+from jaxseg.grid.loading import check_target, export_cell
 from jaxseg.grid.storage import as_folder
 from jaxseg.report.files import read_rows
 
@@ -110,15 +110,15 @@ def main(argv: list[str]) -> None:
         check_writable("--export", args.export.parent)
     if args.cell is None:
         if args.diff or args.export:
-            raise UsageError("--cell: is needed with --diff and --export")
+            raise UsageError("--cell: is required with --diff and --export")
         print(describe_cells(args.workdir))
         return
     tree, meta = restore_cell(args.workdir, args.cell)
     if args.export:  # a cell that cannot be exported says so in one line, before the tables
         export_cell(args.workdir, args.cell, args.export)
-    arrays = flat_arrays(tree)
+    arrays = named_leaves(tree)
     if args.diff:
-        print(describe_difference(arrays, flat_arrays(restore_cell(args.workdir, args.diff)[0])))
+        print(describe_difference(arrays, named_leaves(restore_cell(args.workdir, args.diff)[0])))
     else:
         print(describe_tree(arrays))
         print(describe_settings(args.workdir, args.cell, meta))

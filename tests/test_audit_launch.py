@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from jaxseg.errors import JaxsegError, UsageError
+from jaxseg.grid.config import Config, DataConfig, NetConfig
 from jaxseg.nets.dtunet import DTUNet
 from jaxseg.nets.unet import UNet
 from jaxseg.report.audit_terminal import training_step
@@ -198,8 +199,8 @@ def test_folders_patterns_and_numbers_are_refused_before_any_file_is_read(
 def test_every_cell_and_layer_is_known_before_the_first_is_probed(launched, monkeypatch, tmp_path):
     models = importlib.import_module("audit_models")
     monkeypatch.setattr(models, "find_cells", lambda _: {"a-s0": 0, "b-s0": 0})
-    settings = {"data.manual_dir": "", "data.size": 16}
-    monkeypatch.setattr(models, "load_variables", lambda *_: (UNet(depth=2), {}, settings))
+    config = Config(data=DataConfig(size=16))
+    monkeypatch.setattr(models, "load_variables", lambda *_: (UNet(depth=2), {}, config))
     monkeypatch.setattr(models, "cell_frames", lambda *_: pytest.fail("prepared before checking"))
     monkeypatch.chdir(tmp_path)
     ask = ["audit.py", "features", str(tmp_path), "--cell", "a-s0", "--cell"]
@@ -211,7 +212,7 @@ def test_every_cell_and_layer_is_known_before_the_first_is_probed(launched, monk
 
 def test_shift_and_features_refuse_networks_of_two_unets(monkeypatch):
     models = importlib.import_module("audit_models")
-    found = (DTUNet(), {}, {"net.name": "dtunet"})
+    found = (DTUNet(), {}, Config(net=NetConfig(name="dtunet")))
     monkeypatch.setattr(models, "load_variables", lambda *_: found)
     with pytest.raises(
         UsageError, match=r"^--cell c: net.name='dtunet'; .* predictions takes any$"

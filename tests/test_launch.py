@@ -105,7 +105,7 @@ def test_a_study_of_annotations_leaves_its_tables_figures_and_saliency(tmp_path)
 @pytest.mark.parametrize(
     "arguments, code, message",
     [
-        ([], 2, "--config: is needed"),
+        ([], 2, "--config: is required"),
         (["--config", "configs/none.py"], 2, "configs/none.py: no such file"),
         (["--config", "configs/padding_ablation.py:quik"], 2, "did you mean 'quick'"),
         ([*QUICK, "--config.net.paddin=zeros"], 2, "padding"),
@@ -114,6 +114,11 @@ def test_a_study_of_annotations_leaves_its_tables_figures_and_saliency(tmp_path)
         ([*QUICK, "--config.net.padding=circular"], 2, "is an axis of the grid"),
         ([*QUICK, "--grid", "seed=0-5"], 2, "the range 0:6"),
         ([*QUICK, "--grid", "padding=mirror"], 2, "net.padding='mirror'"),
+        (
+            [*QUICK, "--config.net.options.heads=3"],
+            2,
+            "net.options.heads: net.name='unet' takes no",
+        ),
         ([*QUICK, "--config.data.size=30"], 2, "must be a multiple of 4"),
         ([*QUICK, "--config.data.name=folders"], 2, "data.manual_dir"),
         ([*QUICK, "--config.data.train_split=trane"], 2, "did you mean 'train'"),

@@ -19,7 +19,7 @@ from jaxseg.audit.predictions import audit_predictions
 from jaxseg.data.prepare import prepare_views
 from jaxseg.data.progress import silent
 from jaxseg.errors import JaxsegError
-from jaxseg.grid.cells import DEFAULTS
+from jaxseg.grid.config import DataConfig
 from jaxseg.grid.data_cautions import data_cautions
 
 SIDE, OBJECT, AROUND = 64, 150, 30
@@ -242,13 +242,11 @@ def test_masks_that_are_all_empty_are_refused_at_every_door(tmp_path):
 
 
 def cautions_of(root, cache, size=32, **splits):
-    settings = DEFAULTS | {"data.name": "folders", "data.val_split": ""}
-    settings |= {"data.train_split": "train[:80%]", "data.test_split": "train[80%:]"}
-    settings |= {f"data.{name}": split for name, split in splits.items()}
-    train, test = (
-        prepared(root, cache, settings[f"data.{part}_split"], size) for part in ("train", "test")
-    )
-    return " ".join(data_cautions(settings, train, {}, test))
+    chosen = {"train_split": "train[:80%]", "test_split": "train[80%:]", **splits}
+    data = DataConfig(name="folders", **chosen)
+    train = prepared(root, cache, data.train_split, size)
+    test = prepared(root, cache, data.test_split, size)
+    return " ".join(data_cautions(data, train, {}, test))
 
 
 def test_masks_that_resizing_empties_are_told_of(tmp_path):

@@ -11,13 +11,12 @@ from jaxseg.audit.cell_frames import data_here
 from jaxseg.data.masks import not_judged_as_background
 from jaxseg.data.progress import Progress, track
 from jaxseg.errors import UsageError, check_choice
+from jaxseg.grid.config import Config
 from jaxseg.grid.loading import load_cell
-from jaxseg.grid.marking import test_views
-from jaxseg.grid.prepared import prepared_views
-from jaxseg.grid.sweeps import Settings
+from jaxseg.grid.prepared import prepared_views, views_of_tests
 
 _BATCH = 32
-_DATA = ("data.name", "data.test_split", "data.size", "data.planes")
+_DATA = ("name", "test_split", "size", "planes")  # what the frames of a test set depend on
 Predict = Callable[[Any], NDArray[np.uint8]]
 
 
@@ -53,9 +52,9 @@ def predict_cells(
         raise UsageError(f"--cell {', '.join(cells)}: name each cell once")
     loaded = [load_cell(workdir, cell) for cell in cells]
     first = data_here(loaded[0][1], manual_dir)
-    for cell, (_, settings) in zip(cells, loaded):
-        _check_frames(cells[0], first, cell, settings)
-    ids, images, masks, taken = _items(first, test_set or first["eval.test_sets"][0], progress)
+    for cell, (_, config) in zip(cells, loaded):
+        _check_frames(cells[0], first, cell, config)
+    ids, images, masks, taken = _items(first, test_set or first.eval.test_sets[0], progress)
     starts = range(0, len(ids), _BATCH)
     batches = progress(starts, len(starts), "predicting")
     parts = [[_predict(model, images, start) for model, _ in loaded] for start in batches]
@@ -64,22 +63,23 @@ def predict_cells(
     return CellPredictions(ids, images, masks, predicted, taken)
 
 
-def _check_frames(cell_a: str, a: Settings, cell_b: str, b: Settings) -> None:
+def _check_frames(cell_a: str, a: Config, cell_b: str, b: Config) -> None:
     for field in _DATA:
-        if a.get(field) != b.get(field):
+        of_a, of_b = getattr(a.data, field), getattr(b.data, field)
+        if of_a != of_b:
             raise UsageError(
-                f"--cell {cell_b}: {field} is {b.get(field)!r} but {a.get(field)!r} for {cell_a}; "
-                "cells are compared on the same frames"
+                f"--cell {cell_b}: data.{field} is {of_b!r} but {of_a!r} for {cell_a}; cells are "
+                "compared on the same frames"
             )
 
 
 def _items(
-    settings: Settings, test_set: str, progress: Progress
+    config: Config, test_set: str, progress: Progress
 ) -> tuple[list[str], NDArray[np.uint8], NDArray[np.uint8], str]:
-    views = test_views(settings)
+    views = views_of_tests(config)
     check_choice("--test_set", test_set, views)
-    view, split = views[test_set], settings["data.test_split"]
-    store = prepared_views(settings, split, [view], progress=progress)[view]
+    view, data = views[test_set], config.data
+    store = prepared_views(data, data.test_split, [view], progress=progress)[view]
     frames, pieces = store.masks.shape[:2]
     piece = np.arange(frames) % pieces
     ids = [f"{name} ({k + 1})" if pieces > 1 else name for name, k in zip(store.ids, piece)]

@@ -28,7 +28,7 @@ from jaxseg.audit.intervals import Estimate, mean_estimate
 from jaxseg.audit.probe import probe_layers
 from jaxseg.audit.rolls import other_padding
 from jaxseg.errors import UsageError
-from jaxseg.grid.numerics import pinned
+from jaxseg.grid.devices import pinned
 from jaxseg.nets.unet import UNet
 
 TRAINED, RANDOM = "trained", "random"

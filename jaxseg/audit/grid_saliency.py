@@ -11,6 +11,7 @@ example_map float32 [c, e, H, W]           in [0, 1], rounded to 1/255
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -31,12 +32,11 @@ from jaxseg.audit.saliency import check_layer, layer_shapes
 from jaxseg.data.arrays import naming, read_member
 from jaxseg.data.store import checksums
 from jaxseg.errors import JaxsegError, check_choice
-from jaxseg.grid.cells import SEED, Settings, make_net
 from jaxseg.grid.checkpoints import find_cells, restore_chunk
+from jaxseg.grid.config import Config, NetConfig, make_config, make_net
+from jaxseg.grid.devices import pinned
 from jaxseg.grid.evaluate import TestSet, flatten_views
-from jaxseg.grid.marking import test_views
-from jaxseg.grid.numerics import pinned
-from jaxseg.grid.prepared import prepared_views
+from jaxseg.grid.prepared import prepared_views, views_of_tests
 from jaxseg.grid.storage import as_folder, write_arrays
 from jaxseg.grid.workdir import check_data, read_config, read_finished
 from jaxseg.nets.padding import STANDARD_MODES, padding_code
@@ -53,8 +53,8 @@ class _Done(NamedTuple):
     meta: Mapping[str, Any]
 
     @property
-    def settings(self) -> Settings:
-        return self.meta["settings"][self.position]
+    def config(self) -> Config:
+        return make_config(self.meta["settings"][self.position], strict=False)
 
 
 @pinned()
@@ -89,8 +89,8 @@ def write_saliency(
     workdir = as_folder(workdir)
     cells = _done_cells(workdir)
     data = read_config(workdir)["data"]
-    layer = layer or cells[0].settings.get("eval.saliency_layer") or None
-    test = _prepared_sets(workdir, cells[0].settings, test_set) if test is None else test
+    layer = layer or cells[0].config.eval.saliency_layer or None
+    test = _prepared_sets(workdir, cells[0].config, test_set) if test is None else test
     shown = annotated_frames(test, test_set, data.get("planes"), frames)
     examples = choose_examples(shown)
     classes = data["classes"]
@@ -131,18 +131,19 @@ def is_current(workdir: str | os.PathLike[str]) -> bool:
     return sorted(scored) == sorted(cell.id for cell in _done_cells(workdir))
 
 
-def check_saliency_layer(settings: Settings) -> None:
+def check_saliency_layer(config: Config) -> None:
     """Raises UsageError for an eval.saliency_layer that the network of a cell lacks."""
-    layer, size = settings["eval.saliency_layer"], settings["data.size"]
+    layer, size = config.eval.saliency_layer, config.data.size
     if layer:
-        net: Any = make_net(settings, classes=1)
+        net: Any = make_net(config.net, classes=1)
         check_choice("eval.saliency_layer", layer, layer_shapes(net, (size, size)))
 
 
-def _prepared_sets(workdir: Path, settings: Settings, test_set: str) -> dict[str, TestSet]:
-    names = {name: view for name, view in test_views(settings).items() if name in (CLEAN, test_set)}
-    prepared = prepared_views(settings, settings["data.test_split"], names.values())
-    check_data(workdir, checksums(settings["data.name"], prepared.values()))
+def _prepared_sets(workdir: Path, config: Config, test_set: str) -> dict[str, TestSet]:
+    views = views_of_tests(config)
+    names = {name: view for name, view in views.items() if name in (CLEAN, test_set)}
+    prepared = prepared_views(config.data, config.data.test_split, names.values())
+    check_data(workdir, checksums(config.data.name, prepared.values()))
     return {
         name: flatten_views(prepared[view].images, prepared[view].masks)
         for name, view in names.items()
@@ -151,7 +152,7 @@ def _prepared_sets(workdir: Path, settings: Settings, test_set: str) -> dict[str
 
 def _layers(cells: Sequence[_Done], classes: int, size: Sequence[int], layer: str | None) -> str:
     """The layer that is asked; joined by commas where networks differ in the name of theirs."""
-    nets = [make_net(cell.settings, classes) for cell in cells]
+    nets = [make_net(cell.config.net, classes) for cell in cells]
     names = [check_layer(net, (size[1], size[2]), layer) for net in nets]
     return ", ".join(dict.fromkeys(names))
 
@@ -170,9 +171,9 @@ def _score_group(
     group: Sequence[_Done], classes: int, shown: AnnotatedFrames, options: Mapping[str, Any]
 ) -> Scores:
     return score_cells(
-        make_net(group[0].settings, classes),
+        make_net(group[0].config.net, classes),
         _variables(group),
-        [cell.settings[SEED] for cell in group],
+        [cell.config.seed for cell in group],
         shown.images,
         shown.annotated,
         codes=_codes(group),
@@ -182,18 +183,22 @@ def _score_group(
 
 def _groups(cells: Sequence[_Done]) -> list[list[int]]:
     """Positions of the cells that share a network; standard paddings travel as data."""
-    groups: dict[tuple, list[int]] = {}
+    groups: list[tuple[NetConfig, list[int]]] = []
     for i, cell in enumerate(cells):
-        net = {k: v for k, v in cell.settings.items() if k.startswith("net.")}
-        if net["net.padding"] in STANDARD_MODES:
-            net["net.padding"] = "standard"
-        groups.setdefault(tuple(sorted(net.items())), []).append(i)
-    return list(groups.values())
+        net = cell.config.net
+        if net.padding in STANDARD_MODES:
+            net = replace(net, padding="standard")
+        members = next((found for other, found in groups if other == net), None)
+        if members is None:
+            groups.append((net, [i]))
+        else:
+            members.append(i)
+    return [members for _, members in groups]
 
 
 def _codes(group: Sequence[_Done]) -> list[int] | None:
     """The cells' padding codes; None where all have the same padding."""
-    modes = [cell.settings["net.padding"] for cell in group]
+    modes = [cell.config.net.padding for cell in group]
     return [padding_code(mode) for mode in modes] if len(set(modes)) > 1 else None
 
 

@@ -23,7 +23,7 @@ from jaxseg.audit.reach import (
 from jaxseg.audit.rolls import Rolled, Variant, other_padding, roll_frames, variants
 from jaxseg.audit.windows import reference_plan, resized, same_scale_plan
 from jaxseg.errors import JaxsegError
-from jaxseg.grid.numerics import pinned
+from jaxseg.grid.devices import pinned
 from jaxseg.nets.unet import UNet
 
 FramesAt = Callable[[int], Iterable[Frame]]

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from jaxseg.escape import printable
 from jaxseg.report.comparisons import ALPHA, HIGHER, INDEX, LOWER, Comparison, families
-from jaxseg.report.results import Results, setting
+from jaxseg.report.results import Results
 from jaxseg.report.tables import SummaryRow
 from jaxseg.report.words import metric_name, p_text, plural
 
@@ -106,7 +106,7 @@ def _design_cautions(results: Results) -> Iterator[str]:
             "center_same_scale tells the two apart."
         )
     one_upsampling = "net.padding" in results.axes and "net.upsampling" not in results.axes
-    if one_upsampling and setting(results, "net.upsampling") == "align_corners":
+    if one_upsampling and results.fields.net.upsampling == "align_corners":
         yield (
             "Up-sampling was align_corners in every arm. It carries position as well, and this "
             "grid does not tell how much: vary net.upsampling to see."

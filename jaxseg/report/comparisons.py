@@ -8,9 +8,9 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxseg.metrics import statistics
-from jaxseg.metrics.bootstrap import LEVEL, RESAMPLES
+from jaxseg.metrics.bootstrap import LEVEL
 from jaxseg.metrics.dice import dice, recall
-from jaxseg.report.results import Results, clusters, common_seeds, counts, setting
+from jaxseg.report.results import Results, clusters, common_seeds, counts
 from jaxseg.report.tables import (
     INNER,
     OUTER,
@@ -189,7 +189,7 @@ def compare(
         weights[: len(paired)],
         statistic,
         clusters=np.arange(paired[0].shape[1]),
-        resamples=int(setting(results, "eval.resamples", RESAMPLES)),
+        resamples=results.fields.eval.resamples,
         level=LEVEL,
         seed=SEED,
     )

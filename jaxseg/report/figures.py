@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from jaxseg.report.results import Results, setting
+from jaxseg.report.results import Results
 from jaxseg.report.styles import Look, Style, arm_styles, facets, grid_look, legend_entries
 from jaxseg.report.tables import SummaryRow
 
@@ -163,7 +163,7 @@ def _curves_by_band(
         ax.fill_between(x, low, high, color=style.colour, alpha=0.15, linewidth=0)
         values = [row.value for row in picked]
         ax.plot(x, values, color=style.colour, linestyle=style.dash, marker=style.marker, ms=3)
-    size = int(setting(results, "data.size", 256))
+    size = results.fields.data.size
     names = {"centre": "Half-width of the ring", "border": "Distance to the border"}
     ax.set_xlabel(f"{names[layout]} (px of {size})")
     # The border stands at the right in both layouts, so that one column reads as one picture.

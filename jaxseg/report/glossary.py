@@ -1,6 +1,6 @@
 """The terms a reader of the report needs, in words that fit the settings of the run."""
 
-from jaxseg.report.results import Results, setting
+from jaxseg.report.results import Results
 
 GLOSSARY = {
     "arm": "All training runs with equal settings except the seed.",
@@ -33,8 +33,8 @@ GLOSSARY = {
 def terms(results: Results) -> dict[str, str]:
     """Term to explanation, with the border width and the rule for empty images of this run."""
     empty = {"nan": "left out", "one": "scored 1", "smooth1": "scored 1 (smoothed as published)"}
-    border = setting(results, "eval.border_px", 8)
-    rule = empty[setting(results, "eval.empty", "nan")]
+    border = results.fields.eval.border_px
+    rule = empty[results.fields.eval.empty]
     return {term: text.format(border=border, empty=rule) for term, text in GLOSSARY.items()}
 
 

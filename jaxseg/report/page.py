@@ -14,7 +14,7 @@ from jaxseg.report.examples import examples, shown_arms, shown_seed
 from jaxseg.report.figures import CURVES_TEXT, Planned, band_dice, learning_curves, rendered
 from jaxseg.report.forest import forest
 from jaxseg.report.glossary import study_terms, terms
-from jaxseg.report.results import Results, setting
+from jaxseg.report.results import Results
 from jaxseg.report.styles import facets, panels_told
 from jaxseg.report.tables import SummaryRow, as_csv
 
@@ -74,7 +74,7 @@ def _title(results: Results) -> str:
     """`padding_ablation on lesion_phantoms`; images of one's own go by the name of their folder."""
     data = str(results.data.get("name", "unnamed data"))
     if data == "folders":
-        data = printable(PurePath(str(setting(results, "data.manual_dir", ""))).name) or data
+        data = printable(PurePath(results.fields.data.manual_dir).name) or data
     return f"{results.config.get('name') or 'grid'} on {data}"
 
 
@@ -111,7 +111,7 @@ def _grid_figures(analysis: Analysis) -> list[Planned]:
     results = analysis.results
     arms = shown_arms(results)
     seed = shown_seed(results, arms[0])
-    border = setting(results, "eval.border_px", 8)
+    border = results.fields.eval.border_px
     rule = results.examples.rule if results.examples else ""
     only = f" Only the {results.probe} test set." * (len(facets(results)) > 1)
     only += panels_told(results)

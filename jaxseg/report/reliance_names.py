@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from jaxseg.errors import JaxsegError
 from jaxseg.report.files import text
-from jaxseg.report.results import Results, setting
+from jaxseg.report.results import Results
 from jaxseg.report.rules import check_shares
 from jaxseg.report.words import short
 
@@ -22,7 +22,7 @@ def arm_value(results: Results, arm: str, field: str) -> str:
     """
     if field in results.settings[arm]:
         return results.settings[arm][field]
-    value = setting(results, field)
+    value = results.fields.flat().get(field)
     if value is None:
         raise JaxsegError(
             f"{results.workdir / 'config.json'}: has no {field}, though test frames with "

@@ -9,11 +9,10 @@ import numpy as np
 
 from jaxseg.errors import JaxsegError
 from jaxseg.escape import printable
-from jaxseg.metrics.bootstrap import RESAMPLES
 from jaxseg.metrics.statistics import item_mean
 from jaxseg.report.forms import SALIENCY, SALIENCY_TOO, read_forms
 from jaxseg.report.reliance import ALL, defined_mean
-from jaxseg.report.results import Results, setting
+from jaxseg.report.results import Results
 from jaxseg.report.tables import Scored, SummaryRow, row_of
 
 RATIO, POINTING = "saliency_ratio", "saliency_pointing"
@@ -89,7 +88,7 @@ def _arm_rows(results: Results, saliency: Saliency, arm: str) -> Iterator[Summar
     cells, arrays = saliency.cells(arm), saliency.arrays
     if not cells:
         return
-    resamples = int(setting(results, "eval.resamples", RESAMPLES))
+    resamples = results.fields.eval.resamples
     for prefix, suffix in (("", ""), ("random_", RANDOM)):
         share = defined_mean(arrays[f"{prefix}share"][cells].astype(float))
         hit = arrays[f"{prefix}hit"][cells].astype(float)

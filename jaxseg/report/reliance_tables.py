@@ -9,7 +9,6 @@ from collections.abc import Iterator
 import numpy as np
 
 from jaxseg.metrics import statistics
-from jaxseg.metrics.bootstrap import RESAMPLES
 from jaxseg.metrics.dice import dice
 from jaxseg.report.reliance import (
     ALL,
@@ -22,7 +21,7 @@ from jaxseg.report.reliance import (
     reliance,
     stage_dice,
 )
-from jaxseg.report.results import Results, clusters, counts, setting
+from jaxseg.report.results import Results, clusters, counts
 from jaxseg.report.tables import (
     BAND_RESAMPLES,
     DIFFERENCE,
@@ -91,7 +90,7 @@ def _by_band(
     is_difference = metric == RELIANCE
     name = difference_of(test_set) if is_difference else test_set
     within = DIFFERENCE if is_difference else SHARE
-    resamples = int(setting(results, "eval.resamples", RESAMPLES))
+    resamples = results.fields.eval.resamples
     for band, mask in bands(study, test_set).items():
         scored = Scored(arm, name, scores[:, mask], resamples)
         yield row_of(scored, band, metric, statistics.item_mean, within=within)

@@ -11,6 +11,7 @@ from jaxseg.data import arrays
 from jaxseg.data.views import TEST_SETS
 from jaxseg.errors import JaxsegError, check_choice
 from jaxseg.escape import printable
+from jaxseg.grid.config import Config, make_config
 from jaxseg.report.files import (
     Cell,
     Examples,
@@ -43,6 +44,11 @@ class Results(NamedTuple):
     test_sets: list[str]
     curves: dict[str, list[dict[str, Any]]]
     examples: Examples | None
+
+    @property
+    def fields(self) -> Config:
+        """The config with its types; what an older or foreign workdir lacks has its default."""
+        return make_config(self.config, strict=False)
 
     @property
     def left_out(self) -> list[Cell]:
@@ -170,16 +176,6 @@ def example_prediction(
             f"{results.examples.truth.shape}; {AGAIN}"
         )
     return found
-
-
-def setting(results: Results, field: str, default: Any = None) -> Any:
-    """Config field by dotted name, such as `eval.border_px`; `default` when absent."""
-    value: Any = results.config
-    for part in field.split("."):
-        if not isinstance(value, dict) or part not in value:
-            return default
-        value = value[part]
-    return value
 
 
 def _counts_path(results: Results, arm: str, seed: int) -> Path:

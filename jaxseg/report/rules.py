@@ -6,6 +6,7 @@ from typing import Any
 
 from jaxseg.errors import JaxsegError
 from jaxseg.escape import printable
+from jaxseg.grid.config import make_config
 from jaxseg.metrics.dice import EMPTY
 from jaxseg.report.files import MEND, check_name, text
 from jaxseg.texts import is_number
@@ -38,7 +39,7 @@ def check_about(path: Path, about: dict[str, Any]) -> None:
                 f"{path}: {field}={value!r}: must be a {'whole ' * (field in _WHOLE)}number from "
                 f"{least} to {most}; {MEND}"
             )
-    empty = _field(config, "eval.empty", EMPTY[0])
+    empty = make_config(config, strict=False).eval.empty
     if empty not in EMPTY:
         raise JaxsegError(f"{path}: eval.empty={empty!r}: must be one of {', '.join(EMPTY)}")
     for name in ("classes", "planes"):

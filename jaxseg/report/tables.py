@@ -11,9 +11,9 @@ from jaxseg.errors import JaxsegError
 from jaxseg.escape import csv_text, printable
 from jaxseg.metrics import statistics
 from jaxseg.metrics.bands import border_ring_edges, square_ring_edges
-from jaxseg.metrics.bootstrap import LEVEL, RESAMPLES
+from jaxseg.metrics.bootstrap import LEVEL
 from jaxseg.metrics.dice import dice, iou, recall
-from jaxseg.report.results import Results, clusters, counts, setting
+from jaxseg.report.results import Results, clusters, counts
 
 # Intervals of single bands are drawn as shading, where fewer resamples do.
 BAND_RESAMPLES = 400
@@ -104,12 +104,12 @@ def band_labels(results: Results, layout: str, bands: int) -> list[str]:
 
     Raises JaxsegError when the stored counts have another number of rings than the config gives.
     """
-    size = int(setting(results, "data.size", 256))
+    size = results.fields.data.size
     if layout == "centre":
-        width = setting(results, "eval.ring_width", 10) * size / 256
+        width = results.fields.eval.ring_width * size / 256
         labels = [f"centre:{edge:g}" for edge in square_ring_edges(size, width)]
     else:
-        edges = [0, *border_ring_edges(size, setting(results, "eval.border_px", 8))]
+        edges = [0, *border_ring_edges(size, results.fields.eval.border_px)]
         labels = [f"border:{low:g}-{high:g}" for low, high in itertools.pairwise(edges)]
     if len(labels) != bands:
         raise JaxsegError(
@@ -136,12 +136,12 @@ def _arm_rows(results: Results, arm: str, test_set: str) -> Iterator[SummaryRow]
     items, image = counts(results, arm, test_set, "border"), clusters(results, test_set)
     border = by_image(items, image)
     centre = by_image(counts(results, arm, test_set, "centre"), image)
-    resamples = int(setting(results, "eval.resamples", RESAMPLES))
+    resamples = results.fields.eval.resamples
     scored = Scored(arm, test_set, regions(border), resamples)
     for metric in (dice, iou, recall):
         yield row_of(scored, "all", metric.__name__, statistics.pooled(metric))
     yield from _per_image_rows(
-        scored._replace(parts=regions(items)), image, setting(results, "eval.empty", "nan")
+        scored._replace(parts=regions(items)), image, results.fields.eval.empty
     )
     yield from class_rows(scored, border, results.data.get("classes") or [])
     yield from _region_rows(scored)

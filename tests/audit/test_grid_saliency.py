@@ -11,8 +11,9 @@ from jaxseg.data.store import Prepared
 from jaxseg.errors import JaxsegError, UsageError
 from jaxseg.grid import storage
 from jaxseg.grid import workdir as files
-from jaxseg.grid.cells import Cell, make_net
+from jaxseg.grid.cells import Cell
 from jaxseg.grid.checkpoints import Position, open_manager, restore_cell, save
+from jaxseg.grid.config import make_config, make_net
 from jaxseg.grid.evaluate import TestSet
 
 SIZE, CLASSES = 16, ("skull", "stomach")
@@ -34,7 +35,11 @@ def _cell(padding, seed, upsampling="nearest"):
         "annotate.placement": "tied", "annotate.colour": "yellow", "annotate.removal": "none",
         "annotate.drawn": True,
     }  # fmt: skip
-    return Cell(f"{padding}-{upsampling}-s{seed}", f"{padding}/{upsampling}", seed, settings)
+    return Cell(
+        f"{padding}-{upsampling}-s{seed}",
+        f"{padding}/{upsampling}",
+        make_config(settings, strict=False),
+    )
 
 
 CHUNKS = [
@@ -68,7 +73,7 @@ def workdir(tmp_path_factory):
 
 
 def _variables(cell):
-    init = jax.jit(make_net(cell.settings, len(CLASSES)).init)
+    init = jax.jit(make_net(cell.config.net, len(CLASSES)).init)
     return init(jax.random.key(cell.seed), jnp.zeros((1, SIZE, SIZE, 3)))
 
 
@@ -134,11 +139,11 @@ def test_every_cell_is_scored_with_its_own_weights_padding_and_seed(
     cell, written, workdir, test_sets
 ):
     variables, meta = restore_cell(workdir, cell)
-    settings = meta["settings"][meta["cells"].index(cell)]
+    config = make_config(meta["settings"][meta["cells"].index(cell)])
     images = test_sets["annotated"].images[1:]
     annotated = (images != test_sets["clean"].images[1:]).any(-1)
-    net = make_net(settings, len(CLASSES))
-    alone = score_cells(net, [variables], [settings["seed"]], images, annotated)
+    net = make_net(config.net, len(CLASSES))
+    alone = score_cells(net, [variables], [config.seed], images, annotated)
     row = written["cells"].tolist().index(cell)
     for name in ("share", "random_share"):
         np.testing.assert_allclose(written[name][row], getattr(alone, name)[0], atol=1e-4)
@@ -170,17 +175,17 @@ def test_test_sets_are_prepared_as_the_grid_did(workdir, test_sets, monkeypatch,
 
 
 def test_the_config_names_the_layer(workdir, test_sets, monkeypatch):
-    settings = CHUNKS[0][0].settings | {"eval.saliency_layer": "inc"}
-    check_saliency_layer(settings)
+    fields = CHUNKS[0][0].config.flat() | {"eval.saliency_layer": "inc"}
+    check_saliency_layer(make_config(fields))
     done = [
-        cell._replace(meta={**cell.meta, "settings": [settings] * 2})
+        cell._replace(meta={**cell.meta, "settings": [fields] * 2})
         for cell in grid_saliency._done_cells(workdir)
     ]
     monkeypatch.setattr(grid_saliency, "_done_cells", lambda _: done)
     with np.load(write_saliency(workdir, test_sets, frames=1)) as stored:
         assert str(stored["layer"]) == "inc"
     with pytest.raises(UsageError, match=r"eval.saliency_layer='imc': .*did you mean 'inc'"):
-        check_saliency_layer(settings | {"eval.saliency_layer": "imc"})
+        check_saliency_layer(make_config(fields | {"eval.saliency_layer": "imc"}))
 
 
 def test_errors_are_one_line_and_leave_the_file(workdir, test_sets, written, tmp_path):

@@ -63,7 +63,7 @@ def _checked(argv: list[str]) -> Any:
         overlays = override_axes(overlays, launcher._GRID.value, flatten(config))
     groups = group_cells(expand(config, overlays))
     for cells in groups:
-        check_saliency_layer(cells[0].settings)
+        check_saliency_layer(cells[0].config)
     return shares(groups, share.count)
 
 

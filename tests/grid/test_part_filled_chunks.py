@@ -22,9 +22,10 @@ from run_oracles import assert_equal, read_counts, read_metrics, read_rows
 from jaxseg.errors import Interrupted
 from jaxseg.grid import checkpoints, chunk, interrupt, loading
 from jaxseg.grid.cells import Cell
+from jaxseg.grid.chunk import plan_chunks
+from jaxseg.grid.config import Config
 from jaxseg.grid.mapping import make_layout, put_cells, take_cells
 from jaxseg.grid.processes import Share
-from jaxseg.grid.resume import plan_chunks
 from jaxseg.grid.run import run_grid
 from jaxseg.grid.sweeps import product
 
@@ -228,7 +229,7 @@ def _saved(workdir, cells, progress, classes=("lesion",)):
 @pytest.mark.parametrize("seed", range(4))
 def test_whatever_chunks_were_saved_cells_go_on_from_their_furthest(seed, tmp_path):
     rng, workdir = random.Random(seed), epath.Path(tmp_path)
-    cells = [Cell(f"c-s{i}", "c", i, {}) for i in range(rng.randint(3, 6))]
+    cells = [Cell(f"c-s{i}", "c", Config(seed=i)) for i in range(rng.randint(3, 6))]
     furthest = {}
     for epoch in range(1, 4):  # three runs, each with other chunks and some of the cells
         slots, start = rng.randint(1, 4), rng.randint(0, 2)
@@ -264,7 +265,7 @@ def test_whatever_chunks_were_saved_cells_go_on_from_their_furthest(seed, tmp_pa
 
 def test_a_checkpoint_of_slots_as_older_runs_left_is_read(tmp_path):
     """Two cells in four slots, with entries for all four of them."""
-    workdir, cells = epath.Path(tmp_path), [Cell(f"c-s{i}", "c", i, {}) for i in range(2)]
+    workdir, cells = epath.Path(tmp_path), [Cell(f"c-s{i}", "c", Config(seed=i)) for i in range(2)]
     four = [0.5, 0.25, 0.25, 0.25]
     position = checkpoints.Position(1, 2, [four, four], four, [-1] * 4, [-1] * 4, 1.0)
     tree = {"params": {"w": np.arange(8, dtype=np.float32).reshape(4, 2)}}
@@ -280,7 +281,7 @@ def test_a_checkpoint_of_slots_as_older_runs_left_is_read(tmp_path):
 
 
 def test_a_checkpoint_replaced_while_it_is_read_is_not_damaged(tmp_path, monkeypatch):
-    workdir, cells = epath.Path(tmp_path), [Cell("c-s1", "c", 1, {})]
+    workdir, cells = epath.Path(tmp_path), [Cell("c-s1", "c", Config(seed=1))]
     _saved(workdir, cells, ("variables", 1, 0))
     real, calls = checkpoints.restore_chunk, []
 
@@ -306,7 +307,7 @@ def test_cells_sent_to_slots_come_back(count, per_device, cells):
 
 
 def test_what_a_kill_leaves_of_a_removed_folder_is_no_damaged_checkpoint(tmp_path, monkeypatch):
-    workdir, cells = epath.Path(tmp_path), [Cell(f"c-s{i}", "c", i, {}) for i in range(2)]
+    workdir, cells = epath.Path(tmp_path), [Cell(f"c-s{i}", "c", Config(seed=i)) for i in range(2)]
     _saved(workdir, cells, ("state", 1, 0))
     _saved(workdir, cells[:1], ("state", 2, 0))
     first, second = (checkpoints.find_cells(tmp_path)[cell.id].folder for cell in cells)
