@@ -8,19 +8,23 @@ import glob
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import cv2
 import numpy as np
 
 from jaxseg.data.progress import Progress, silent
+from jaxseg.data.sources import Reading
 from jaxseg.errors import JaxsegError, UsageError
 from jaxseg.escape import printable
 from jaxseg.homes import expand
+from jaxseg.metrics.bands import FRAME
 from jaxseg.report.text import plural
+from jaxseg.studies.folders import Predicted, read_predictions
 from jaxseg.studies.predictions.counts import BORDER_PX, PairCounts, count_predictions
-from jaxseg.studies.predictions.folders import FolderReading, read_predictions
-from jaxseg.studies.predictions.frame_bands import FRAME
+from jaxseg.studies.predictions.examples import choose_examples, example_rule
 from jaxseg.studies.results import CountsInMemory, Results, Scoring
+from jaxseg.studies.workdir_files import Examples
 
 ARM, SEED = "{arm}", "{seed}"
 TEST_SET = "given"
@@ -115,8 +119,9 @@ def _expression(path: str) -> str:
 def read_runs(
     runs: Sequence[Run],
     truth: str | Path,
+    images: str | Path | None = None,
     *,
-    reading: FolderReading = FolderReading(),  # noqa: B008
+    reading: Reading = Reading(),  # noqa: B008
     resamples: int = Scoring().resamples,
     progress: Progress = silent,
 ) -> ForeignRuns:
@@ -127,7 +132,8 @@ def read_runs(
     Args:
       runs: of `find_runs`.
       truth: folder of true masks.
-      reading: how masks are read, see `FolderReading`.
+      images: folder of images, shown in the examples.
+      reading: how masks are read, see `Reading`.
       resamples: of the bootstrap over images.
       progress: shows the way.
     Raises:
@@ -138,12 +144,14 @@ def read_runs(
     cautions: dict[str, None] = {}
     left_out: dict[str, None] = {}
     counted: dict[Run, PairCounts] = {}
+    read: dict[Run, Predicted] = {}
     for run in runs:
         label = f"{run.arm}, seed {run.seed}"
         try:
             found = read_predictions(
-                truth, [(label, run.folder)], reading=reading, progress=progress
+                truth, [(label, run.folder)], images, reading=reading, progress=progress
             )
+            read[run] = found
             counted[run] = count_predictions(
                 found.items, [label], border_px=BORDER_PX, scale_to=FRAME, left_out=found.left_out
             )
@@ -153,11 +161,11 @@ def read_runs(
             raise JaxsegError(f"{run.folder} ({label}): {error}") from error
         taken |= dict.fromkeys(found.taken)
         cautions |= dict.fromkeys(found.cautions)
-        left_out |= dict.fromkeys(line for line in found.left_out if line not in left_out)
-    images = sorted({name for counts in counted.values() for name in counts.ids})
-    results = _results(counted, images, resamples)
-    notes = [*cautions, *_missing_seeds(results), *_missing_images(counted, images)]
-    return ForeignRuns(results, images, list(taken), notes, list(left_out))
+        left_out |= dict.fromkeys(found.left_out)
+    names = sorted({name for counts in counted.values() for name in counts.ids})
+    results = _with_examples(_results(counted, names, resamples), counted, read)
+    notes = [*cautions, *_missing_seeds(results), *_missing_images(counted, names)]
+    return ForeignRuns(results, names, list(taken), notes, list(left_out))
 
 
 def _results(counted: Mapping[Run, PairCounts], images: list[str], resamples: int) -> Results:
@@ -184,6 +192,40 @@ def _results(counted: Mapping[Run, PairCounts], images: list[str], resamples: in
         scoring=Scoring(size=FRAME, border_px=BORDER_PX, resamples=resamples),
         missing=missing if any(lost.any() for lost in missing.values()) else {},
     )
+
+
+def _with_examples(
+    results: Results, counted: Mapping[Run, PairCounts], read: Mapping[Run, Predicted]
+) -> Results:
+    """The results with the images that the first run chooses, and what every run predicts there."""
+    first, counts = next(iter(counted.items()))
+    chosen = choose_examples(counts)
+    stored: dict[tuple[str, int, str], np.ndarray] = {}
+    pictures: list[Any] = []
+    for run, found in read.items():
+        there = set(counted[run].ids)
+        if not all(example.id in there for example in chosen):
+            continue
+        shown = [found.show(example.id) for example in chosen]
+        predicted = [_square(predictions[0]) for _, predictions, _ in shown]
+        stored[run.arm, run.seed, "examples.prediction"] = np.stack(predicted)
+        pictures = pictures or shown
+    if not pictures:
+        return results
+    truths = np.stack([_square(truth) for truth, _, _ in pictures])
+    blank = np.full((FRAME, FRAME, 3), 235, np.uint8)
+    images = np.stack([blank if image is None else _square(image) for _, _, image in pictures])
+    rule = f"{example_rule(counts)}, of {first.arm}, seed {first.seed}; frames are drawn as squares"
+    examples = Examples(images, truths, [f"{one.label} {one.id}" for one in chosen], rule)
+    return results._replace(
+        examples=examples, stored=CountsInMemory(results.stored.arrays | stored)
+    )
+
+
+def _square(picture: np.ndarray) -> np.ndarray:
+    """The picture stretched to FRAME × FRAME pixels; labels of masks are kept."""
+    way = cv2.INTER_AREA if picture.ndim == 3 else cv2.INTER_NEAREST
+    return cv2.resize(picture.astype(np.uint8), (FRAME, FRAME), interpolation=way)
 
 
 def _missing_seeds(results: Results) -> list[str]:
