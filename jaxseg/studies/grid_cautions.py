@@ -36,8 +36,8 @@ def seed_cautions(comparisons: Sequence[ContrastRow], rows: Sequence[EstimateRow
     elif floor > ALPHA:
         fewest_of = " (the fewest of any comparison)" if most > fewest else ""
         yield (
-            f"With {fewest} paired seeds{fewest_of} the sign-flip p is at least {p_text(floor)}, so "
-            "nothing here is called significant; p ≤ 0.05 requires 6 seeds (the same command with "
+            f"With {fewest} paired seeds{fewest_of} the sign-flip p is at least {p_text(floor)}, "
+            "so nothing here is called significant; p ≤ 0.05 requires 6 seeds (the same command with "
             "more seeds adds only those that are missing)."
         )
     family = max(len(family) for family in families(comparisons))
