@@ -37,8 +37,8 @@ def seed_cautions(comparisons: Sequence[ContrastRow], rows: Sequence[EstimateRow
         fewest_of = " (the fewest of any comparison)" if most > fewest else ""
         yield (
             f"With {fewest} paired seeds{fewest_of} the sign-flip p is at least {p_text(floor)}, "
-            "so nothing here is called significant; p ≤ 0.05 requires 6 seeds (the same command with "
-            "more seeds adds only those that are missing)."
+            "so nothing here is called significant; p ≤ 0.05 requires 6 seeds (the same command "
+            "with more seeds adds only those that are missing)."
         )
     family = max(len(family) for family in families(comparisons))
     floor = min(row.p_floor for row in defined if row.n_seeds == most)
