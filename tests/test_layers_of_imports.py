@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).parents[1]
-LAYERS = ["nets", "data", "metrics", "grid", "audit", "report"]
+LAYERS = ["nets", "data", "metrics", "grid", "report", "studies", "cli"]
 
 
 def _imports(path):
@@ -42,7 +42,7 @@ def test_core_imports_where_tensorflow_is_not_installed():
     code = (
         "import sys; sys.modules['tensorflow'] = None; sys.modules['tensorflow_datasets'] = None\n"
         "import jaxseg, jaxseg.grid.run, jaxseg.grid.describe, jaxseg.report.page\n"
-        "import jaxseg.audit.grid_saliency\n"
+        "import jaxseg.studies.annotations.grid_saliency\n"
         "for name in jaxseg.__all__: getattr(jaxseg, name)\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)

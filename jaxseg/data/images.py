@@ -434,3 +434,10 @@ def _check(frame: NDArray) -> None:
 def _over_black(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
     weighted = frame[..., :3].astype(np.uint16) * frame[..., 3:]
     return ((weighted + 127) // 255).astype(np.uint8)
+
+
+def png_bytes(pixels: NDArray[np.uint8]) -> bytes:
+    """A PNG file that holds uint8 values [H, W, 3] (RGB) or [H, W] as they are."""
+    import cv2  # prepared views are read without it
+
+    return cv2.imencode(".png", pixels[..., ::-1] if pixels.ndim == 3 else pixels)[1].tobytes()

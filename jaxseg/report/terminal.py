@@ -1,97 +1,89 @@
-"""The result as plain text for a terminal, at most 100 columns wide."""
+"""Sections as plain text for a terminal, at most 100 columns wide."""
 
-import os
-import shlex
+import io
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+
+from rich.console import Console
+from rich.table import Table as Grid
+from rich.text import Text
 
 from jaxseg.escape import printable
-from jaxseg.report.analysis import Analysis
-from jaxseg.report.comparisons import INDEX
-from jaxseg.report.reliance_tables import RELIANCE
-from jaxseg.report.reliance_terminal import study_table
-from jaxseg.report.tables import value_of
-from jaxseg.report.words import (
-    interval,
-    label,
-    metric_name,
-    number,
-    p_text,
-    prominent,
-)
+from jaxseg.report.page import MAX_LEFT_OUT, right
+from jaxseg.report.section import Section, Table
+from jaxseg.report.text import below, plural, shown
 
 WIDTH = 100
-_INSPECT = ("python", "launch/inspect_checkpoint.py")
-MAX_ROWS = 12
+NARROWEST = 24  # the first column is wrapped down to this width, the others are never
 
 
-def terminal_table(analysis: Analysis, workdir: str | os.PathLike[str] | None = None) -> str:
-    """Arms, headline, comparisons of the headline's metric, cautions, and what to do next.
+def terminal_text(sections: Sequence[Section], next_steps: Mapping[str, str]) -> str:
+    """What was read, tables, verdicts, cautions, what was left out, and the next steps by name.
 
-    `workdir` is the one to name, where the results were read from a copy of it.
+    Names of files and folders may hold what a terminal would obey; it is printed as `\\x1b`.
     """
-    workdir = os.fspath(workdir or analysis.results.workdir)
-    told = aligned(study_table(analysis)) if analysis.study else _arms(analysis)
-    cell = next(c.name for c in analysis.results.cells if c.status == "done")
-    return "\n".join(
-        [
-            *told,
-            "",
-            *textwrap.wrap(analysis.reading.sentence, WIDTH),
-            "",
-            *_comparisons(analysis, RELIANCE if analysis.study else INDEX),
-            *_cautions(analysis),
-            f"Report:  {printable(os.path.join(workdir, 'report.html'))}",
-            f"Inspect: {shlex.join([*_INSPECT, workdir, '--cell', cell])}",
-        ]
-    )
-
-
-def aligned(lines: Sequence[Sequence[str]]) -> list[str]:
-    """Columns two blanks apart; the first is wrapped when the line would pass WIDTH."""
-    widths = [max(len(line[k]) for line in lines) for k in range(len(lines[0]))]
-    widths[0] = max(12, min(widths[0], WIDTH - sum(widths[1:]) - 2 * (len(widths) - 1)))
-    aligned = []
-    for first, *rest in lines:
-        start, *more = textwrap.wrap(first, widths[0], subsequent_indent="  ") or [""]
-        columns = [text.ljust(width) for text, width in zip([start, *rest], widths)]
-        aligned += ["  ".join(columns).rstrip(), *more]
-    return aligned
-
-
-def _arms(analysis: Analysis) -> list[str]:
-    results, probe = analysis.results, analysis.results.probe
-    columns = [(f"Dice {t}", t, "all", "dice") for t in results.test_sets]
-    columns += [("border recall", probe, "outer", "recall")]
-    columns += [("shortcut index", probe, "inner-outer", INDEX)]
-    lines = [["arm", "seeds", *(column[0] for column in columns)]]
-    for arm in results.arms:
-        found = [value_of(analysis.rows, arm, *column[1:]) for column in columns]
-        numbers = [number(row.value) if row else "–" for row in found]
-        last = found[-1]
-        numbers[-1] += f" {interval(last.ci_low, last.ci_high)}" if last else ""
-        lines.append([arm, str(len(results.seeds[arm])), *numbers])
-    return [*aligned(lines), f"(border recall and shortcut index: {probe} test set)"]
-
-
-def _comparisons(analysis: Analysis, metric: str) -> list[str]:
-    compared = ("pair", "interaction")
-    rows = [r for r in analysis.comparisons if r.metric == metric and r.kind in compared]
-    shown = prominent(analysis.results, rows, MAX_ROWS)
-    if not shown:
-        return []
-    lines = [[metric_name(rows[0]), "difference", "p", "verdict"]]
-    for row in shown:
-        amount = number(row.difference, signed=True)
-        amount += f" {interval(row.ci_low, row.ci_high, signed=True)}"
-        lines.append([label(analysis.results, row), amount, p_text(row.p), row.verdict])
-    more = f"… and {len(rows) - len(shown)} more in comparisons.csv"
-    return [*aligned(lines), *([more] if len(shown) < len(rows) else []), ""]
-
-
-def _cautions(analysis: Analysis) -> list[str]:
-    wrapped = [
-        textwrap.fill(text, WIDTH, initial_indent="! ", subsequent_indent="  ")
-        for text in analysis.reading.cautions
+    parts = [
+        [line for s in sections for text in s.taken for line in _wrapped(text)],
+        *(_table(table) for s in sections for table in s.tables if table.terminal_rows),
+        [line for s in sections for text in s.verdict for line in _wrapped(text, hanging="")],
+        [line for s in sections for text in s.notes for line in _wrapped(text, "! ")],
+        *(_left_out(section) for section in sections),
+        [printable(f"{name + ':':8} {text}") for name, text in next_steps.items()],
     ]
-    return [*wrapped, ""] if wrapped else []
+    return "\n\n".join("\n".join(part) for part in parts if part)
+
+
+def _table(table: Table) -> list[str]:
+    """Rows up to `terminal_rows`; columns that do not fit the width are left to the file."""
+    rows = [[_field(field) for field in row] for row in table.rows[: table.terminal_rows]]
+    if not rows:
+        return []
+    fit = _columns_that_fit([list(table.columns), *rows])
+    grid = Grid(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for k, name in enumerate(table.columns[:fit]):
+        justify = "right" if right(table, k) else "left"
+        grid.add_column(Text(printable(name)), justify=justify, no_wrap=k > 0, overflow="fold")
+    for row in rows:
+        grid.add_row(*map(Text, row[:fit]))
+    screen = io.StringIO()
+    Console(file=screen, width=WIDTH, color_system=None, legacy_windows=False).print(grid)
+    lines = [line.rstrip() for line in screen.getvalue().splitlines()]
+    hidden = [("row", len(table.rows) - len(rows)), ("column", len(table.columns) - fit)]
+    more = [plural(n, f"more {noun}") for noun, n in hidden if n > 0]
+    where = f" in {table.name}.csv" if table.name else ""
+    below = [f"… and {' and '.join(more)}{where}"] if more else []
+    return [*lines, *below, *_wrapped(table.note, hanging="")]
+
+
+def _field(field: object) -> str:
+    """A number with its interval behind it; small lines of a text are for the page alone."""
+    small = below(field)[:1] if hasattr(field, "low") else []
+    return printable(" ".join([shown(field), *small]))
+
+
+def _columns_that_fit(lines: Sequence[Sequence[str]]) -> int:
+    used, fit = NARROWEST, 1
+    for column in list(zip(*lines, strict=True))[1:]:
+        used += 2 + max(map(len, column))
+        if used > WIDTH and fit > 1:
+            break
+        fit += 1
+    return fit
+
+
+def _left_out(section: Section) -> list[str]:
+    count = len(section.left_out)
+    if not count:
+        return []
+    rest = f"; all in {section.name}_left_out.csv" if count > MAX_LEFT_OUT else ""
+    first = section.left_out[:MAX_LEFT_OUT]
+    lines = [line for text in first for line in _wrapped(text, "  ")]
+    return [f"Left out: {plural(count, 'file')}{rest}", *lines]
+
+
+def _wrapped(text: str, mark: str = "", hanging: str = "  ") -> list[str]:
+    """Lines of at most WIDTH characters; a long path stays in one piece."""
+    wrapper = textwrap.TextWrapper(
+        WIDTH, initial_indent=mark, subsequent_indent=hanging, break_long_words=False
+    )
+    return wrapper.wrap(printable(text))

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from lying_arrays import archives, arrays
 from strategies import mutated, pictures
 
-from jaxseg.audit.folders import audit_folder
 from jaxseg.data import volumes as volume_files
 from jaxseg.data.builders import outline_mask
 from jaxseg.data.files import scan
@@ -18,6 +17,7 @@ from jaxseg.data.images import MAX_LIMIT_PX, read_image
 from jaxseg.data.mask_coding import MaskOptions
 from jaxseg.data.masks import Masks, look_at
 from jaxseg.errors import JaxsegError
+from jaxseg.studies.dataset.measures import measure_folder
 
 LIMIT_PX = 1_000_000
 NAME = "case\n\x1b[2J<b>"  # of every file: its name must not break the line that refuses it
@@ -63,7 +63,7 @@ def audited_picture(case: Case, folder: Path) -> None:
 def audited_mask(case: Case, folder: Path) -> None:
     """With outlines filled."""
     written(folder, case)
-    audit_folder("case", folder, fill=True)
+    measure_folder("case", folder, fill=True)
 
 
 def trained_mask(case: Case, folder: Path) -> None:

@@ -54,7 +54,7 @@ def test_the_feeds_agree(tiny_config, cells_per_device, grid):
         np.testing.assert_array_equal(masks, labels)
         for i, cell in enumerate(slots):
             apart = np.abs(images[i].astype(int) - pixels[i]).max()
-            assert apart <= (1 if cell.settings["data.crop"] == "random" else 0)
+            assert apart <= (1 if cell.config.data.crop == "random" else 0)
 
 
 @pytest.mark.parametrize("feed", ["host", "device"])

@@ -13,7 +13,7 @@ from jaxseg.grid.checkpoints import restore_cell
 from jaxseg.grid.loading import load_cell
 from jaxseg.grid.run import run_grid
 from jaxseg.grid.storage import write_bytes
-from jaxseg.report.audit_page import check_out
+from jaxseg.report.export import check_out
 
 CELL = "0.01-s0"
 LESIONS = {"name": "lesion_phantoms", "split": "test[:6]", "size": 32, "views": ["full"]}

@@ -1,1 +1,0 @@
-"""Questions asked of a data set or of a model, whoever made it."""

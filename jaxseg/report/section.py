@@ -1,0 +1,103 @@
+"""What a study has to say, as plain data: sentences, tables, figures; nothing knows a study."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from matplotlib.figure import Figure as Drawing
+
+
+class Measure(NamedTuple):
+    """A number with its interval, one field of a table; `below` is a small line under it."""
+
+    value: float
+    low: float = float("nan")
+    high: float = float("nan")
+    signed: bool = False
+    below: str = ""
+    digits: int = 3
+
+
+class Label(NamedTuple):
+    """A text with a small line under it, one field of a table; a `number` is set flush right."""
+
+    text: str
+    below: str = ""
+    number: bool = False
+
+
+class Table(NamedTuple):
+    """A table for the page, the terminal and a file.
+
+    `name` makes it a file, `<name>.csv`; without one it is written nowhere. The page shows
+    `page_rows` rows and the terminal `terminal_rows`; 0: not there. With a text in `folded` the
+    page hides the table under it until it is opened; `note` is a line below it. Fields are text,
+    numbers, None, `Measure` or `Label`; a file holds the value of a `Measure` and the text of a
+    `Label`.
+    """
+
+    name: str
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Any]]
+    page_rows: int = 40
+    terminal_rows: int = 24
+    folded: str = ""
+    note: str = ""
+
+
+class Figure(NamedTuple):
+    """A figure, written as `figures/<name>.png` and `.svg`.
+
+    `title` is the caption; `alt` says in words what the figure shows.
+    """
+
+    name: str
+    title: str
+    alt: str
+    figure: Drawing
+
+
+class Section(NamedTuple):
+    """One section of a page; whatever is empty is left out.
+
+    Attributes:
+      name: of its anchor and files; letters, digits, `_` and `-`.
+      title: the heading.
+      lead: the headline number, and `lead_label` says of what.
+      verdict: sentences that lead the section, with the rule behind them.
+      findings: what else was found, a sentence each.
+      text: paragraphs before figures and tables.
+      figures, tables: shown in this order, first all figures.
+      notes: cautions.
+      facts: name to value, a table of two columns; `settings` the same, folded.
+      terms: term to explanation.
+      files: files beside the page to link to.
+      taken: what was read and as what, a line each.
+      left_out: what could not be used and why, a line each; also `<name>_left_out.csv`.
+      code: commands, as they are typed.
+      closing: paragraphs at the end.
+    """
+
+    name: str
+    title: str
+    lead: Measure | None = None
+    lead_label: str = ""
+    verdict: Sequence[str] = ()
+    findings: Sequence[str] = ()
+    text: Sequence[str] = ()
+    figures: Sequence[Figure] = ()
+    tables: Sequence[Table] = ()
+    notes: Sequence[str] = ()
+    facts: Mapping[str, Any] = {}
+    settings: Mapping[str, Any] = {}
+    terms: Mapping[str, str] = {}
+    files: Sequence[str] = ()
+    taken: Sequence[str] = ()
+    left_out: Sequence[str] = ()
+    code: Sequence[str] = ()
+    closing: Sequence[str] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it holds nothing but its title."""
+        return not any(self[2:])

@@ -1,0 +1,1 @@
+"""One folder for every question: what is measured, and the sections that say it."""

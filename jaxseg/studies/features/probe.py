@@ -1,0 +1,250 @@
+"""What a network's layers hold about position: features, their main directions, a linear probe.
+
+The probe is ridge regression from a pixel's features to its distance from the border (the position
+read-out of Islam et al. 2020, linear and in closed form). It is fitted on some images and scored by
+R² on others. R² is 1 where the features predict every pixel's distance, 0 where they predict no
+better than the mean distance does, and below 0 where what was learned is wrong elsewhere.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import NDArray
+
+from jaxseg.errors import UsageError, check_choice
+from jaxseg.grid.train import normalise
+from jaxseg.studies.models import Network
+
+Images = NDArray[np.uint8]
+Activations = Callable[[Images], dict[str, NDArray[np.float32]]]
+LEAST_IMAGES = 4
+_BATCH = 8
+_FOLDS = 5
+_PENALTIES = 10.0 ** np.arange(-6, 4)  # times the number of pixels, for features of deviation 1
+_FAINT_MEAN = 1e-6  # of a feature's mean: a channel that varies less is constant but for rounding
+_FAINT = 1e-8  # of a feature's magnitude: what is left of a constant by rounding
+
+
+def make_activations(net: Network, variables: Any, layers: Sequence[str], size: int) -> Activations:
+    """The function from images uint8 [B, size, size, 3] to {layer: float32 [B, h, w, channels]}.
+
+    Of a UNet's blocks these are the values after the last ReLU. Raises UsageError for a layer that
+    is no block of the network.
+    """
+    for layer in layers:
+        check_choice("layer", layer, net.blocks(size))
+    shared, code = net.coded()
+
+    def activations(images: Images) -> dict[str, NDArray[np.float32]]:
+        found = _capture(shared, tuple(layers), variables, jnp.asarray(images), code)
+        return {name: np.asarray(maps) for name, maps in found.items()}
+
+    return activations
+
+
+# Variables are arguments: networks of one shape share a program.
+@partial(jax.jit, static_argnums=(0, 1))
+def _capture(
+    net: Network, layers: tuple[str, ...], variables: Any, images: jax.Array, code: Any
+) -> dict[str, jax.Array]:
+    return net.capture(variables, normalise(images), layers, padding_code=code)
+
+
+def random_variables(net: Network, seed: int, images: Images) -> dict[str, Any]:
+    """Fresh variables of `net`, as training starts from, with the moments of a batch of images.
+
+    Without moments of its own batch normalisation would let the signal fade with depth.
+    """
+    shared, code = net.coded()
+    return _fresh(shared, jax.random.key(seed), jnp.asarray(images[:_BATCH]), code)
+
+
+@partial(jax.jit, static_argnums=0)
+def _fresh(net: Network, key: jax.Array, images: jax.Array, code: Any) -> dict[str, Any]:
+    x = normalise(images)
+    return net.with_batch_moments(net.init(key, x[:1]), x, padding_code=code)
+
+
+def border_distance(shape: tuple[int, int], stride: int, size: int) -> NDArray[np.float64]:
+    """Pixels of the frame from each feature's centre to the nearest border: float64 [h, w].
+
+    `stride` is how many pixels of the frame, `size` pixels wide, lie between two features. Maps of
+    `valid` networks are larger than the frame; they are centred on it, and features beyond it are
+    negative.
+    """
+    axes = [stride * np.abs(np.arange(n) + 0.5 - n / 2) for n in shape]
+    return size / 2 - np.maximum(axes[0][:, None], axes[1][None, :])
+
+
+def inner_features(
+    maps: NDArray[np.float32], stride: int, size: int
+) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """Features [B, pixels, channels] inside the frame and their distance to the border [pixels]."""
+    distance = border_distance((maps.shape[1], maps.shape[2]), stride, size)
+    inside = distance > 0
+    return maps[:, inside], distance[inside]
+
+
+def rolled_at_random(images: Images, seed: int) -> Images:
+    """Each image moved round by its own random shift: its content is no clue to position."""
+    rng = np.random.default_rng(seed)
+    rolls = rng.integers(0, images.shape[1], (len(images), 2))
+    return np.stack([np.roll(image, shift, (0, 1)) for image, shift in zip(images, rolls)])
+
+
+def batches(images: Images) -> Iterable[Images]:
+    """A few images at a time: activations of all layers take many times their memory."""
+    return (images[start : start + _BATCH] for start in range(0, len(images), _BATCH))
+
+
+class Moments(NamedTuple):
+    """Sums over pixels of feature vectors x and a target t, from which fits are made.
+
+    `n` pixels; `mean` float64 [channels + 1] of (x, t); `scatter` [channels + 1, channels + 1],
+    sums of products of their deviations from the mean.
+    """
+
+    n: int
+    mean: NDArray[np.float64]
+    scatter: NDArray[np.float64]
+
+
+def moments(features: NDArray[np.float32], target: NDArray[np.float64]) -> Moments:
+    """Moments of features [pixels, channels] beside their target [pixels]."""
+    joint = np.column_stack([features.astype(np.float64), target])
+    mean = joint.mean(axis=0)
+    centred = joint - mean
+    return Moments(len(joint), mean, centred.T @ centred)
+
+
+def merged(parts: Sequence[Moments]) -> Moments:
+    """Moments of all pixels together (Chan, Golub & LeVeque 1983: no cancellation)."""
+    n = sum(part.n for part in parts)
+    mean = sum(part.n * part.mean for part in parts) / n
+    between = [part.n * np.outer(part.mean - mean, part.mean - mean) for part in parts]
+    return Moments(n, np.asarray(mean), np.asarray(sum(p.scatter for p in parts) + sum(between)))
+
+
+class Directions(NamedTuple):
+    """Principal components: `mean` [channels], `axes` [channels, 3], `shares` of variance [3]."""
+
+    mean: NDArray[np.float64]
+    axes: NDArray[np.float64]
+    shares: NDArray[np.float64]
+
+
+def principal_directions(sums: Moments) -> Directions:
+    """The first three principal components of the features, each turned so as to grow inwards.
+
+    Fewer than three channels leave the missing ones at 0. Features are not scaled.
+    """
+    scatter, with_target = sums.scatter[:-1, :-1], sums.scatter[:-1, -1]
+    values, vectors = np.linalg.eigh(scatter)
+    values, vectors = np.maximum(values[::-1], 0)[:3], vectors[:, ::-1][:, :3]
+    signs = np.where(with_target @ vectors < 0, -1.0, 1.0)
+    missing = 3 - len(values)
+    shares = values / max(float(np.trace(scatter)), _FAINT)
+    axes = np.pad(vectors * signs, ((0, 0), (0, missing)))
+    return Directions(sums.mean[:-1], axes, np.pad(shares, (0, missing)))
+
+
+def project(features: NDArray[np.float32], directions: Directions) -> NDArray[np.float64]:
+    """Features [..., channels] on the principal components: [..., 3]."""
+    return (features - directions.mean) @ directions.axes
+
+
+class Probe(NamedTuple):
+    """A fitted probe of one layer: distance = features @ weights + constant."""
+
+    weights: NDArray[np.float64]
+    constant: float
+    penalty: float
+
+
+def probe_layers(
+    net: Network, variables: Any, train: Images, held_out: Images
+) -> dict[str, NDArray[np.float64]]:
+    """R² on every held-out image, by layer: {layer: float64 [held-out images]}.
+
+    Args:
+        net, variables: the network that is probed, at all of its blocks.
+        train: uint8 [n, size, size, 3], for weights and penalty; at least 4 images.
+        held_out: uint8 [m, size, size, 3].
+
+    Raises:
+        UsageError: fewer than 4 images to train on, or none held out; a network without named
+            layers.
+    """
+    if len(train) < LEAST_IMAGES or not len(held_out):
+        raise UsageError(
+            f"images={len(train) + len(held_out)}: a probe takes at least {LEAST_IMAGES} images to "
+            "train on and 1 held out; give more images"
+        )
+    size = train.shape[1]
+    layers = net.blocks(size)
+    strides = {name: layer.stride[0] for name, layer in net.layers(size).items()}
+    activations = make_activations(net, variables, layers, size)
+    sums: dict[str, list[Moments]] = {layer: [] for layer in layers}
+    for batch in batches(train):
+        for layer, maps in activations(batch).items():
+            features, distance = inner_features(maps, strides[layer], size)
+            sums[layer] += [moments(pixels, distance) for pixels in features]
+    probes = {layer: fit(parts) for layer, parts in sums.items()}
+    scores: dict[str, list[float]] = {layer: [] for layer in layers}
+    for batch in batches(held_out):
+        for layer, maps in activations(batch).items():
+            features, distance = inner_features(maps, strides[layer], size)
+            scores[layer] += [r_squared(probes[layer], pixels, distance) for pixels in features]
+    return {layer: np.asarray(values) for layer, values in scores.items()}
+
+
+def fit(by_image: Sequence[Moments]) -> Probe:
+    """Ridge regression on all images; the penalty is chosen by cross-validation over images.
+
+    Features are scaled to deviation 1 first. Equals `sklearn.linear_model.Ridge` on standardised
+    features with alpha = penalty · pixels.
+    """
+    folds = min(_FOLDS, len(by_image))
+    parts = [merged(by_image[k::folds]) for k in range(folds)]
+    losses = np.zeros(len(_PENALTIES))
+    for k in range(folds):
+        rest = merged([part for j, part in enumerate(parts) if j != k])
+        losses += [_squared_error(probe, parts[k]) for probe in _solutions(rest)]
+    # Of equals the largest penalty: a target that nothing predicts needs no weights.
+    best = len(losses) - 1 - int(np.argmin(losses[::-1]))
+    return _solutions(merged(by_image))[best]
+
+
+def _solutions(sums: Moments) -> list[Probe]:
+    """The probe for each penalty, by one eigendecomposition of the features' correlations."""
+    variance = np.diag(sums.scatter)[:-1] / sums.n
+    means, target_mean = sums.mean[:-1], sums.mean[-1]
+    alive = variance > np.square(_FAINT_MEAN * np.maximum(np.abs(means), _FAINT_MEAN))
+    scale = np.where(alive, 1 / np.sqrt(np.where(alive, variance, 1)), 0)
+    correlations = sums.scatter[:-1, :-1] / sums.n * np.outer(scale, scale)
+    values, vectors = np.linalg.eigh(correlations)
+    along = vectors.T @ (scale * sums.scatter[:-1, -1] / sums.n)
+    probes = []
+    for penalty in _PENALTIES:
+        weights = scale * (vectors @ (along / (np.maximum(values, 0) + penalty)))
+        probes.append(Probe(weights, float(target_mean - means @ weights), float(penalty)))
+    return probes
+
+
+def _squared_error(probe: Probe, sums: Moments) -> float:
+    """Sum of squared errors of a probe on pixels of which only the moments are kept."""
+    direction = np.append(probe.weights, -1.0)
+    bias = float(direction @ sums.mean) + probe.constant
+    return float(direction @ sums.scatter @ direction) + sums.n * bias**2
+
+
+def r_squared(probe: Probe, features: NDArray[np.float32], distance: NDArray[np.float64]) -> float:
+    """1 - squared error over variance of one image's pixels [pixels, channels]; NaN for one pixel
+    or where all lie at one distance."""
+    errors = features.astype(np.float64) @ probe.weights + probe.constant - distance
+    spread = float(np.square(distance - distance.mean()).sum())
+    return 1 - float(np.square(errors).sum()) / spread if spread > 0 else float("nan")

@@ -1,0 +1,243 @@
+"""How far the border reaches into a prediction: by the architecture, and measured.
+
+What lies beyond the frame is unknown to a network, whatever fills it: every convolution next to the
+border takes in a made-up pixel, poolings and up-samplings carry that on, and each later layer takes
+it further. The theoretical reach counts the pixels whose logits could depend on it. The measured
+reach counts those whose logits do (Alsallakh et al. 2021 and Islam et al. 2024 show why the two
+differ).
+"""
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jaxseg.errors import JaxsegError
+from jaxseg.metrics.bands import border_depth
+from jaxseg.nets.unet import valid_margin
+from jaxseg.studies.models import Model, Network, network_model
+from jaxseg.studies.shift.moving import Frame, resized
+from jaxseg.studies.shift.rolls import other_padding
+
+NOTICEABLE = 0.01  # of the logits' standard deviation
+ROUNDING = 1e-5  # of the largest logit: what float32 sums in another order differ by
+REACH_IMAGES = 8
+Unknown = NDArray[np.bool_]
+FramesAt = Callable[[int], Iterable[Frame]]
+
+
+def theoretical_reach(net: Network) -> int | None:
+    """Pixels from the border whose logits can depend on what lies beyond it.
+
+    Follows one axis through the network's layers, up-samplings included: 94 for a UNet of depth 4
+    with `nearest` or `transposed`, 109 with `half_pixel` or `align_corners`. Under `valid` it is
+    the reach of the mirrored margin. Aligned corners and group normalisation also depend on the
+    size of the frame, everywhere; that is not counted here. None for a network that is not made of
+    UNets, whose layers are not known.
+    """
+    if net.poolings is None or net.padding is None or net.upsampling is None:
+        return None
+    # Wide enough that the two borders do not meet, and pooled as evenly as any frame.
+    size = 2 ** (max(net.poolings) + 5)
+    unknown = np.zeros(size, bool)
+    for depth in net.poolings:
+        margin = valid_margin(size, depth, net.upsampling) if net.padding == "valid" else 0
+        wide = np.pad(unknown, margin, constant_values=True)
+        logits = _through_unet(wide, depth, net.upsampling, edge=net.padding != "valid")
+        start = (len(logits) - size) // 2
+        unknown = logits[start : start + size]
+    return int(max(np.argmin(unknown), np.argmin(unknown[::-1])))
+
+
+def _through_unet(unknown: Unknown, depth: int, upsampling: str, edge: bool) -> Unknown:
+    """Which logits along an axis depend on input pixels that are unknown: bool [n] -> [m].
+
+    `edge`: whether convolutions pad, with what is unknown.
+    """
+    skips = [_double_conv(unknown, edge)]
+    for _ in range(depth):
+        skips.append(_double_conv(skips[-1][0::2] | skips[-1][1::2], edge))
+    y = skips.pop()
+    while skips:
+        y = _upsample(y, upsampling, edge)
+        skip = skips.pop()
+        start = (len(skip) - len(y)) // 2
+        y = _double_conv(y | skip[start : start + len(y)], edge)
+    return y
+
+
+def _double_conv(x: Unknown, edge: bool) -> Unknown:
+    for _ in range(2):
+        x = np.pad(x, int(edge), constant_values=True)
+        x = x[:-2] | x[1:-1] | x[2:]
+    return x
+
+
+def _upsample(x: Unknown, method: str, edge: bool) -> Unknown:
+    if method in ("nearest", "transposed"):
+        return np.repeat(x, 2)
+    if method == "align_corners":
+        x = np.pad(x, 1, mode="edge")
+    elif edge:
+        x = np.pad(x, 1, constant_values=True)
+    before, here, after = x[:-2], x[1:-1], x[2:]
+    return np.stack([before | here, here | after], axis=1).ravel()
+
+
+class Profile(NamedTuple):
+    """How much responses differ, by whole pixels between a pixel and the border: 0, 1, …
+
+    Attributes:
+        rms: float [images, depths], root mean square difference.
+        largest: float [images, depths].
+        deviation: float [images], standard deviation of the response.
+        scale: float [images], its largest absolute value, 1 where all are 0.
+    """
+
+    rms: NDArray[np.float64]
+    largest: NDArray[np.float64]
+    deviation: NDArray[np.float64]
+    scale: NDArray[np.float64]
+
+
+class Reach(NamedTuple):
+    """How far the border reaches.
+
+    Attributes:
+        theoretical: pixels, None where the architecture is not known.
+        side: side in pixels of the frames that it is measured on.
+        surroundings: real surroundings against the border, see `surroundings_profile`.
+        padding: the network's own padding against `other`, see `padding_profile`; None where there
+            is none to exchange, and for `valid` networks, whose maps are larger than the frame and
+            pooled elsewhere.
+        other: that other padding.
+    """
+
+    theoretical: int | None
+    side: int
+    surroundings: Profile
+    padding: Profile | None
+    other: str
+
+
+def measure_reach(model: Model, frames_at: FramesAt, theoretical: int | None) -> Reach:
+    """The reach of a model's border, on at most 8 frames.
+
+    Where it is known in theory, frames are large enough to have an interior that it does not touch.
+    Otherwise the border is looked at from half a frame further out.
+
+    Raises JaxsegError for a model that does not take frames of another size than its own.
+    """
+    factor = model.factor
+    if theoretical is None:
+        side, margin = model.size, max(1, model.size // 2 // factor) * factor
+    else:
+        side, margin = measuring_side(model, theoretical), -(-theoretical // factor) * factor
+    images = list(itertools.islice(images_at(frames_at, 2 * model.size), REACH_IMAGES))
+    around = surroundings_profile(model, images, margin, side)
+    net = model.net
+    other = None if net is None or net.padding == "valid" else other_padding(net, model.size)
+    if other is None or other.padding is None:
+        return Reach(theoretical, side, around, None, "")
+    swapped = network_model(model.name, other, model.variables, model.size)
+    alone = padding_profile(model, swapped, images, side)
+    return Reach(theoretical, side, around, alone, other.padding)
+
+
+def images_at(frames_at: FramesAt, side: int) -> Iterator[NDArray[np.uint8]]:
+    """The images of all frames, squashed to a side in pixels."""
+    return (resized(image, side) for _, image, _ in frames_at(side))
+
+
+def measuring_side(model: Model, reach: int) -> int:
+    """Side of a frame in which the border's reach leaves an interior, at least the model's own.
+
+    A multiple of the model's factor, so that any UNet takes it.
+    """
+    least = 2 * (reach + model.factor)
+    return max(model.size, -(-least // model.factor) * model.factor)
+
+
+def surroundings_profile(
+    model: Model, images: Iterable[NDArray[np.uint8]], margin: int, side: int | None = None
+) -> Profile:
+    """The centre of a frame on its own against the same pixels with what surrounds them.
+
+    Args:
+        model: its responses to frames of `side` and of `margin` more pixels on each side.
+        images: uint8 [F, F, 3], of any size; where they end they are mirrored.
+        margin: pixels, a multiple of the model's factor; at least the theoretical reach, or the
+            larger frame's own border is seen too.
+        side: of the part that is looked at; the model's own by default.
+    """
+    side = model.size if side is None else side
+    inner = slice(margin, margin + side)
+    profiles = []
+    for image in images:
+        wide = centre_with_surroundings(image, side, margin)
+        alone = model.respond(wide[None, inner, inner])[0]
+        profiles.append(_differences(alone, model.respond(wide[None])[0][inner, inner]))
+    return _stacked(profiles)
+
+
+def padding_profile(
+    model: Model, other: Model, images: Iterable[NDArray[np.uint8]], side: int | None = None
+) -> Profile:
+    """The same weights and the same pixels with another padding: what padding alone reaches.
+
+    Up-sampling with aligned corners cannot be told apart from padding by `surroundings_profile`,
+    as it depends on the frame's size everywhere; here the size is the same.
+    """
+    side = model.size if side is None else side
+    windows = (centre_with_surroundings(image, side, 0)[None] for image in images)
+    return _stacked([_differences(other.respond(w)[0], model.respond(w)[0]) for w in windows])
+
+
+def centre_with_surroundings(image: NDArray[np.uint8], size: int, margin: int) -> NDArray[np.uint8]:
+    """The centre of [F, F, 3] and `margin` pixels about it, mirrored where the image ends."""
+    missing = max(0, -(-(size + 2 * margin - image.shape[0]) // 2))
+    wide = np.pad(image, ((missing, missing), (missing, missing), (0, 0)), mode="symmetric")
+    start = (wide.shape[0] - size) // 2 - margin
+    part = slice(start, start + size + 2 * margin)
+    return wide[part, part]
+
+
+def _differences(a: NDArray[np.float32], b: NDArray[np.float32]) -> tuple[NDArray, ...]:
+    """(rms [depths], largest [depths], deviation, scale) of one image, `b` the response."""
+    difference = np.abs(np.asarray(a, np.float64) - b).max(axis=-1)
+    depth = border_depth(difference.shape).ravel()
+    rings = np.bincount(depth)
+    rms = np.sqrt(np.bincount(depth, np.square(difference).ravel()) / rings)
+    largest = np.zeros(len(rings))
+    np.maximum.at(largest, depth, difference.ravel())
+    scale = float(np.abs(b).max()) or 1.0
+    return rms, largest, np.asarray(b.std(dtype=np.float64)), np.asarray(scale)
+
+
+def _stacked(profiles: list[tuple[NDArray, ...]]) -> Profile:
+    if not profiles:
+        raise JaxsegError("shift: no image could be used; see what was left out")
+    return Profile(*(np.stack(column) for column in zip(*profiles)))
+
+
+def relative_profile(profile: Profile) -> NDArray[np.float64]:
+    """Root mean square difference over the response's standard deviation, by depth: [depths]."""
+    deviation = np.sqrt(np.mean(np.square(profile.deviation)))
+    rms = np.sqrt(np.mean(np.square(profile.rms), axis=0))
+    return rms / deviation if deviation else np.where(rms > 0, np.inf, 0.0)
+
+
+def noticeable_reach(profile: Profile, tolerance: float = NOTICEABLE) -> int:
+    """Pixels from the border up to the last depth at which the difference passes `tolerance`."""
+    return _last(relative_profile(profile) > tolerance)
+
+
+def full_reach(profile: Profile, tolerance: float = ROUNDING) -> int:
+    """As `noticeable_reach`, for the largest difference of any pixel beyond rounding."""
+    return _last(np.max(profile.largest / profile.scale[:, None], axis=0) > tolerance)
+
+
+def _last(passes: NDArray[np.bool_]) -> int:
+    return int(np.max(np.flatnonzero(passes), initial=-1)) + 1

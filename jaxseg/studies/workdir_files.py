@@ -1,0 +1,355 @@
+"""Reads the small files of a workdir, one function a file, into plain Python values.
+
+Whatever such a file holds, it becomes these values or a JaxsegError: one line that names the file.
+"""
+
+import copy
+import csv
+import io
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jaxseg.data import arrays
+from jaxseg.errors import JaxsegError
+from jaxseg.escape import one_line, plain, printable
+from jaxseg.metrics.dice import EMPTY
+from jaxseg.texts import is_number, parse_json, read_json, read_text
+
+AGAIN = "delete it and run the same command again"
+MEND = "restore it or run the same command again"
+MAX_NAME = 200  # characters of what becomes part of a file's name
+_CELL = re.compile(r"[\w.+-]+")
+_SCORES = ("loss", "val_loss", "val_dice")
+
+
+class Cell(NamedTuple):
+    """One row of cells.csv; `settings` holds the value of every axis as text."""
+
+    name: str
+    arm: str
+    seed: int
+    status: str
+    epochs: str
+    wall_s: str
+    message: str
+    settings: dict[str, str]
+
+
+class Examples(NamedTuple):
+    """The shown items: image uint8 [k,H,W,3], truth uint8 [k,H,W], and why each was chosen.
+
+    `clean_image` uint8 [k,H,W,3] is the same frame without annotations, where it was stored.
+    """
+
+    image: np.ndarray
+    truth: np.ndarray
+    label: list[str]
+    rule: str
+    clean_image: np.ndarray | None = None
+
+
+def read_about(workdir: Path) -> dict[str, Any]:
+    """config.json, whose fields are of the types that a report needs; JaxsegError names it."""
+    path = workdir / "config.json"
+    _check_exists(path)
+    about = read_json(path, MEND)
+    about |= {"config": _with_constants(about)}
+    _check_about(path, about)
+    return about
+
+
+def read_progress(path: Path) -> dict[str, float]:
+    """progress.json, numbers from 0 by name; empty without the file."""
+    progress = read_json(path, MEND) if path.is_file() else {}
+    for name, value in progress.items():
+        if not is_number(value, least=0):
+            raise JaxsegError(f"{path}: {name}={value!r}: must be a number from 0; {MEND}")
+    return progress
+
+
+def read_cells(path: Path, axes: Sequence[str]) -> list[Cell]:
+    """The rows of cells.csv. Raises JaxsegError for no file and for one that cannot be used."""
+    _check_exists(path)
+    rows = read_rows(path, ("cell", "status", "arm", "seed", *axes))
+    cells = [_cell(f"{path}:{number}", row, axes) for number, row in enumerate(rows, start=2)]
+    for held in (Counter(c.name for c in cells), Counter((c.arm, c.seed) for c in cells)):
+        value, times = max(held.items(), key=lambda item: item[1], default=("", 0))
+        if times > 1:
+            raise JaxsegError(f"{path}: holds {value!r} twice; {MEND}")
+    return cells
+
+
+def _check_exists(path: Path) -> None:
+    if not path.is_file():
+        raise JaxsegError(f"{path}: not found; a report needs the workdir of a finished grid")
+
+
+def read_rows(path: Any, required: Sequence[str]) -> list[dict[str, str]]:
+    """Rows of a CSV file that has the columns `required`, every field on one line."""
+    # Not by lines: a quoted message may hold a line break.
+    reader = csv.DictReader(io.StringIO(read_text(path, MEND), newline=""), restval="")
+    try:
+        rows = list(reader)
+    except csv.Error as error:
+        raise JaxsegError(f"{path}: not valid CSV ({one_line(error)}); {MEND}") from error
+    lacking = [name for name in required if name not in (reader.fieldnames or ())]
+    if rows and lacking:
+        raise JaxsegError(f"{path}: column {lacking[0]!r} is missing; {MEND}")
+    return [{k: printable(plain(v)) for k, v in row.items() if isinstance(v, str)} for row in rows]
+
+
+def _cell(where: str, row: dict[str, str], axes: Sequence[str]) -> Cell:
+    if not _CELL.fullmatch(row["cell"]):
+        # It becomes a file's name: counts/<cell>.npz.
+        raise JaxsegError(f"{where}: cell {row['cell']!r}: must be of [A-Za-z0-9_.+-]")
+    if not re.fullmatch(r"\d{1,18}", row["seed"], re.ASCII):
+        raise JaxsegError(f"{where}: seed {row['seed'][:40]!r}: must be a whole number")
+    for key in ("cell", "arm", *axes):
+        check_name(f"{where}: {key}", row[key])
+    rest = {key: row.get(key, "") for key in ("epochs", "wall_s", "message")}
+    settings = {axis: row[axis] for axis in axes}
+    return Cell(row["cell"], row["arm"], int(row["seed"]), row["status"], **rest, settings=settings)
+
+
+def check_name(where: str, name: str) -> str:
+    """Raises JaxsegError for a name that is too long to be one."""
+    if len(name) > MAX_NAME:
+        raise JaxsegError(f"{where}: {len(name)} characters, must be at most {MAX_NAME}; {MEND}")
+    return name
+
+
+def read_curves(path: Path) -> dict[str, list[dict[str, Any]]]:
+    """Rows of every cell by step; a step written twice (a resumed run) keeps its last row."""
+    curves: dict[str, dict[int, dict[str, Any]]] = {}
+    lines = read_text(path, MEND).splitlines() if path.is_file() else []
+    for number, line in enumerate(lines, start=1):
+        where = f"{path}:{number}"
+        try:
+            row = parse_json(line, Path(where), MEND)
+        except JaxsegError:
+            # A run that was killed may leave its last line half written.
+            if number == len(lines):
+                break
+            raise
+        _check_point(where, row)
+        curves.setdefault(row["cell"], {})[row["step"]] = row
+    return {cell: [rows[step] for step in sorted(rows)] for cell, rows in curves.items()}
+
+
+def _check_point(where: str, row: dict[str, Any]) -> None:
+    if not isinstance(row.get("cell"), str):
+        raise JaxsegError(f"{where}: cell={row.get('cell')!r}: must be text; {MEND}")
+    for key in ("epoch", "step"):
+        if not is_number(row.get(key), least=0, most=2**53):
+            raise JaxsegError(f"{where}: {key}={row.get(key)!r}: must be a number from 0; {MEND}")
+    for key in _SCORES:
+        value = row.get(key)
+        if not (value is None or isinstance(value, float) or is_number(value)):
+            raise JaxsegError(f"{where}: {key}={value!r}: must be a number or null; {MEND}")
+
+
+def read_examples(path: Path) -> Examples | None:
+    """The items of examples.npz; None for no file, JaxsegError for a damaged one."""
+    if not path.is_file():
+        return None
+    required = {name: form for name, form in EXAMPLES.items() if name != "clean_image"}
+    found = read_forms(path, required, EXAMPLES, "delete it; the report then shows no examples")
+    labels = [check_name(f"{path}: label", printable(str(label))) for label in found["label"]]
+    rule = printable(str(found["rule"]))
+    return Examples(found["image"], found["truth"], labels, rule, found.get("clean_image"))
+
+
+class Form(NamedTuple):
+    """Kinds of dtype, axes by name or number, and the range of values; NaN is in every range.
+
+    Axes of one name are equally long in all arrays of a file, and none is empty.
+    """
+
+    kinds: str
+    axes: tuple[str | int, ...]
+    least: float = -np.inf
+    most: float = np.inf
+
+
+_ITEMS, _COUNT = ("items", "bands", "classes", 3), 2**31 - 1
+COUNTS = {
+    ".centre": Form("iu", _ITEMS, 0, _COUNT),
+    ".border": Form("iu", _ITEMS, 0, _COUNT),
+    ".stability": Form("iu", ("items", "classes", 3), 0, _COUNT),
+    ".image": Form("iu", ("items",), 0, _COUNT),
+    "prediction": Form("u", ("k", "h", "w")),
+}
+EXAMPLES = {
+    "image": Form("u", ("k", "h", "w", 3), 0, 255),
+    "truth": Form("u", ("k", "h", "w")),
+    "label": Form("U", ("k",)),
+    "rule": Form("U", ()),
+    "clean_image": Form("u", ("k", "h", "w", 3), 0, 255),
+}
+_MAPS = ("cells", "frames", "classes")
+SALIENCY = {
+    "cells": Form("U", ("cells",)),
+    "layer": Form("U", ()),
+    "classes": Form("U", ("classes",)),
+    "test_set": Form("U", ()),
+    "frame": Form("iu", ("frames",), 0, _COUNT),
+    "share": Form("f", _MAPS, 0, 1),
+    "area": Form("f", ("frames",), 0, 1),
+    "hit": Form("iu", _MAPS, -1, 1),
+    "random_share": Form("f", _MAPS, 0, 1),
+    "random_hit": Form("iu", _MAPS, -1, 1),
+    "example_frame": Form("iu", ("e",), 0, _COUNT),
+    "example_image": Form("u", ("e", "h", "w", 3), 0, 255),
+    "example_annotated": Form("b", ("e", "h", "w")),
+    "example_map": Form("f", ("cells", "e", "h", "w"), 0, 1),
+}
+SALIENCY_TOO = {"example_class": Form("iu", ("e",), 0, _COUNT), "example_rule": Form("U", ())}
+
+
+def read_forms(
+    path: Path, forms: Mapping[str, Form], more: Mapping[str, Form], mend: str = AGAIN
+) -> dict:
+    """The arrays of `forms`, and those of `more` that are there; JaxsegError for other forms."""
+    with arrays.naming(path, mend):
+        names = arrays.array_names(path)
+    lacking = [name for name in forms if name not in names]
+    if lacking:
+        raise JaxsegError(f"{path}: holds no {lacking[0]!r}; {AGAIN}")
+    wanted = dict(forms) | {name: form for name, form in more.items() if name in names}
+    with arrays.naming(path, mend):
+        found = {name: arrays.read_member(path, name) for name in wanted}
+    lengths: dict[str, int] = {}
+    for name, form in wanted.items():
+        check_form(path, name, found[name], form, lengths)
+    return found
+
+
+def check_form(
+    path: Path, name: str, array: np.ndarray, form: Form, lengths: dict[str, int] | None = None
+) -> None:
+    """Raises JaxsegError unless the array is of this form; `lengths` are those of axes so far."""
+    known = {} if lengths is None else lengths
+    fits = array.dtype.kind in form.kinds and array.ndim == len(form.axes)
+    for axis, length in zip(form.axes, array.shape):
+        wanted = axis if isinstance(axis, int) else known.setdefault(axis, length)
+        fits = fits and length == wanted and length > 0
+    if not fits:
+        shape = ", ".join(f"{a}={known[a]}" if a in known else f"{a}" for a in form.axes)
+        raise JaxsegError(
+            f"{path}: {name!r} is {array.dtype} of shape {array.shape}, must be of kind "
+            f"{form.kinds} and shape [{shape}]; {AGAIN}"
+        )
+    if array.dtype.kind in "iuf" and ((array < form.least) | (array > form.most)).any():
+        raise JaxsegError(
+            f"{path}: {name!r} holds {np.nanmin(array)}..{np.nanmax(array)}, must lie within "
+            f"{form.least:g}..{form.most:g}; {AGAIN}"
+        )
+
+
+_DOSE = "annotate.contamination"
+_PARTS = {"config": dict, "grid": list, "axes": dict, "environment": dict, "data": dict}
+# Least and most: what a report computes with takes memory by them.
+_NUMBERS = {
+    "data.size": (1, 2**14),
+    "eval.ring_width": (0, 2**14),
+    "eval.border_px": (1, 2**14),
+    "eval.resamples": (1, 10**5),
+    _DOSE: (0, 1),
+}
+_WHOLE = ("data.size", "eval.border_px", "eval.resamples")
+
+
+def _check_about(path: Path, about: dict[str, Any]) -> None:
+    for name, kind in _PARTS.items():
+        if not isinstance(about.get(name, kind()), kind):
+            what = "an object" if kind is dict else "a list"
+            raise JaxsegError(f"{path}: {name}: must be {what}; {MEND}")
+    config, data = about.get("config", {}), about.get("data", {})
+    for field, (least, most) in _NUMBERS.items():
+        value = config_field(config, field, least)
+        kind = "whole number" if field in _WHOLE else "number"
+        fits = is_number(value, least, most)
+        if not fits or (field in _WHOLE and value != int(value)):
+            raise JaxsegError(
+                f"{path}: {field}={value!r}: must be a {kind} from {least} to {most}; {MEND}"
+            )
+    empty = config_field(config, "eval.empty", EMPTY[0])
+    if empty not in EMPTY:
+        raise JaxsegError(f"{path}: eval.empty={empty!r}: must be one of {', '.join(EMPTY)}")
+    for name in ("classes", "planes"):
+        _check_names(f"{path}: data.{name}", data.get(name) or [])
+
+
+def text(value: Any) -> str:
+    """The text that cells.csv gives an axis value, as `read_cells` reads it."""
+    return "" if value is None else printable(str(value))
+
+
+def axes_of(path: Path, about: dict[str, Any]) -> dict[str, list[str]]:
+    """The axes of config.json with their values as text; JaxsegError for other things there."""
+    axes = about.get("axes", {})
+    for name, values in axes.items():
+        _check_names(f"{path}: axes", [name])
+        if not isinstance(values, list) or not values:
+            raise JaxsegError(f"{path}: axes.{name}: must be a list of values; {MEND}")
+    found = {printable(name): [text(value) for value in values] for name, values in axes.items()}
+    for name, values in found.items():
+        _check_names(f"{path}: axes.{name}", values)
+        if name == _DOSE:
+            check_shares(f"{path}: axes.{name}", values)
+    return found
+
+
+def check_shares(where: str, values: Sequence[str]) -> None:
+    """Raises JaxsegError unless every text is a number from 0 to 1."""
+    for value in values:
+        try:
+            holds = 0 <= float(value) <= 1
+        except ValueError:
+            holds = False
+        if not holds:
+            raise JaxsegError(f"{where}={value!r}: must be a number from 0 to 1; {MEND}")
+
+
+def _check_names(where: str, names: Any) -> None:
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise JaxsegError(f"{where}: must be a list of names; {MEND}")
+    for name in names:
+        check_name(where, name)
+
+
+def _with_constants(about: dict[str, Any]) -> Any:
+    """The config with the fields that all overlays of the grid set to the same value.
+
+    What is no config or no grid is left to `_check_about`.
+    """
+    config, grid = about.get("config"), about.get("grid")
+    if not (isinstance(config, dict) and isinstance(grid, list) and grid):
+        return config
+    if not all(isinstance(overlay, dict) for overlay in grid):
+        return config
+    merged = copy.deepcopy(config)
+    for field, value in grid[0].items():
+        if field == "seed" or any(field not in o or o[field] != value for o in grid):
+            continue
+        *sections, name = field.split(".")
+        place: Any = merged
+        for section in sections:
+            place = place.get(section) if isinstance(place, dict) else None
+        if isinstance(place, dict):
+            place[name] = value
+    return merged
+
+
+def config_field(config: Any, field: str, default: Any) -> Any:
+    """Field of a nested object by dotted name; `default` when absent."""
+    for part in field.split("."):
+        if not isinstance(config, dict) or part not in config:
+            return default
+        config = config[part]
+    return config
