@@ -20,18 +20,15 @@ from jaxseg.data.views import ANNOTATED_SETS, TEST_SETS, Marking, training_view
 from jaxseg.errors import UsageError, check_choice
 from jaxseg.grid.sweeps import MOST_SEED, flatten, nearest
 from jaxseg.metrics.dice import EMPTY
-from jaxseg.nets.dtunet import DTUNet, check_dtunet_settings
-from jaxseg.nets.unet import UNet, check_settings
+from jaxseg.nets import registry
 
 REFERENCE_SIZE = 256  # the frame in whose pixels eval.ring_width is given, as in the paper
-NETS = ("unet", "dtunet")
 LOSSES = ("dice", "dice_bce", "bce", "dice_focal", "dtu")
 SCHEDULES = ("constant", "cosine")
 SELECTIONS = ("last", "best")
 FEEDS = ("auto", "host", "device")
 _OPTIONS = "net.options."
 _EXACT = 2.0**53  # whole numbers below it are the same as int and as float
-Net = UNet | DTUNet
 
 
 @dataclass(frozen=True)
@@ -237,7 +234,7 @@ def _converted(value: Any, kind: type) -> Any:
 
 
 _CHOICES = {
-    "data.crop": CROP_POLICIES, "data.feed": FEEDS, "net.name": NETS, "optim.loss": LOSSES,
+    "data.crop": CROP_POLICIES, "data.feed": FEEDS, "optim.loss": LOSSES,
     "optim.schedule": SCHEDULES, "optim.select": SELECTIONS, "eval.empty": EMPTY,
 }  # fmt: skip
 _AT_LEAST = {
@@ -317,26 +314,18 @@ def _check_annotate(config: Config) -> None:
 
 
 def _check_net(config: Config) -> None:
-    net, loss, size = make_net(config.net, classes=1), config.optim.loss, config.data.size
-    if config.net.options:
-        raise UsageError(
-            f"{_OPTIONS}{next(iter(config.net.options))}: net.name={config.net.name!r} takes no "
-            "options"
-        )
-    if isinstance(net, DTUNet):
-        if loss != "dtu":
-            raise UsageError(f"optim.loss={loss!r}: must be 'dtu' under net.name='dtunet'")
-        check_dtunet_settings(net, size, size)
-        return
-    if loss == "dtu":
+    net, loss = make_net(config.net, classes=1), config.optim.loss
+    if config.net.name == "dtunet" and loss != "dtu":
+        raise UsageError(f"optim.loss={loss!r}: must be 'dtu' under net.name='dtunet'")
+    if loss == "dtu" and not net.has_maps:
         raise UsageError("optim.loss='dtu': needs net.name='dtunet'; a unet has dice_focal")
-    check_settings(net, size, size)
+    net.check(config.data.size, any_classes=True)
 
 
-def make_net(net: NetConfig, classes: int, batch_axis: str | None = None) -> Net:
+def make_net(net: NetConfig, classes: int, batch_axis: str | None = None) -> registry.Network:
     """The network that a config names: the one place where networks of cells are made."""
-    network = DTUNet if net.name == "dtunet" else UNet
-    return network(
-        classes=classes, width=net.width, depth=net.depth, padding=net.padding,
-        upsampling=net.upsampling, norm=net.norm, dtype=net.dtype, batch_axis=batch_axis,
+    return registry.make_net(
+        net.name, net.options, classes=classes, batch_axis=batch_axis, width=net.width,
+        depth=net.depth, padding=net.padding, upsampling=net.upsampling, norm=net.norm,
+        dtype=net.dtype,
     )  # fmt: skip
