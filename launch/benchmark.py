@@ -5,7 +5,7 @@
     python launch/benchmark.py --parts grid --peer torch --epochs 10 --data DIR
     python launch/benchmark.py --parts bands,cells --out bench.jsonl
 
-Needs no data set and, but for `preparation` and `grid`, no TensorFlow. Every repeat runs all
+Needs no data set and, but for `preparation`, no TensorFlow. Every repeat runs all
 variants one after the other, so that a busy machine hits them alike; medians and quartiles of the
 repeats are printed, the ratio is that of the medians, above 1 where a row is faster than what it is
 compared with. On CPU the peer gets the same favour as jaxseg: an allocator that keeps freed memory.

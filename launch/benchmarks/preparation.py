@@ -1,4 +1,4 @@
-"""Images kept decoded beside decoding every file in every epoch; needs TensorFlow."""
+"""Images kept decoded beside decoding every file in every epoch; requires TensorFlow."""
 
 import tempfile
 from pathlib import Path
