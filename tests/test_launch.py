@@ -122,17 +122,18 @@ def pictures(run, tmp_path_factory):
     return folder, found
 
 
-def test_masks_are_predicted_for_a_folder_of_images(run, pictures, tmp_path, capsys):
+def test_masks_are_predicted_for_a_folder_of_images(run, pictures, capsys):
     folder, found = pictures
     words = ["jaxseg predict", str(run[0]), "--cell", "zeros-center-s0", "--images", str(folder)]
-    words += ["--out", str(tmp_path / "masks")]
+    out = folder.parent / "masks"  # where the true masks often lie, which these are not
+    words += ["--out", str(out)]
     predict.main(words)
     told = capsys.readouterr().out
     for k in range(3):
-        mask = cv2.imread(str(tmp_path / f"masks/case {k}.png"), cv2.IMREAD_UNCHANGED)
+        mask = cv2.imread(str(out / f"case {k}.png"), cv2.IMREAD_UNCHANGED)
         np.testing.assert_array_equal(mask, found.predicted[0][k] * 255)
-    assert cv2.imread(str(tmp_path / "masks/second/large.png")).shape == (64, 96, 3)
-    assert len([path for path in tmp_path.rglob("*") if path.is_file()]) == 4
+    assert cv2.imread(str(out / "second/large.png")).shape == (64, 96, 3)
+    assert len([path for path in out.rglob("*") if path.is_file()]) == 4
     assert "4 masks in" in told and "0 is background, 255 the object" in told
     assert "Left out: 1 file\n" in told and "case 9.png: cannot be read" in told
     assert "Next: jaxseg audit predictions --truth MASKS --pred zeros-center-s0=" in told
