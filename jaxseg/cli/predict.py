@@ -76,7 +76,8 @@ def main(argv: Sequence[str]) -> None:
         print(f"{len(masks)} masks lie among the images and were not shown (known by their names).")
     _print_left_out(left_out)
     truth = expand(args.images).parent / "masks"
-    pair = ["--truth", str(truth) if truth.is_dir() else "MASKS", "--pred", f"{args.cell}={out}"]
+    known = truth.is_dir() and truth.resolve() != out.resolve()
+    pair = ["--truth", str(truth) if known else "MASKS", "--pred", f"{args.cell}={out}"]
     print(f"Next: {start_of('audit')} predictions {shlex.join(pair)}")
 
 

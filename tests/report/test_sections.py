@@ -204,9 +204,7 @@ def test_a_table_may_be_for_the_page_or_the_terminal_alone(tmp_path):
     assert text_of([section], tmp_path).count("row 0") == 1
 
 
-WORDS = (
-    r"padding(?![=:-])|\bcrops?\b|seed|annotat|caliper|lesion|\bdice\b|recall|\bcells?\b"
-)
+WORDS = r"padding(?![=:-])|\bcrops?\b|seed|annotat|caliper|lesion|\bdice\b|recall|\bcells?\b"
 
 
 def test_the_report_knows_no_study():
