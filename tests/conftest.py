@@ -2,7 +2,9 @@
 
 import os
 import pathlib
+import re
 import signal
+import sys
 from importlib.metadata import version
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -41,6 +43,18 @@ def compiled(tmp_path_factory) -> None:
 def real_data() -> pathlib.Path:
     """Folder with real ISIC 2017 and HC18 images; tests that use it are skipped without."""
     return real_folder()
+
+
+@pytest.fixture
+def own_network(tmp_path, monkeypatch):
+    """README's example as a user has it: my_net.py in the working folder."""
+    readme = pathlib.Path(__file__).parents[1] / "README.md"
+    code = re.search(r"```python\n(# my_net\.py\n.*?)```", readme.read_text(), re.DOTALL)
+    assert code is not None
+    (tmp_path / "my_net.py").write_text(code[1])
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.path", [*sys.path])
+    return "my_net.py:ResidualUNet"
 
 
 def pytest_addoption(parser):

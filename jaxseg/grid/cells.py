@@ -4,7 +4,7 @@ The sweep is a list of dicts (see `sweeps`), each laid over the config's fields.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -47,12 +47,21 @@ def expand(config: Mapping[str, Any], grid: Sequence[Mapping[str, Any]]) -> list
         fields = {**base, **overlay}
         cell_config = make_config(fields)
         check_config(cell_config)
-        check_net_axes(make_net(cell_config.net, classes=1), axes)
         values = [str(fields[axis]) for axis in axes] or [cell_config.net.padding]
         slug = "-".join(re.sub(r"[^\w.+]", "_", value) for value in values)
         cells.append(Cell(f"{slug}-s{cell_config.seed}", "/".join(values), cell_config))
     _check_ids(cells)
+    _check_net_axes(cells, axes)
     return cells
+
+
+def _check_net_axes(cells: Sequence[Cell], axes: Iterable[str]) -> None:
+    """Raises UsageError where cells of one network vary in what it does not take."""
+    for name in {cell.config.net.name for cell in cells}:
+        of_name = [cell.config for cell in cells if cell.config.net.name == name]
+        fields = [config.flat() for config in of_name]
+        varying = [axis for axis in axes if len({one.get(axis) for one in fields}) > 1]
+        check_net_axes(make_net(of_name[0].net, classes=1), varying)
 
 
 def _check_ids(cells: Sequence[Cell]) -> None:

@@ -67,6 +67,8 @@ def resolve_field(name: str, settings: Fields, where: str = "grid axis") -> str:
         return matches[0]
     if matches:
         raise UsageError(f"{where} {name!r}: ambiguous, say one of {', '.join(matches)}")
+    if name.startswith("net.options."):
+        raise UsageError(f"{where}={name!r}: give it a value first, --config.{name}=VALUE")
     hint = nearest(name, settings)
     known = ", ".join(axis_names(settings))
     raise UsageError(f"{where}={name!r}: is no field of the config; axes are {known}{hint}")

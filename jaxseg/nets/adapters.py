@@ -80,7 +80,7 @@ class Linen:
 
     def init(self, key: jax.Array, images: jax.Array) -> Variables:
         """Fresh variables, as the module gives them out of training."""
-        options = {"train": False} if "train" in self.called_with else {}
+        options: dict[str, Any] = {"train": False} if "train" in self.called_with else {}
         return meta.unbox(dict(self.module.init(key, images, **options)))
 
     def apply(
@@ -95,7 +95,7 @@ class Linen:
     ) -> tuple[Any, Variables]:
         """(output, collections that changed); `options` are those of `called_with`."""
         with nn.intercept_methods(_interceptor(hook)) if hook else contextlib.nullcontext():
-            out = self.module.apply(
+            out: Any = self.module.apply(
                 variables, *arrays, rngs=_streams(key), mutable=_changing(variables, train),
                 method=method, **options,
             )  # fmt: skip
