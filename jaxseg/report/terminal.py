@@ -39,12 +39,15 @@ def _table(table: Table) -> list[str]:
     if not rows:
         return []
     fit = _columns_that_fit([list(table.columns), *rows])
+    others = list(zip(table.columns, *rows, strict=True))[1:fit]
+    room = max(NARROWEST, WIDTH - sum(2 + max(map(len, column)) for column in others))
     grid = Grid(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for k, name in enumerate(table.columns[:fit]):
         justify = "right" if right(table, k) else "left"
-        grid.add_column(Text(printable(name)), justify=justify, no_wrap=k > 0, overflow="fold")
-    for row in rows:
-        grid.add_row(*map(Text, row[:fit]))
+        grid.add_column(Text(printable(name)), justify=justify, no_wrap=True)
+    for first, *rest in rows:
+        lines = textwrap.wrap(first, room, subsequent_indent="  ")
+        grid.add_row(Text("\n".join(lines)), *map(Text, rest[: fit - 1]))
     screen = io.StringIO()
     Console(file=screen, width=WIDTH, color_system=None, legacy_windows=False).print(grid)
     lines = [line.rstrip() for line in screen.getvalue().splitlines()]

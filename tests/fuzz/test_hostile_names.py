@@ -8,12 +8,12 @@ import os
 import re
 import xml.etree.ElementTree
 
-import audit
 import cv2
 import numpy as np
 import pytest
 from fake_workdir import fake_workdir
 
+from jaxseg.cli import audit
 from jaxseg.errors import JaxsegError, UsageError
 from jaxseg.escape import csv_text, plain, printable, utf8
 from jaxseg.studies.grid_report import write_report

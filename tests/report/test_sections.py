@@ -197,6 +197,12 @@ def test_a_terminal_shows_numbers_with_their_interval_and_small_lines_nowhere():
     assert "0.500 [0.250, 0.750]" in text and "A note." in text and "small" not in text
 
 
+def test_a_long_name_goes_on_indented_below():
+    long = Table("", "", ["name", "share"], [["word " * 30, 0.5], ["next", 1.0]])
+    first, second, last = terminal.terminal_text([full(tables=[long])], {}).split("\n")[3:6]
+    assert first.endswith("0.500") and second.startswith("  word") and last.startswith("next")
+
+
 def test_a_table_may_be_for_the_page_or_the_terminal_alone(tmp_path):
     own = [table("", 1, terminal_rows=0)._replace(title="Of the page"), table("", 1, page_rows=0)]
     section = full(tables=own)
