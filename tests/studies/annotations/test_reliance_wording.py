@@ -121,7 +121,7 @@ def test_three_seeds_claim_no_significance_however_large_the_effect(tmp_path):
 
 def test_few_seeds_few_frames_and_absent_structures_are_told(tmp_path):
     text = together(read(tmp_path, seeds=3, frames=20, never=["stomach", "femur"]))
-    assert "With 3 paired seeds the sign-flip p cannot be below 0.250" in text
+    assert "With 3 paired seeds the sign-flip p is at least 0.250" in text
     assert "Planes with fewer than 10 test frames: head (5), abdomen (5)" in text
     assert "No test frame holds stomach, femur" in text
     assert "5 test frames hold no structure and are left out" in text
@@ -145,7 +145,7 @@ def test_another_baseline_than_planned_is_told(tmp_path):
 def test_a_single_arm_is_read(tmp_path):
     reading = read(tmp_path, arms=[WHOLE], seeds=3, frames=12)
     assert "“100 % annotated”" in reading.verdict[0]
-    assert "cannot be below 0.250" in " ".join(reading.notes)
+    assert "is at least 0.250" in " ".join(reading.notes)
 
 
 def test_networks_without_room_or_without_skill_are_told(tmp_path):
@@ -183,4 +183,4 @@ def test_the_terminal_table_fits_and_says_what_next(planted):
     assert max(len(line) for line in text.splitlines()[:-2]) <= 100
     assert "never annotated" in text and "+0.1" in text and "border" not in text
     assert planted.sections[0].verdict[0][:60] in text
-    assert "report.html" in text and "inspect_checkpoint.py" in text
+    assert "report.html" in text and "jaxseg inspect " in text
