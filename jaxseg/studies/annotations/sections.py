@@ -7,7 +7,7 @@ from jaxseg.metrics.verdict import NO_DIFFERENCE
 from jaxseg.report.section import Figure, Label, Measure, Section, Table
 from jaxseg.report.text import interval, number, p_text, plural
 from jaxseg.studies.annotations import wording
-from jaxseg.studies.annotations.arms import lines, shown_arms
+from jaxseg.studies.annotations.arms import is_drawn, lines, shown_arms
 from jaxseg.studies.annotations.comparisons import Analysis
 from jaxseg.studies.annotations.figures import (
     dose_response,
@@ -51,10 +51,6 @@ from jaxseg.studies.rows import ContrastRow
 TABLE_1 = (
     "Dice of whole frames: mean ± SD over frames, averaged over seeds, with 95 % intervals of the "
     "mean. Reliance: annotated − clean, paired by frame and seed."
-)
-COULD = (
-    "In brackets below “no difference shown”, with 6 seeds or more: the smallest difference that "
-    "so many seeds and frames would show with 80 % power."
 )
 ANNOTATION_TERMS = {
     "annotation": "Calipers, text and other marks of the scanner's screen, burned into a frame.",
@@ -127,7 +123,7 @@ def _arms_table(analysis: Analysis) -> Table:
         levels = _levels(analysis, arm, ALL)
         rows.append((_arm(analysis, arm), len(seeds[arm]), *levels, _p(test.p), _verdict(test)))
     columns = ["Arm", "Seeds", *_level_columns(analysis), "p", "Verdict"]
-    return _table("All test frames", columns, rows, f"{TABLE_1} {COULD}{more}")
+    return _table("All test frames", columns, rows, f"{TABLE_1}{_could_note(rows)}{more}")
 
 
 def _planes_table(analysis: Analysis) -> Table:
@@ -172,9 +168,13 @@ def _dose(analysis: Analysis) -> Section:
     """Reliance by contamination, and its slope for each line with enough doses."""
     caption = (
         "Mean over seeds with 95 % intervals, moved apart sideways where lines meet. Lines share "
-        "the networks that never saw an annotation. Of a placebo: the share of training frames "
-        "from which spots were removed on which nothing was drawn."
+        "the networks that never saw an annotation."
     )
+    if not all(is_drawn(analysis.results, arm) for arm in analysis.results.arms):
+        caption += (
+            " Of a placebo: the share of training frames from which spots were removed on which "
+            "nothing was drawn."
+        )
     alt = "Reliance on annotations by the share of annotated training frames"
     rows = []
     for line in lines(analysis.results):
@@ -188,7 +188,7 @@ def _dose(analysis: Analysis) -> Section:
         ["Line", "Doses (%)", "Slope", "p", "p (Holm)", "Seeds", "Verdict"],
         rows,
         "Slope: change of reliance from 0 to 100 % annotated training frames, by a straight line "
-        f"through each seed's doses. {COULD}",
+        f"through each seed's doses.{_could_note(rows)}",
     )
     drawn = dose_response(analysis.results, analysis.rows)
     figures = _figures("dose_response", caption, alt, drawn)
@@ -336,6 +336,16 @@ def _difference(row: ContrastRow) -> Measure:
 
 def _p(value: float) -> Label:
     return Label(p_text(value), number=True)
+
+
+def _could_note(rows: list[Any]) -> str:
+    """What the brackets under a verdict are, where the last column has any."""
+    if not any(row[-1].below for row in rows):
+        return ""
+    return (
+        " In brackets below “no difference shown”: the smallest difference that so many seeds and "
+        "frames would show with 80 % power."
+    )
 
 
 def _verdict(row: ContrastRow) -> Label:

@@ -316,6 +316,9 @@ def _saliency(analysis: Analysis) -> Iterator[str]:
         ratio, random = scored.get((arm, RATIO)), scored.get((arm, RATIO + RANDOM))
         pointing = scored.get((arm, POINTING))
         if ratio and random and pointing:
+            if not math.isfinite(ratio.value):
+                parts.append(f"{names[arm]} has no map")
+                continue
             parts.append(
                 f"{names[arm]} {_estimate(ratio, 2)} (randomised weights "
                 f"{number(random.value, 2)}; maximum on an annotation in "
@@ -402,7 +405,9 @@ def _design_cautions(analysis: Analysis) -> Iterator[str]:
 
 
 def _estimate(row: EstimateRow, digits: int = 3, signed: bool = False) -> str:
-    """`0.412 [0.381, 0.442]`."""
+    """`0.412 [0.381, 0.442]`, or `without a value`."""
+    if not math.isfinite(row.value):
+        return "without a value"
     return with_interval(row.value, row.ci_low, row.ci_high, signed, digits)
 
 

@@ -1,5 +1,6 @@
 import re
 
+import numpy as np
 import pytest
 from fake_annotation_workdir import PLANTED, WHOLE, fake_study
 
@@ -164,6 +165,17 @@ def test_frames_without_any_structure_have_no_headline(tmp_path):
     never = ["skull", "midline"]
     reading = read(tmp_path, arms=[WHOLE], seeds=2, frames=6, planes=False, never=never)
     assert "No reliance can be given" in reading.verdict[0] and "nan" not in together(reading)
+
+
+def test_networks_without_a_map_are_named(tmp_path):
+    root = fake_study(tmp_path, arms=REMOVAL, seeds=2, frames=6)
+    with np.load(root / "saliency.npz") as stored:
+        arrays = dict(stored)
+    removed = [str(name).startswith("telea") for name in arrays["cells"]]
+    arrays["share"][removed], arrays["hit"][removed] = np.nan, -1
+    np.savez(root / "saliency.npz", **arrays)
+    text = together(findings(load(root)).sections[0])
+    assert "removed by telea has no map" in text and "nan" not in text
 
 
 def test_the_terminal_table_fits_and_says_what_next(planted):
