@@ -112,25 +112,26 @@ def pictures(run, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("JAXSEG_CACHE", str(cache))
         found = predict_cells(workdir, ["zeros-center-s0"], "full", silent)
+    shown = [found.show(name) for name, *_ in found.items]
     folder = tmp_path_factory.mktemp("pictures") / "images"
     (folder / "second").mkdir(parents=True)
-    for k, image in enumerate(found.images[:3]):
+    for k, (*_, image) in enumerate(shown[:3]):
         cv2.imwrite(str(folder / f"case {k}.png"), image[..., ::-1])
-    larger = cv2.resize(found.images[3], (96, 64), interpolation=cv2.INTER_CUBIC)
+    larger = cv2.resize(shown[3][2], (96, 64), interpolation=cv2.INTER_CUBIC)
     cv2.imwrite(str(folder / "second/large.tif"), larger[..., ::-1])
     (folder / "case 9.png").write_bytes(b"none")
-    return folder, found
+    return folder, shown
 
 
 def test_masks_are_predicted_for_a_folder_of_images(run, pictures, tmp_path, capsys):
-    folder, found = pictures
+    folder, shown = pictures
     words = ["jaxseg predict", str(run[0]), "--cell", "zeros-center-s0", "--images", str(folder)]
     words += ["--out", str(tmp_path / "masks")]
     predict.main(words)
     told = capsys.readouterr().out
-    for k in range(3):
+    for k, (_, predicted, _) in enumerate(shown[:3]):
         mask = cv2.imread(str(tmp_path / f"masks/case {k}.png"), cv2.IMREAD_UNCHANGED)
-        np.testing.assert_array_equal(mask, found.predicted[0][k] * 255)
+        np.testing.assert_array_equal(mask, predicted[0] * 255)
     assert cv2.imread(str(tmp_path / "masks/second/large.png")).shape == (64, 96, 3)
     assert len([path for path in tmp_path.rglob("*") if path.is_file()]) == 4
     assert "4 masks in" in told and "0 is background, 255 the object" in told
@@ -147,9 +148,9 @@ def test_masks_are_predicted_for_a_folder_of_images(run, pictures, tmp_path, cap
 
 
 def test_predicted_masks_are_audited_without_a_flag(run, pictures, tmp_path, capsys):
-    folder, found = pictures
+    folder, shown = pictures
     (tmp_path / "truth").mkdir()
-    for k, mask in enumerate(found.masks[:3]):
+    for k, (mask, *_) in enumerate(shown[:3]):
         cv2.imwrite(str(tmp_path / f"truth/case {k}.png"), mask)
     words = ["--cell", "zeros-center-s0", "--images", str(folder), "--out", str(tmp_path / "p")]
     predict.main(["jaxseg predict", str(run[0]), *words])
