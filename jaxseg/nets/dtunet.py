@@ -77,6 +77,26 @@ class DTUNet(nn.Module):
         self.texture = UNet(classes=self.classes, depth=self.depth, **shared)
         self.topology = TopologyUNet(**shared)
 
+    @property
+    def poolings(self) -> tuple[int, ...]:
+        """How often the frame is halved, in each network."""
+        return self.depth, TOPOLOGY_DEPTH
+
+    @nn.nowrap
+    def check_frame(self, height: int, width: int) -> None:
+        """Raises UsageError for a setting out of its range or a frame one network cannot serve."""
+        check_settings(self, height, width)
+        factor = 2**TOPOLOGY_DEPTH
+        for size in (height, width):
+            if size % factor:
+                nearest = max(1, round(size / factor)) * factor
+                raise UsageError(
+                    f"data.size={size}: must be a multiple of {factor} under net.name='dtunet', "
+                    f"whose topology network has three poolings; use {nearest}"
+                )
+            where = f"level {TOPOLOGY_DEPTH} of a {size}-pixel frame"
+            check_padding(self.padding, 1, size // factor, where)
+
     def __call__(
         self, x: jax.Array, *, train: bool = False, padding_code: jax.Array | None = None
     ) -> jax.Array:
@@ -90,7 +110,7 @@ class DTUNet(nn.Module):
 
         Raises UsageError for an unknown setting, or a size the settings cannot serve.
         """
-        check_dtunet_settings(self, x.shape[1], x.shape[2])
+        self.check_frame(x.shape[1], x.shape[2])
         coarse = self.texture(x, train=train, padding_code=padding_code)
         probabilities = jax.nn.softmax(with_background_logit(coarse))
         options = {"train": train, "padding_code": padding_code}
@@ -186,17 +206,3 @@ class TopologyUNet(nn.Module):
             y = jnp.concatenate([crop_centre(skips.pop(), y.shape[1:3]), y], axis=-1)
             y = block(y, mode, train)
         return crop_centre(self.head(y.astype(jnp.float32)), size)
-
-
-def check_dtunet_settings(net: DTUNet, height: int, width: int) -> None:
-    """Raises UsageError for a setting out of its range or a frame one network cannot serve."""
-    check_settings(net, height, width)
-    factor = 2**TOPOLOGY_DEPTH
-    for size in (height, width):
-        if size % factor:
-            raise UsageError(
-                f"data.size={size}: must be a multiple of {factor} under net.name='dtunet', whose "
-                f"topology network has three poolings; use {max(1, round(size / factor)) * factor}"
-            )
-        where = f"level {TOPOLOGY_DEPTH} of a {size}-pixel frame"
-        check_padding(net.padding, 1, size // factor, where)

@@ -48,6 +48,16 @@ class UNet(nn.Module):
     dtype: str = "float32"
     batch_axis: str | None = None
 
+    @property
+    def poolings(self) -> tuple[int, ...]:
+        """How often the frame is halved."""
+        return (self.depth,)
+
+    @nn.nowrap
+    def check_frame(self, height: int, width: int) -> None:
+        """Raises UsageError for a setting out of its range or a frame the network cannot serve."""
+        check_settings(self, height, width)
+
     @nn.compact
     def __call__(
         self, x: jax.Array, *, train: bool = False, padding_code: jax.Array | None = None
@@ -65,7 +75,7 @@ class UNet(nn.Module):
         Raises:
             UsageError: an unknown setting, or a size the settings cannot serve.
         """
-        check_settings(self, x.shape[1], x.shape[2])
+        self.check_frame(x.shape[1], x.shape[2])
         mode: Mode = self.padding if padding_code is None else padding_code
         size = x.shape[1:3]
         x = mirrored(x, self.padding, self.depth, self.upsampling).astype(self.dtype)
