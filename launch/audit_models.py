@@ -12,6 +12,7 @@ from jaxseg.data.progress import track
 from jaxseg.errors import UsageError, check_choice
 from jaxseg.grid.checkpoints import find_cells
 from jaxseg.grid.loading import load_variables
+from jaxseg.nets.registry import Network
 from jaxseg.report.section import Section
 from jaxseg.studies import features as features_study
 from jaxseg.studies import shift as shift_study
@@ -19,7 +20,7 @@ from jaxseg.studies.callables import load_callable
 from jaxseg.studies.cell_frames import cell_frames, data_here, frames_at
 from jaxseg.studies.cell_predictions import predict_cells
 from jaxseg.studies.features.features import RANDOM_SEEDS
-from jaxseg.studies.models import Network, callable_model, network_model
+from jaxseg.studies.models import callable_model, network_model
 from jaxseg.studies.predictions.folders import frames_with_truth, readable
 
 SHIFT = "What moving the frame does to a model's predictions, and how far the border reaches."

@@ -8,6 +8,7 @@ from jaxseg.errors import UsageError
 from jaxseg.grid.loading import load_cell, load_variables
 from jaxseg.grid.run import run_grid
 from jaxseg.grid.train import class_indices, normalise
+from jaxseg.nets.registry import Network
 from jaxseg.studies.cell_frames import cell_frames, frames_at
 from jaxseg.studies.features.features import (
     AS_IS,
@@ -20,7 +21,7 @@ from jaxseg.studies.features.features import (
     probed_estimate,
 )
 from jaxseg.studies.features.sections import features_section
-from jaxseg.studies.models import Network, network_model
+from jaxseg.studies.models import network_model
 from jaxseg.studies.shift import measure
 from jaxseg.studies.shift.moving import dice_lost
 from jaxseg.studies.shift.sections import shift_section
