@@ -1,27 +1,58 @@
 """jaxseg: measure shortcut learning in medical image segmentation with fast ablation grids."""
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+if TYPE_CHECKING:  # for editors and type checkers; `_HOMES` says the same to a running program
+    from jaxseg.data.annotations import draw_annotations
+    from jaxseg.data.crops import crop_box
+    from jaxseg.data.removal import remove_annotations
+    from jaxseg.grid.loading import export_cell, load_cell, load_export
+    from jaxseg.grid.run import run_grid
+    from jaxseg.metrics.bands import band_counts, border_rings, square_rings
+    from jaxseg.metrics.dice import dice
+    from jaxseg.nets.dtunet import DTUNet
+    from jaxseg.nets.padding import PADDING_MODES, pad
+    from jaxseg.nets.unet import UNet
+
+__version__ = "0.2.0"
 __docformat__ = "google"
+__all__ = [
+    "PADDING_MODES",
+    "DTUNet",
+    "UNet",
+    "__version__",
+    "band_counts",
+    "border_rings",
+    "crop_box",
+    "dice",
+    "draw_annotations",
+    "export_cell",
+    "load_cell",
+    "load_export",
+    "pad",
+    "remove_annotations",
+    "run_grid",
+    "square_rings",
+]
 
 _HOMES = {
     "UNet": "jaxseg.nets.unet",
+    "DTUNet": "jaxseg.nets.dtunet",
     "pad": "jaxseg.nets.padding",
     "PADDING_MODES": "jaxseg.nets.padding",
     "crop_box": "jaxseg.data.crops",
     "draw_annotations": "jaxseg.data.annotations",
-    "remove_annotations": "jaxseg.data.removal",
+    "remove_annotations": "jaxseg.data.annotations.removal",
     "square_rings": "jaxseg.metrics.bands",
     "border_rings": "jaxseg.metrics.bands",
     "band_counts": "jaxseg.metrics.bands",
     "dice": "jaxseg.metrics.dice",
+    "run_grid": "jaxseg.grid.run",
     "load_cell": "jaxseg.grid.loading",
-    "export_cell": "jaxseg.grid.export",
-    "load_export": "jaxseg.grid.export",
+    "export_cell": "jaxseg.grid.loading",
+    "load_export": "jaxseg.grid.loading",
 }
-__all__ = ["__version__", *_HOMES]
 
 
 def __getattr__(name: str) -> Any:
@@ -31,3 +62,7 @@ def __getattr__(name: str) -> Any:
     value = getattr(importlib.import_module(_HOMES[name]), name)
     globals()[name] = value
     return value
+
+
+def __dir__() -> list[str]:
+    return __all__

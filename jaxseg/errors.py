@@ -1,4 +1,4 @@
-"""Errors that a user can mend: one line that names the argument or file, its value and the rule.
+"""Errors that a user can correct: one line that names the argument or file, its value and the rule.
 
 `launch/` prints them without a stack trace and exits with `exit_code`.
 """
@@ -21,7 +21,7 @@ from jaxseg.escape import printable
 class JaxsegError(Exception):
     """A file, data set or device that cannot be used as asked. Exit code 1.
 
-    Its text is one line, whatever stands in the names and messages it was made of.
+    Its text is one line, whatever the names and messages hold that it was made of.
     """
 
     exit_code = 1
@@ -68,7 +68,7 @@ _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def is_disk_full(error: BaseException) -> bool:
-    """Whether an error, or one it came from, says so: libraries in C++ tell it in words alone."""
+    """Whether an error, or one it came from, says so: libraries in C++ say it in words alone."""
     return any(
         getattr(link, "errno", None) in _DISK_FULL
         or any(os.strerror(code) in str(link) for code in _DISK_FULL)
@@ -83,7 +83,7 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def may_access(path: str | os.PathLike[str], mode: int) -> bool:
-    """`os.access` for the user that this process acts as, where the system can tell."""
+    """`os.access` for the user that this process acts as, where the system offers that."""
     return os.access(path, mode, effective_ids=os.access in os.supports_effective_ids)
 
 
@@ -158,7 +158,7 @@ def disk_errors(path: PurePath) -> Iterator[None]:
 
 
 def _free(path: PurePath) -> str:
-    """How much room there is, where that can be said: not for an object store."""
+    """How much room there is; nothing for an object store."""
     homes = (Path(p) for p in (path, *path.parents))
     home = next((p for p in homes if p.is_absolute() and p.exists()), None)
     return f" ({shutil.disk_usage(home).free} bytes free)" if home else ""

@@ -9,12 +9,13 @@ import contextlib
 import fcntl
 import functools
 import io
+import itertools
 import os
 import secrets
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -86,25 +87,52 @@ def _renewed(path: Path, waiting: str, beat_s: float, patience_s: float) -> Iter
     """The file is this process's: made by it, renewed by a thread, removed at the end."""
     token = secrets.token_hex(8)
     _make(path, token, waiting, patience_s)
-    stop = threading.Event()
 
-    def renew() -> None:
-        count = 0
-        while not stop.wait(beat_s):
-            count += 1
-            with contextlib.suppress(OSError):  # may be written at the next beat
-                if _content(path).startswith(token):
-                    path.write_text(f"{token} {count}")
+    def renew(count: int) -> bool:
+        if _content(path).startswith(token):
+            path.write_text(f"{token} {count}")
+        return True  # one that is not there may be moved aside for a moment
 
-    thread = threading.Thread(target=renew, daemon=True)
+    try:
+        with heartbeat(renew, beat_s, patience_s):
+            yield
+    finally:
+        if _content(path).startswith(token):
+            path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def heartbeat(
+    renew: Callable[[int], bool], beat_s: float, patience_s: float
+) -> Iterator[Callable[[], bool]]:
+    """Within it a thread calls `renew(1)`, `renew(2)`, …; gives whether that has failed.
+
+    It has once `renew` says False, or has raised for `patience_s`: a file system or a store that
+    does not answer now may answer the next beat.
+    """
+    stop, lost = threading.Event(), threading.Event()
+
+    def beat() -> None:
+        renewed = time.monotonic()
+        for count in itertools.count(1):
+            if stop.wait(beat_s):
+                return
+            try:
+                if not renew(count):
+                    break
+                renewed = time.monotonic()
+            except Exception:
+                if time.monotonic() - renewed > patience_s:
+                    break
+        lost.set()
+
+    thread = threading.Thread(target=beat, daemon=True)
     thread.start()
     try:
-        yield
+        yield lost.is_set
     finally:
         stop.set()
         thread.join()
-        if _content(path).startswith(token):
-            path.unlink(missing_ok=True)
 
 
 def _make(path: Path, token: str, waiting: str, patience_s: float) -> None:

@@ -1,8 +1,7 @@
-"""Text files of a workdir, which somebody else may have written: read with bounds, or refused."""
+"""Text files of a workdir, which somebody else may have written: read, or refused in one line."""
 
 import json
 import math
-import os
 import sys
 from pathlib import PurePath
 from typing import Any
@@ -10,21 +9,15 @@ from typing import Any
 from jaxseg.errors import DamagedError
 from jaxseg.escape import one_line
 
-LIMIT_BYTES = 2**28  # a hundred times what the largest grids write
 MAX_NESTED = 64
 
 
 def read_text(path: Any, mend: str) -> str:
-    """The text of a file; DamagedError for one that is no UTF-8 or over LIMIT_BYTES."""
-    # An object store has a `stat` of its own; that of etils for local files wants a name for their
-    # owner, which in a container there may not be.
-    size = path.stat().length if "://" in str(path) else os.stat(path).st_size
-    if size > LIMIT_BYTES:
-        raise DamagedError(path, f"{size} bytes, must be at most {LIMIT_BYTES}", mend)
+    """The text of a file; DamagedError for one that is not UTF-8 text."""
     try:
         return path.read_bytes().decode("utf-8")
     except ValueError as error:
-        raise DamagedError(path, f"is no UTF-8 ({one_line(error)})", mend) from error
+        raise DamagedError(path, f"is not UTF-8 text ({one_line(error)})", mend) from error
 
 
 def parse_json(text: str, where: PurePath, mend: str) -> dict[str, Any]:
@@ -35,7 +28,7 @@ def parse_json(text: str, where: PurePath, mend: str) -> dict[str, Any]:
         if text.count("[") + text.count("{") > MAX_NESTED and _depth(found) > MAX_NESTED:
             raise ValueError(f"nested more than {MAX_NESTED} deep")
     except (ValueError, RecursionError) as error:
-        raise DamagedError(where, f"is no JSON ({one_line(error)})", mend) from error
+        raise DamagedError(where, f"is not JSON ({one_line(error)})", mend) from error
     if not isinstance(found, dict):
         raise DamagedError(where, f"holds {type(found).__name__}, must be a JSON object", mend)
     return found

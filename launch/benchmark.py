@@ -119,8 +119,7 @@ def main(argv: list[str]) -> None:
         raise UsageError(f"{error}; see --help") from error
     if rest:
         raise UsageError(f"argument {rest[0]!r}: not understood; see --help")
-    from jaxseg.grid.devices import check_devices, keep_memory, start_devices
-    from jaxseg.grid.numerics import pinned
+    from jaxseg.grid.devices import check_devices, keep_memory, pinned, start_devices
 
     setting = read_setting()
     if _WORKER.value is not None:

@@ -45,9 +45,9 @@ while (($#)); do
   esac
   shift
 done
-[[ -n $project ]] || die "--project: is needed"
-[[ -n $zone ]] || die "--zone: is needed"
-[[ -n $type ]] || die "--accelerator_type: is needed, such as v5litepod-16"
+[[ -n $project ]] || die "--project: is required"
+[[ -n $zone ]] || die "--zone: is required"
+[[ -n $type ]] || die "--accelerator_type: is required, such as v5litepod-16"
 [[ $workdir == gs://?* ]] || die "--workdir '$workdir': must be gs://…, which all hosts can reach"
 (($#)) || die "--: must be followed by the arguments of launch/grid.py"
 results=${results:-runs/${workdir##*/}}
@@ -107,7 +107,7 @@ train() {
   setup='mkdir -p jaxseg && tar -xzf jaxseg.tgz -C jaxseg && cd jaxseg'
   setup+=' && python3 -m pip install --quiet uv'
   setup+=' && python3 -m uv venv --quiet --allow-existing --python 3.11 .venv'
-  setup+=" && python3 -m uv pip install --quiet -c constraints.txt -e '.[tpu]'"
+  setup+=" && python3 -m uv pip install --quiet -c constraints/3.11.txt -e '.[tpu]'"
   run gcloud compute tpus tpu-vm ssh "$name" "${place[@]}" --worker=all \
     --command="$setup && JAXSEG_DISTRIBUTED=1 .venv/bin/python launch/grid.py $arguments"
 }

@@ -16,6 +16,7 @@ os.environ.setdefault(
 
 import jax
 import pytest
+from real_data import real_folder
 
 jax.config.update("jax_num_cpu_devices", 2)
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -24,8 +25,6 @@ jax.config.update("jax_platforms", "cpu")
 # A shell that starts the suite in the background ignores Ctrl-C for it, and children inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
-
-SHARED_DATA = pathlib.Path(__file__).parents[2] / "shared" / "data"
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -40,11 +39,8 @@ def compiled(tmp_path_factory) -> None:
 
 @pytest.fixture(scope="session")
 def real_data() -> pathlib.Path:
-    """Folder with real ISIC 2017 and HC18 images; tests that need it are skipped without."""
-    root = pathlib.Path(os.environ.get("JAXSEG_TEST_DATA", SHARED_DATA))
-    if not (root / "isic2017").is_dir():
-        pytest.skip("real images not present (set JAXSEG_TEST_DATA)")
-    return root
+    """Folder with real ISIC 2017 and HC18 images; tests that use it are skipped without."""
+    return real_folder()
 
 
 def pytest_addoption(parser):

@@ -1,7 +1,6 @@
 """launch/audit.py as users call it."""
 
 import csv
-import importlib
 import os
 import pathlib
 import runpy
@@ -13,13 +12,13 @@ import cv2
 import numpy as np
 import pytest
 
+from jaxseg.cli import audit, audit_models
 from jaxseg.errors import JaxsegError, UsageError
-from jaxseg.nets.dtunet import DTUNet
+from jaxseg.grid.config import Config, DataConfig
 from jaxseg.nets.unet import UNet
 from jaxseg.report.terminal import training_step
 
 ROOT = pathlib.Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "launch"))  # as running the script does
 
 
 def _call(*arguments, cwd=ROOT):
@@ -109,7 +108,7 @@ def test_the_next_step_trains_on_the_folder_that_was_audited(tmp_path):
 
 def test_help_shows_commands_and_examples():
     top = _call("--help")
-    assert top.returncode == 0 and "python launch/audit.py dataset" in top.stdout
+    assert top.returncode == 0 and f"python {ROOT}/launch/audit.py dataset" in top.stdout
 
 
 @pytest.mark.parametrize(
@@ -141,12 +140,6 @@ def test_mistakes_are_one_line(arguments, code, message, run, tmp_path, monkeypa
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.fixture(scope="module")
-def launched():
-    """launch/audit.py as a module."""
-    return importlib.import_module("audit")
-
-
 @pytest.mark.parametrize(
     "arguments, message",
     [
@@ -155,7 +148,7 @@ def launched():
         (["dataset", "{a}", "--images", "{home}/none"], "--images {home}/none: no such folder"),
         (["dataset", "{a}", "{b}", "--pattern", "*.none"], "{a}: holds no files to read (*.none"),
         (["dataset", "{a}", "{b}", "--pattern", "001*", "--out", "{a}/002.png/o"],
-         "--out {a}/002.png/o: {a}/002.png is no folder"),
+         "--out {a}/002.png/o: {a}/002.png is not a folder"),
         (["predictions", "--truth", "{b}", "--pred", "{home}/none"], "--pred {home}/none: no such"),
         (["predictions", "--truth", "{b}", "--pred", "{b}", "--images", "{b}/001.png"],
          "--images {b}/001.png: is a file; give a folder"),
@@ -177,7 +170,7 @@ def launched():
     ],
 )  # fmt: skip
 def test_folders_patterns_and_numbers_are_refused_before_any_file_is_read(
-    arguments, message, run, launched, tmp_path, monkeypatch
+    arguments, message, run, tmp_path, monkeypatch
 ):
     def read(*_):
         raise AssertionError("read before all was checked")
@@ -185,35 +178,24 @@ def test_folders_patterns_and_numbers_are_refused_before_any_file_is_read(
     monkeypatch.chdir(tmp_path)
     for module in ("audit", "audit_models"):
         for name in ("load_callable", "predict_cells", "load_variables"):
-            monkeypatch.setattr(f"{module}.{name}", read, raising=False)
+            monkeypatch.setattr(f"jaxseg.cli.{module}.{name}", read, raising=False)
     for name in ("look_at", "read_image"):
-        monkeypatch.setattr(f"jaxseg.studies.predictions.folders.{name}", read)
+        monkeypatch.setattr(f"jaxseg.studies.folders.{name}", read)
     places = {"home": run[0], "a": run[0] / "a/masks", "b": run[0] / "b/masks"}
     with pytest.raises(JaxsegError) as error:
-        launched.main(["audit.py", *(word.format(**places) for word in arguments)])
+        audit.main(["audit.py", *(word.format(**places) for word in arguments)])
     assert message.format(**places) in str(error.value) and str(error.value).isprintable()
     assert list(tmp_path.iterdir()) == []
 
 
-def test_every_cell_and_layer_is_known_before_the_first_is_probed(launched, monkeypatch, tmp_path):
-    models = importlib.import_module("audit_models")
-    monkeypatch.setattr(models, "find_cells", lambda _: {"a-s0": 0, "b-s0": 0})
-    settings = {"data.manual_dir": "", "data.size": 16}
-    monkeypatch.setattr(models, "load_variables", lambda *_: (UNet(depth=2), {}, settings))
-    monkeypatch.setattr(models, "cell_frames", lambda *_: pytest.fail("prepared before checking"))
+def test_every_cell_and_layer_is_known_before_the_first_is_probed(monkeypatch, tmp_path):
+    monkeypatch.setattr(audit_models, "find_cells", lambda _: {"a-s0": 0, "b-s0": 0})
+    found = (UNet(depth=2), {}, Config(data=DataConfig(size=16)))
+    monkeypatch.setattr(audit_models, "load_variables", lambda *_: found)
+    monkeypatch.setattr(audit_models, "cell_frames", lambda *_: pytest.fail("prepared first"))
     monkeypatch.chdir(tmp_path)
     ask = ["audit.py", "features", str(tmp_path), "--cell", "a-s0", "--cell"]
     with pytest.raises(UsageError, match=r"--cell='c-s0': must be one of a-s0, b-s0"):
-        launched.main([*ask, "c-s0"])
+        audit.main([*ask, "c-s0"])
     with pytest.raises(UsageError, match=r"--layer='down3': must be one of inc, down1, down2"):
-        launched.main([*ask, "b-s0", "--layer", "down3"])
-
-
-def test_shift_and_features_refuse_networks_of_two_unets(monkeypatch):
-    models = importlib.import_module("audit_models")
-    found = (DTUNet(), {}, {"net.name": "dtunet"})
-    monkeypatch.setattr(models, "load_variables", lambda *_: found)
-    with pytest.raises(
-        UsageError, match=r"^--cell c: net.name='dtunet'; .* predictions takes any$"
-    ):
-        models.unet_of("runs/any", "c")
+        audit.main([*ask, "b-s0", "--layer", "down3"])

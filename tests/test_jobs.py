@@ -111,7 +111,7 @@ def test_a_dry_run_prints_commands_and_calls_nothing(tmp_path):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (TPU[2:] + GRID, "--project: is needed"),
+        (TPU[2:] + GRID, "--project: is required"),
         ([*TPU[:-1], "runs/here", *GRID], "--workdir 'runs/here': must be gs://"),
         (TPU, "--: must be followed"),
         (["--sport", *TPU, *GRID], "argument '--sport': not understood"),
@@ -193,6 +193,8 @@ def test_the_image_holds_what_the_jobset_runs():
     copied = [word for line in lines if line.startswith("COPY") for word in line.split()[1:-1]]
     assert all((ROOT / name).exists() for name in copied)
     assert {"jaxseg", "configs", "launch", "pyproject.toml"} <= set(copied)
+    installed = next(k for k, line in enumerate(lines) if line.startswith("RUN pip install"))
+    assert lines.index("COPY configs configs") < installed  # the package holds them
     assert lines[-1] == 'ENTRYPOINT ["python", "launch/grid.py"]'
     mounts = re.search(r"JAXSEG_CACHE=(\S+)", "\n".join(lines))
     assert mounts and f"mountPath: {mounts[1]}" in (LAUNCH / "jobset.yaml").read_text()

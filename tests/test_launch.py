@@ -5,11 +5,14 @@ import pathlib
 import subprocess
 import sys
 
+import cv2
 import numpy as np
 import pytest
 
+from jaxseg.cli import audit, predict, report
 from jaxseg.data.progress import silent
-from jaxseg.studies.cell_predictions import predict_cells
+from jaxseg.errors import JaxsegError, UsageError
+from jaxseg.studies.predictions.cells import predict_cells
 
 ROOT = pathlib.Path(__file__).parents[1]
 QUICK = ["--config", "configs/padding_ablation.py:quick"]
@@ -70,10 +73,11 @@ def test_cells_are_audited_as_the_grid_scored_them(run, tmp_path, monkeypatch):
     monkeypatch.setenv("JAXSEG_CACHE", str(cache))
     cells = ["zeros-center-s0", "reflect-center-s0"]
     found = predict_cells(workdir, cells, "full", silent)
-    for cell, predicted in zip(cells, found.predicted):
+    _, masks, *of_cells = map(np.array, zip(*found.items))
+    for cell, predicted in zip(cells, of_cells):
         with np.load(workdir / "counts" / f"{cell}.npz") as counts:
             scored = counts["full.border"].sum((1, 2))
-        parts = (predicted & found.masks, predicted & ~found.masks & 1, found.masks & ~predicted)
+        parts = (predicted & masks, predicted & ~masks & 1, masks & ~predicted)
         np.testing.assert_array_equal(np.stack([p.sum((1, 2)) for p in parts], -1), scored)
     named = [word for cell in cells for word in ("--cell", cell)]
     audit = ["audit.py", "predictions", workdir, *named, "--test_set", "quarter", "--out", tmp_path]
@@ -83,6 +87,75 @@ def test_cells_are_audited_as_the_grid_scored_them(run, tmp_path, monkeypatch):
     wrong = _call(*audit[:-3], "annotated", cache=cache)
     assert wrong.returncode == 2 and "--test_set='annotated'" in wrong.stderr, wrong.stderr
     assert len(wrong.stderr.splitlines()) == 1
+
+
+def test_the_report_of_a_finished_grid_is_written_again(run, tmp_path, capsys):
+    workdir, _, result = run
+    before = (workdir / "summary.csv").read_bytes()
+    for name in ("summary.csv", "report.html"):
+        (workdir / name).unlink()
+    report.main(["jaxseg report", str(workdir)])
+    assert (workdir / "summary.csv").read_bytes() == before
+    assert "<html" in (workdir / "report.html").read_text()
+    told = capsys.readouterr().out
+    assert told.splitlines()[:5] == result.stdout.splitlines()[:5]
+    with pytest.raises(JaxsegError, match=r"is not the folder of a grid, it has no config.json"):
+        report.main(["jaxseg report", str(tmp_path)])
+    with pytest.raises(UsageError, match=r"WORKDIR .*none: no such folder"):
+        report.main(["jaxseg report", str(tmp_path / "none")])
+
+
+@pytest.fixture(scope="module")
+def pictures(run, tmp_path_factory):
+    """Test images of the grid as files, one of them enlarged, with a cell's masks of them."""
+    workdir, cache, _ = run
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JAXSEG_CACHE", str(cache))
+        found = predict_cells(workdir, ["zeros-center-s0"], "full", silent)
+    folder = tmp_path_factory.mktemp("pictures") / "images"
+    (folder / "second").mkdir(parents=True)
+    for k, image in enumerate(found.images[:3]):
+        cv2.imwrite(str(folder / f"case {k}.png"), image[..., ::-1])
+    larger = cv2.resize(found.images[3], (96, 64), interpolation=cv2.INTER_CUBIC)
+    cv2.imwrite(str(folder / "second/large.tif"), larger[..., ::-1])
+    (folder / "case 9.png").write_bytes(b"none")
+    return folder, found
+
+
+def test_masks_are_predicted_for_a_folder_of_images(run, pictures, tmp_path, capsys):
+    folder, found = pictures
+    words = ["jaxseg predict", str(run[0]), "--cell", "zeros-center-s0", "--images", str(folder)]
+    words += ["--out", str(tmp_path / "masks")]
+    predict.main(words)
+    told = capsys.readouterr().out
+    for k in range(3):
+        mask = cv2.imread(str(tmp_path / f"masks/case {k}.png"), cv2.IMREAD_UNCHANGED)
+        np.testing.assert_array_equal(mask, found.predicted[0][k] * 255)
+    assert cv2.imread(str(tmp_path / "masks/second/large.png")).shape == (64, 96, 3)
+    assert len([path for path in tmp_path.rglob("*") if path.is_file()]) == 4
+    assert "4 masks in" in told and "0 is background, 255 the object" in told
+    assert "Left out: 1 file\n" in told and "case 9.png: cannot be read" in told
+    assert "Next: jaxseg audit predictions --truth MASKS --pred zeros-center-s0=" in told
+
+    with pytest.raises(UsageError, match=r"case 0.png and 3 more files are there already; give"):
+        predict.main(words)
+    predict.main([*words, "--overwrite"])
+    with pytest.raises(UsageError, match="lies in the folder of the images"):
+        predict.main([*words[:-1], str(folder / "masks")])
+    with pytest.raises(UsageError, match=r"--cell='zero-s0': must be one of .*did you mean"):
+        predict.main([*words[:3], "zero-s0", *words[4:]])
+
+
+def test_predicted_masks_are_audited_without_a_flag(run, pictures, tmp_path, capsys):
+    folder, found = pictures
+    (tmp_path / "truth").mkdir()
+    for k, mask in enumerate(found.masks[:3]):
+        cv2.imwrite(str(tmp_path / f"truth/case {k}.png"), mask)
+    words = ["--cell", "zeros-center-s0", "--images", str(folder), "--out", str(tmp_path / "p")]
+    predict.main(["jaxseg predict", str(run[0]), *words])
+    words = ["--truth", str(tmp_path / "truth"), "--pred", f"zeros={tmp_path / 'p'}"]
+    audit.main(["jaxseg audit", "predictions", *words, "--out", str(tmp_path / "audit")])
+    assert "read as background and 1 class" in capsys.readouterr().out
 
 
 def test_a_study_of_annotations_leaves_its_tables_figures_and_saliency(tmp_path):
@@ -105,7 +178,7 @@ def test_a_study_of_annotations_leaves_its_tables_figures_and_saliency(tmp_path)
 @pytest.mark.parametrize(
     "arguments, code, message",
     [
-        ([], 2, "--config: is needed"),
+        ([], 2, "--config: is required"),
         (["--config", "configs/none.py"], 2, "configs/none.py: no such file"),
         (["--config", "configs/padding_ablation.py:quik"], 2, "did you mean 'quick'"),
         ([*QUICK, "--config.net.paddin=zeros"], 2, "padding"),
@@ -114,6 +187,11 @@ def test_a_study_of_annotations_leaves_its_tables_figures_and_saliency(tmp_path)
         ([*QUICK, "--config.net.padding=circular"], 2, "is an axis of the grid"),
         ([*QUICK, "--grid", "seed=0-5"], 2, "the range 0:6"),
         ([*QUICK, "--grid", "padding=mirror"], 2, "net.padding='mirror'"),
+        (
+            [*QUICK, "--config.net.options.heads=3"],
+            2,
+            "net.options.heads: net.name='unet' takes no",
+        ),
         ([*QUICK, "--config.data.size=30"], 2, "must be a multiple of 4"),
         ([*QUICK, "--config.data.name=folders"], 2, "data.manual_dir"),
         ([*QUICK, "--config.data.train_split=trane"], 2, "did you mean 'train'"),

@@ -17,10 +17,11 @@ import pytest
 from jaxseg.data.prepare import prepare_views
 from jaxseg.data.progress import silent
 from jaxseg.errors import JaxsegError
-from jaxseg.grid.cells import DEFAULTS
+from jaxseg.grid.config import DataConfig
 from jaxseg.grid.data_cautions import data_cautions
-from jaxseg.studies.predictions.folders import audit_folder, frames_with_truth, read_predictions
-from jaxseg.studies.predictions.predictions import audit_predictions
+from jaxseg.studies.dataset.measures import measure_folder
+from jaxseg.studies.folders import frames_with_truth, read_predictions
+from jaxseg.studies.predictions.measures import audit_predictions
 
 SIDE, OBJECT, AROUND = 64, 150, 30
 ROOT = pathlib.Path(__file__).parents[1]
@@ -95,8 +96,8 @@ def test_a_coding_is_the_same_at_every_door(name, tmp_path):
     assert len(store.classes) == classes and said in store.taken
     assert f"{100 * area:.0f} % of the frame" in store.taken
     assert np.mean(store.masks > 0) == pytest.approx(area)
-    seen = audit_folder("d", root / "masks")
-    assert said in seen.taken[0] and seen.dataset.area.mean() == pytest.approx(area)
+    seen = measure_folder("d", root / "masks")
+    assert said in seen.taken[0] and seen.area.mean() == pytest.approx(area)
     found = read_predictions(root / "masks", [("m", root / "masks")])
     assert audit_predictions(found.items, ["m"]).score("m", "all", "dice").value == 1
     frames = frames_with_truth(root / "masks", root / "images")
@@ -147,7 +148,7 @@ def test_what_cannot_be_read_is_refused_at_every_door(make, tmp_path):
 
     doors = [lambda: prepared(root, tmp_path / "cache"), frames, predictions]
     if make is not other_sizes:
-        doors.append(lambda: audit_folder("d", root / "masks"))
+        doors.append(lambda: measure_folder("d", root / "masks"))
     if make is mixed:
         doors.remove(predictions)
     for door in doors:
@@ -210,17 +211,17 @@ def test_pictures_and_several_masks_in_one_folder(tmp_path):
             put(grey(disc(96, 8, 8, 5)), tmp_path, "benign", f"benign ({k})_mask_1.png")
         put(grey(np.roll(mask, 1, 0)), tmp_path, "pred", f"benign ({k}).png")
         first[k] = 2 * (mask & np.roll(mask, 1, 0)).sum() / (2 * mask.sum())
-    seen = audit_folder("d", tmp_path / "benign")
-    assert len(seen.dataset.ids) == 12 and np.mean(seen.dataset.n_objects > 1) == 0.25
+    seen = measure_folder("d", tmp_path / "benign")
+    assert len(seen.ids) == 12 and np.mean(seen.n_objects > 1) == 0.25
     assert "12 pictures lie among the masks" in seen.taken[1] and "joined" in seen.taken[0]
     store = prepared(tmp_path / "benign", tmp_path / "cache", size=96)["full"]
     assert len(store.ids) == 12 and "3 of 12 pictures have several masks" in store.cautions[0]
 
     from jaxseg.data.mask_coding import MaskOptions
-    from jaxseg.studies.predictions.folders import FolderReading
+    from jaxseg.data.sources import Reading
 
     def dice(several):
-        reading = FolderReading(truth=MaskOptions(several=several))
+        reading = Reading(truth=MaskOptions(several=several))
         found = read_predictions(tmp_path / "benign", [("m", tmp_path / "pred")], reading=reading)
         return audit_predictions(found.items, ["m"]).score("m", "all", "dice_per_image").value
 
@@ -233,7 +234,7 @@ def test_masks_that_are_all_empty_are_refused_at_every_door(tmp_path):
     masks, images = root / "masks", root / "images"
     for door in (
         lambda: prepared(root, tmp_path / "cache"),
-        lambda: audit_folder("d", masks),
+        lambda: measure_folder("d", masks),
         lambda: audit_predictions(read_predictions(masks, [("m", masks)]).items, ["m"]),
         lambda: frames_with_truth(masks, images),
     ):
@@ -242,13 +243,11 @@ def test_masks_that_are_all_empty_are_refused_at_every_door(tmp_path):
 
 
 def cautions_of(root, cache, size=32, **splits):
-    settings = DEFAULTS | {"data.name": "folders", "data.val_split": ""}
-    settings |= {"data.train_split": "train[:80%]", "data.test_split": "train[80%:]"}
-    settings |= {f"data.{name}": split for name, split in splits.items()}
-    train, test = (
-        prepared(root, cache, settings[f"data.{part}_split"], size) for part in ("train", "test")
-    )
-    return " ".join(data_cautions(settings, train, {}, test))
+    chosen = {"train_split": "train[:80%]", "test_split": "train[80%:]", **splits}
+    data = DataConfig(name="folders", **chosen)
+    train = prepared(root, cache, data.train_split, size)
+    test = prepared(root, cache, data.test_split, size)
+    return " ".join(data_cautions(data, train, {}, test))
 
 
 def test_masks_that_resizing_empties_are_told_of(tmp_path):
@@ -324,7 +323,7 @@ def test_images_saved_again_in_another_split_are_told_of(tmp_path):
 def test_inverted_masks_are_told_of(tmp_path):
     root = folder(tmp_path / "data", lambda m: grey(~m))
     assert "look inverted" in cautions_of(root, tmp_path / "cache")
-    assert "look inverted" in audit_folder("d", root / "masks").cautions[0]
+    assert "look inverted" in measure_folder("d", root / "masks").cautions[0]
 
 
 def test_composed_and_decomposed_names_are_one(tmp_path):
@@ -344,8 +343,8 @@ def test_links_out_of_a_folder_are_read_at_every_door(tmp_path):
             (tmp_path / "data" / part / file.name).symlink_to(file)
     store = prepared(tmp_path / "data", tmp_path / "cache")["full"]
     np.testing.assert_array_equal(store.masks, prepared(plain, tmp_path / "other")["full"].masks)
-    seen = audit_folder("d", tmp_path / "data/masks", tmp_path / "data/images")
-    assert len(seen.dataset.ids) == 8 and not seen.dataset.left_out
+    seen = measure_folder("d", tmp_path / "data/masks", tmp_path / "data/images")
+    assert len(seen.ids) == 8 and not seen.left_out
 
 
 def test_labels_that_scaling_has_made_nearly_whole_are_read(tmp_path):
@@ -356,7 +355,7 @@ def test_labels_that_scaling_has_made_nearly_whole_are_read(tmp_path):
             (tmp_path / part).mkdir(exist_ok=True)
             scaled = volume * np.float32(1.00000006)
             nibabel.save(nibabel.Nifti1Image(scaled, np.eye(4)), tmp_path / part / f"c{k}.nii.gz")
-    assert len(audit_folder("d", tmp_path / "masks").dataset.ids) == 18
+    assert len(measure_folder("d", tmp_path / "masks").ids) == 18
     store = prepared(tmp_path, tmp_path / "cache", size=48)["full"]
     assert len(store.ids) == 18 and store.masks.max() == 1
     assert "labels 0 and 1" in store.taken

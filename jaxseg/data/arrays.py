@@ -91,10 +91,5 @@ def read_member(path: Path, name: str, check: Check = check_array) -> NDArray:
         raise _unreadable(path, error) from error
 
 
-def read_members(path: Path) -> dict[str, NDArray]:
-    """All arrays of an npz file by name."""
-    return {name: read_member(path, name) for name in array_names(path)}
-
-
 def _unreadable(path: Path, error: BaseException) -> JaxsegError:
     return JaxsegError(f"{path}: not a readable npz file ({one_line(error)})")

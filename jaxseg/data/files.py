@@ -62,7 +62,7 @@ def scan(root: str | Path, suffixes: Sequence[str] | None = None, *, pattern: st
     file servers leave (`@eaDir`, `__MACOSX`), and `*_superpixels` are passed over. Links are
     followed, wherever they lead (git-annex, DVC and hub caches keep files so); refused are those
     that lead nowhere and folders that hold themselves. A NIfTI volume stands for its slices. Raises
-    UsageError when `root` is no folder, JaxsegError when nothing in it can be used.
+    UsageError when `root` is not a folder, JaxsegError when nothing in it can be used.
     """
     root = expand(root)
     if not root.is_dir():
@@ -122,14 +122,9 @@ def split_roles(files: dict[str, Path]) -> tuple[dict[str, Path], dict[str, Path
 
     Files that are no mask of any other are pictures.
     """
-    masks = {name: path for name, path in files.items() if _picture_of(name, files) is not None}
+    stems = {name: _ENDING.sub("", name) for name in files}
+    masks = {name: files[name] for name, stem in stems.items() if stem != name and stem in files}
     return {name: path for name, path in files.items() if name not in masks}, masks
-
-
-def _picture_of(name: str, files: Iterable[str]) -> str | None:
-    """The other id whose mask `name` is by its ending; None where there is none."""
-    stripped = _ENDING.sub("", name)
-    return stripped if stripped != name and stripped in files else None
 
 
 def match_masks(
@@ -228,7 +223,8 @@ def match_files(*roots: str | Path, patterns: Sequence[str] = ()) -> Matched:
         examples = " against ".join(", ".join(ids[:3]) for ids in lists)
         raise JaxsegError(
             f"{', '.join(map(str, roots))}: no stem in common ({examples}); "
-            "what names hold beside it can be said: --truth_pattern 'gt_*', --pattern 'img_*'"
+            "where names hold more than the stem, give patterns: --truth_pattern 'gt_*', --pattern "
+            "'img_*'"
         )
     taken = set(common)
     where = [" or ".join(str(other) for other in roots if other is not root) for root in roots]
@@ -324,16 +320,16 @@ def _walk(root: Path, left_out: list[str]) -> Iterator[Path]:
             above[os.path.join(folder, name)] = (*lineage, target)
             kept.append(name)
         folders[:] = kept
-        yield from (here / name for name in names if _is_own(name))
-
-
-def _is_own(name: str) -> bool:
-    return not name.startswith(".") and name.lower() not in _FOREIGN_FILES
+        for name in names:
+            if not name.startswith(".") and name.lower() not in _FOREIGN_FILES:
+                yield here / name
 
 
 def _refusal(path: Path) -> str | None:
     """Why a file is refused without opening it, or None."""
-    if not _is_text(path.name):
+    try:
+        path.name.encode()
+    except UnicodeEncodeError:
         return f"{path.parent}/{path.name!a}: name is not valid UTF-8; rename the file"
     try:
         target = path.resolve(strict=True)
@@ -342,11 +338,3 @@ def _refusal(path: Path) -> str | None:
     except (OSError, RuntimeError):
         return f"{path}: link that loops or leads nowhere; restore what it points to"
     return None if target.is_file() else f"{path}: not a regular file"
-
-
-def _is_text(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

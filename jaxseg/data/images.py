@@ -18,9 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import PIL.Image
-from numpy.typing import NDArray
-
-# Pillow knows only formats whose readers have been imported.
+from numpy.typing import ArrayLike, NDArray
 from PIL import GifImagePlugin, MpoImagePlugin, PpmImagePlugin, TiffImagePlugin, WebPImagePlugin
 
 from jaxseg.data import volumes
@@ -140,16 +138,6 @@ def read_picture(content: bytes, path: Path, limit_px: int = MAX_LIMIT_PX) -> Pi
     return Picture(np.ascontiguousarray(pixels), lossy=header.format in _LOSSY)
 
 
-def picture_shape(content: bytes, path: Path) -> tuple[int, int]:
-    """(height, width) of a picture as it is shown, from its header alone.
-
-    Raises JaxsegError naming `path` for what is no picture, or has several pages.
-    """
-    header = _check_header(content, path, MAX_LIMIT_PX)
-    height, width = header.shape
-    return (width, height) if header.orientation in (5, 6, 7, 8) else (height, width)
-
-
 def is_turned(path: Path) -> bool:
     """Whether a picture file carries an orientation tag that turns or mirrors it.
 
@@ -185,16 +173,10 @@ def read_image(path: Path, limit_px: int = LIMIT_PX) -> NDArray[np.uint8]:
     would be nearly black as 8 bits.
     """
     picture = read_file(path, limit_px)
-    if suffix_of(path) in volumes.SUFFIXES:
-        return as_rgb(Picture(_stretched(picture.pixels)), path)
-    return as_rgb(picture, path)
-
-
-def as_rgb(picture: Picture, path: Path) -> NDArray[np.uint8]:
-    """`read_image` of a picture that was read from `path`."""
     if picture.palette is not None:
         return picture.palette[picture.pixels]
-    pixels = _bytes(picture.pixels, path)
+    stored = suffix_of(path) in volumes.SUFFIXES
+    pixels = _stretched(picture.pixels) if stored else _bytes(picture.pixels, path)
     if pixels.ndim == 2:
         return np.repeat(pixels[..., None], 3, axis=-1)
     # Two channels are grey with alpha.
@@ -233,17 +215,6 @@ def check_same_size(path_a: Path, a: NDArray, path_b: Path, b: NDArray) -> None:
         )
 
 
-def png_bytes(pixels: NDArray[np.uint8]) -> bytes:
-    """A PNG file that holds uint8 values [H, W, 3] (RGB) or [H, W] as they are.
-
-    TFDS would have TensorFlow compress them harder: a tenth to a quarter smaller, for several times
-    as long.
-    """
-    import cv2  # prepared views are read without it
-
-    return cv2.imencode(".png", pixels[..., ::-1] if pixels.ndim == 3 else pixels)[1].tobytes()
-
-
 @contextlib.contextmanager
 def _readable(path: Path) -> Iterator[None]:
     """Names a file that may not be read or is gone, as what it is."""
@@ -267,7 +238,12 @@ def _check_header(content: bytes, path: Path, limit_px: int) -> _Header:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with PIL.Image.open(io.BytesIO(content), formats=_FORMATS) as picture:
-                header = _header_of(picture, content)
+                tags = _tags(picture, content)
+                white = picture.format == "TIFF" and tags.get(_PHOTOMETRIC) == 0
+                turn = tags.get(_ORIENTATION, 1)
+                turn = turn if isinstance(turn, int) and 1 <= turn <= 8 else 1
+                shape = (picture.size[1], picture.size[0])
+                header = _Header(str(picture.format), picture.mode, shape, turn, white)
                 pages = 1 if header.format == "MPO" else getattr(picture, "n_frames", 1)
                 # OpenCV takes memory for a PNG's chunks as long as they say they are.
                 picture.verify()
@@ -284,21 +260,14 @@ def _check_header(content: bytes, path: Path, limit_px: int) -> _Header:
     return header
 
 
-def _header_of(picture: Any, content: bytes) -> _Header:
-    tags = _png_tags(content) if picture.format == "PNG" else picture.getexif()
-    orientation = tags.get(_ORIENTATION, 1)
-    white = picture.format == "TIFF" and tags.get(_PHOTOMETRIC) == 0
-    known = isinstance(orientation, int) and 1 <= orientation <= 8
-    shape = (picture.size[1], picture.size[0])
-    return _Header(picture.format, picture.mode, shape, orientation if known else 1, white)
-
-
-def _png_tags(content: bytes) -> Any:
-    """EXIF of a PNG, which may stand behind its pixels: asked for only where there is some."""
+def _tags(picture: Any, content: bytes) -> Any:
+    """EXIF of a picture; in a PNG it may follow the pixels and is read only where there is some."""
+    if picture.format != "PNG":
+        return picture.getexif()
     if b"eXIf" not in content:
         return {}
-    with PIL.Image.open(io.BytesIO(content), formats=("PNG",)) as picture:
-        return picture.getexif()
+    with PIL.Image.open(io.BytesIO(content), formats=("PNG",)) as again:
+        return again.getexif()
 
 
 def _what_else(content: bytes) -> str:
@@ -353,7 +322,7 @@ def _by_opencv(content: bytes, path: Path) -> NDArray:
 
     flags = cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION
     try:
-        # Not by its name: OpenCV ends the process for one that is no UTF-8.
+        # Not by its name: OpenCV ends the process for one that is not UTF-8 text.
         pixels = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
     except cv2.error:
         pixels = None
@@ -364,7 +333,7 @@ def _by_opencv(content: bytes, path: Path) -> NDArray:
 
 def _member(path: Path, limit_px: int, array: str) -> NDArray:
     with _readable(path), path.open("rb"):
-        pass  # a closed file is no damaged one
+        pass  # a file that may not be read is not a damaged one
     names = array_names(path)
     chosen = names[0] if len(names) == 1 else array
     if chosen not in names:
@@ -424,3 +393,51 @@ def _stretched(pixels: NDArray) -> NDArray[np.uint8]:
     values = np.nan_to_num(pixels.astype(np.float64))
     low, high = values.min(), values.max()
     return ((values - low) / max(high - low, 1e-12) * 255 + 0.5).astype(np.uint8)
+
+
+def as_rgb(frame: ArrayLike) -> NDArray[np.uint8]:
+    """A frame as uint8 [H, W, 3] RGB; an RGB frame of 8 bits is returned as it is.
+
+    Takes uint8 or uint16 arrays [H, W], [H, W, 1] (grey), [H, W, 3] (RGB) or [H, W, 4] (RGBA).
+    16 bits are divided by 257 and rounded, so that equal values stay equal over all frames of a
+    data set (a frame's own range would change contrast from frame to frame). RGBA is laid over
+    black. Raises UsageError for other types and shapes, and for a 16-bit frame that holds 8-bit
+    values: it would turn black.
+    """
+    frame = np.asarray(frame)
+    _check(frame)
+    if frame.dtype == np.uint16:
+        frame = ((frame.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    if frame.ndim == 2:
+        frame = frame[..., None]
+    if frame.shape[-1] == 4:
+        frame = _over_black(frame)
+    return np.repeat(frame, 3, -1) if frame.shape[-1] == 1 else frame
+
+
+def _check(frame: NDArray) -> None:
+    if frame.dtype not in (np.uint8, np.uint16):
+        raise UsageError(f"frame of type {frame.dtype}: must be uint8 or uint16; convert it first")
+    channels = frame.shape[2] if frame.ndim == 3 else 1
+    if frame.ndim not in (2, 3) or channels not in (1, 3, 4) or 0 in frame.shape:
+        raise UsageError(
+            f"frame of shape {frame.shape}: must be [H, W] or [H, W, C] with C of 1 (grey), "
+            "3 (RGB) or 4 (RGBA), and not empty"
+        )
+    if frame.dtype == np.uint16 and 0 < frame.max() < 257:
+        raise UsageError(
+            f"frame of type uint16 with values up to {frame.max()}: it holds 8-bit values and "
+            "would turn black; convert it to uint8"
+        )
+
+
+def _over_black(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    weighted = frame[..., :3].astype(np.uint16) * frame[..., 3:]
+    return ((weighted + 127) // 255).astype(np.uint8)
+
+
+def png_bytes(pixels: NDArray[np.uint8]) -> bytes:
+    """A PNG file that holds uint8 values [H, W, 3] (RGB) or [H, W] as they are."""
+    import cv2  # prepared views are read without it
+
+    return cv2.imencode(".png", pixels[..., ::-1] if pixels.ndim == 3 else pixels)[1].tobytes()

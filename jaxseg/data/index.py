@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxseg.data import images, volumes
-from jaxseg.data.mask_labels import FileLabels, labels_as_json, labels_from_json, survey_file
+from jaxseg.data.mask_coding import FileLabels, labels_from_json, survey_file
 from jaxseg.errors import JaxsegError
 from jaxseg.seals import read_sealed, seal
 
@@ -63,7 +63,7 @@ class FileIndex:
             return labels_from_json(kept[place])
         except (KeyError, TypeError, ValueError, AttributeError):
             found = survey_file(path, images.MAX_LIMIT_PX)
-        kept[place] = labels_as_json(found)
+        kept[place] = found._asdict()
         self._changed = True
         return found
 

@@ -12,8 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jaxseg.data.images import LIMIT_PX, check_same_size, read_file
-from jaxseg.data.mask_coding import IGNORED, Coding, MaskOptions, decide, thin_labels
-from jaxseg.data.mask_labels import LOSSY_REACH, FileLabels, label_values, survey_file
+from jaxseg.data.mask_coding import (
+    IGNORED,
+    LOSSY_REACH,
+    Coding,
+    FileLabels,
+    MaskOptions,
+    decide,
+    label_values,
+    survey_file,
+    thin_labels,
+)
 from jaxseg.errors import JaxsegError
 
 _INVERTED_FILES = 0.1  # of a set, from which on its masks are said to look inverted
@@ -85,7 +94,7 @@ def look_at(
         first = f"; {left_out[0]}" if left_out else ""
         raise JaxsegError(f"{what}: none of its files can be read as a mask{first}")
     coding = decide(what, found, options, truth)
-    line, cautions = _told(what, kept, found, coding, options, predicted=truth is not None)
+    line, cautions = _described(what, kept, found, coding, options, predicted=truth is not None)
     share = _share(found.values(), coding)
     return Masks(kept, coding, line, cautions, options, limit_px, share)
 
@@ -103,7 +112,7 @@ def read_masks(
         refuse_several(paths)
     joined: NDArray[np.uint8] | None = None
     for path in paths if several == "join" else paths[:1]:
-        values = label_values(read_file(path, limit_px, "mask"), path).values
+        values, _ = label_values(read_file(path, limit_px, "mask"), path)
         mask = coding.apply(values, path)
         if joined is None:
             joined = mask
@@ -186,7 +195,7 @@ def _unreached(one: FileLabels, coding: Coding, predicted: bool) -> bool:
     return top > (LOSSY_REACH if one.lossy else 0)
 
 
-def _told(
+def _described(
     what: str,
     items: Sequence[tuple[str, Sequence[Path]]],
     found: Mapping[Path, FileLabels],

@@ -1,20 +1,70 @@
 """Training batches on the host: tf.data over prepared stores, every epoch a pure function.
 
+Nothing else needs TensorFlow: it is imported here on first use, kept off the
+accelerators and quiet.
+
 No flips, no colour, no other augmentation: what differs between arms is the crop alone.
 """
 
+import functools
+import importlib.util
+import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from jaxseg.data.host import data_options, tensorflow
 from jaxseg.data.store import Prepared
 from jaxseg.data.streams import Stream, stream_plan
-from jaxseg.errors import UsageError
+from jaxseg.errors import JaxsegError, UsageError
+from jaxseg.matplotlib_import import import_matplotlib
 
 Batch = tuple[NDArray[np.uint8], NDArray[np.uint8]]
+
+
+@functools.cache  # also keeps AutoGraph from rewriting it where it is called inside tf.data
+def tensorflow() -> Any:
+    """The module `tensorflow` with GPUs hidden from it; JaxsegError where it cannot be imported."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # Only image operations run here; oneDNN adds a line on stderr and varying rounding, no speed.
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+    import_matplotlib()
+    try:
+        import tensorflow as tf
+    except ImportError as error:
+        raise JaxsegError(
+            f"data.feed='host': TensorFlow cannot be imported ({error}); install tensorflow-cpu "
+            "anew, or use data.feed=device in a new --workdir"
+        ) from error
+    if tf.config.get_visible_devices("GPU"):
+        tf.config.set_visible_devices([], "GPU")
+    return tf
+
+
+def has_tensorflow() -> bool:
+    """Whether TensorFlow is installed, found out without the seconds that importing it takes."""
+    return importlib.util.find_spec("tensorflow") is not None
+
+
+def check_feed(feed: str) -> None:
+    """Raises JaxsegError for the host feed where TensorFlow is not installed."""
+    if feed == "host" and not has_tensorflow():
+        raise JaxsegError(
+            "data.feed='host': TensorFlow is not installed; pip install tensorflow-cpu (on macOS: "
+            "tensorflow), or use data.feed=device in a new --workdir"
+        )
+
+
+def data_options(threads: int = 2) -> Any:
+    """tf.data options: ordered, a private pool of `threads`, no tuner that claims the cores."""
+    tf = tensorflow()
+    options = tf.data.Options()
+    options.deterministic = True
+    options.autotune.enabled = False
+    options.threading.private_threadpool_size = threads
+    options.threading.max_intra_op_parallelism = 1
+    return options
 
 
 def cut(image: Any, mask: Any, box: Any, size: int) -> tuple[Any, Any]:
@@ -68,7 +118,7 @@ def train_batches(
     view = stream.store
     if view not in stores:
         raise UsageError(
-            f"stores: data.crop={stream.crop!r} needs view {view!r}, got {list(stores)}"
+            f"stores: data.crop={stream.crop!r} requires view {view!r}, got {list(stores)}"
         )
     if not 0 <= start_epoch <= epochs:
         raise UsageError(f"start_epoch={start_epoch}: must be from 0 to epochs={epochs}")

@@ -13,17 +13,25 @@ def plane_of(ids: Iterable[str], pattern: str) -> list[str]:
     """The plane of every id: the one group of the regular expression, found anywhere in the id.
 
     `""` stands for data of one plane and gives `""` for every id. Raises UsageError for a pattern
-    that is no regular expression or has not one group, JaxsegError for an id in which it is not
+    that is not a regular expression or has not one group, JaxsegError for an id in which it is not
     found or its group is empty.
     """
     if not pattern:
         return ["" for _ in ids]
-    expression = _compiled(pattern)
-    return [_plane(name, expression) for name in ids]
+    expression, planes = _compiled(pattern), []
+    for name in ids:
+        match = expression.search(name)
+        if not match or not match[1]:
+            raise JaxsegError(
+                f"{FIELD}={pattern!r}: finds no plane in the id {name!r}; correct the pattern or "
+                "rename the frame"
+            )
+        planes.append(match[1])
+    return planes
 
 
 def label_of(image_id: str, pattern: str) -> str:
-    """The plane to be written on a frame; empty where the id tells none."""
+    """The plane to be written on a frame; empty where the id names none."""
     match = _compiled(pattern).search(image_id) if pattern else None
     return (match and match[1]) or ""
 
@@ -32,23 +40,13 @@ def _compiled(pattern: str) -> re.Pattern[str]:
     try:
         expression = re.compile(pattern)
     except re.error as error:
-        raise UsageError(f"{FIELD}={pattern!r}: no regular expression ({error})") from error
+        raise UsageError(f"{FIELD}={pattern!r}: not a regular expression ({error})") from error
     if expression.groups != 1:
         raise UsageError(
             f"{FIELD}={pattern!r}: must hold one (group), the plane's name, "
             f"holds {expression.groups}"
         )
     return expression
-
-
-def _plane(name: str, expression: re.Pattern[str]) -> str:
-    match = expression.search(name)
-    if not match or not match[1]:
-        raise JaxsegError(
-            f"{FIELD}={expression.pattern!r}: finds no plane in the id {name!r}; "
-            "mend the pattern or rename the frame"
-        )
-    return match[1]
 
 
 def check_planes(train_planes: Sequence[str], test_planes: Sequence[str]) -> None:

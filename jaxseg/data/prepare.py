@@ -1,34 +1,43 @@
 """From a data set's files to prepared stores: decode once, crop, resize, keep.
 
-Crops are cut at original resolution and then resized, the order of the paper's code.
+Crops are cut at original resolution and then resized, the order of the paper's code. All views of a
+split that are missing are made in one pass.
 """
 
 import contextlib
-import importlib
-import shutil
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from jaxseg.data import sources
-from jaxseg.data.decoding import fill_stores
-from jaxseg.data.host import quiet_tfds
+from jaxseg.data.crops import fixed_boxes, pixel_box
+from jaxseg.data.cuts import cut
+from jaxseg.data.masks import IGNORED, foreground
 from jaxseg.data.planes import plane_of
 from jaxseg.data.progress import Progress, track
-from jaxseg.data.sources import Reading
+from jaxseg.data.sources import Frame, Reading
 from jaxseg.data.store import (
     Prepared,
+    StoreWriter,
     check_space,
-    disk_full,
     load_store,
+    store_bytes,
     store_folder,
     verify_store,
 )
-from jaxseg.data.views import edition, find_view
-from jaxseg.data.volumes import whole_file
+from jaxseg.data.views import View, edition, find_view
 from jaxseg.errors import JaxsegError, UsageError, is_disk_full
 from jaxseg.file_locks import exclusive
 from jaxseg.homes import default_data_dir, expand
+
+_THREADS = 2  # that read and cut frames
+T = TypeVar("T")
+_SIZES = 16  # pixels between two sizes that are tried for masks that resizing has emptied
 
 
 def prepare_views(
@@ -43,16 +52,16 @@ def prepare_views(
     planes: str = "",
     progress: Progress = track,
 ) -> dict[str, Prepared]:
-    """Prepared views of a split: those on disk are mapped, the others made in one decoding pass.
+    """Prepared views of a split: those on disk are mapped, the others made in one pass.
 
     `name` is one of `sources.SOURCES`, whose files lie below `manual_dir` and are read as `reading`
     says; `split` may be sliced (`train[:85%]`); `views` are `full`, `quarter` (4), `random` (4
     fixed boxes an image), each at `size`, `frame2x`, the whole frame at 2 · `size`, and those of
     annotation studies (see `views`), which write the plane that the pattern `planes` finds in an id
     on its frame. `data_dir` is by default $JAXSEG_CACHE or ~/.cache/jaxseg. An interrupted call is
-    finished by the next one. What is on disk is used only for files of the same content, and needs
-    no TensorFlow. Raises UsageError for wrong arguments and JaxsegError for files that cannot be
-    used and for a full disk.
+    finished by the next one. What is on disk is used only for files of the same content. Raises
+    UsageError for wrong arguments and JaxsegError for files that cannot be used, for masks that are
+    all empty and for a full disk.
     """
     plane_of((), planes)
     made = {view: find_view(view, planes) for view in views}
@@ -69,10 +78,9 @@ def prepare_views(
             # Another process may have made them in the meantime.
             missing = [view for view in folders if load_store(folders[view]) is None]
             if missing:
-                builder = _built(name, files, manual_dir, root, progress)
-                lacking = {view: (folders[view], made[view]) for view in missing}
-                fill_stores(builder, split, size, lacking, files.pairs, progress)
-    return {view: _told(_loaded(folder), files, split) for view, folder in folders.items()}
+                stores = {view: (folders[view], made[view]) for view in missing}
+                _fill_stores(name, split, files, size, stores, progress)
+    return {view: _described(folder, files, split) for view, folder in folders.items()}
 
 
 def find_split_files(
@@ -92,43 +100,34 @@ def find_split_files(
     )
 
 
-def _told(store: Prepared, files: sources.SourceFiles, split: str) -> Prepared:
-    """The store with what is known of its files."""
-    if files.masks is None:
-        n = len(store.classes)
-        taken = f"masks: generated, background and {n} class{'es' if n > 1 else ''}"
-        return store._replace(taken=taken)
-    known = [files.digests[base] for base in sources.base_splits(split)]
-    found = (next((ids[i] for ids in known if i in ids), "") for i in store.ids)
-    splits = tuple((base, len(members)) for base, members in files.pairs.items())
-    cautions = tuple(files.masks.cautions)
-    return store._replace(
-        taken=files.masks.line, cautions=cautions, digests=tuple(found), splits=splits
-    )
-
-
-def _loaded(folder: Path) -> Prepared:
+def _described(folder: Path, files: sources.SourceFiles, split: str) -> Prepared:
+    """The store in a folder, its content verified, with what is known of its files."""
     store = load_store(folder)
     if store is None:
         raise JaxsegError(f"{folder}: was removed while it was being prepared; run again")
     verify_store(folder)
-    return store
+    if files.masks is None:
+        n = len(store.classes)
+        classes = f"{n} class" if n == 1 else f"{n} classes"
+        return store._replace(taken=f"masks: generated, background and {classes}")
+    known = [files.digests[base] for base in sources.base_splits(split)]
+    found = (next((ids[i] for ids in known if i in ids), "") for i in store.ids)
+    return store._replace(
+        taken=files.masks.line,
+        cautions=tuple(files.masks.cautions),
+        digests=tuple(found),
+        splits=tuple((base, len(members)) for base, members in files.pairs.items()),
+    )
 
 
 @contextlib.contextmanager
 def _only_one_at_a_time(root: Path) -> Iterator[None]:
-    with _cache_errors(root):
+    """Holds the cache's lock; a folder in it that cannot be used becomes a one-line error."""
+    try:
         root.mkdir(parents=True, exist_ok=True)
         waiting = f"waiting: another process prepares data in {root}"
         with exclusive(root / "prepare.lock", waiting):
             yield
-
-
-@contextlib.contextmanager
-def _cache_errors(root: Path) -> Iterator[None]:
-    """Turns what the system says of a folder below `root` that cannot be used into one line."""
-    try:
-        yield
     except OSError as error:
         if is_disk_full(error) or not str(error.filename).startswith(str(root)):
             raise
@@ -138,41 +137,122 @@ def _cache_errors(root: Path) -> Iterator[None]:
         ) from error
 
 
-def _built(
+class _Pieces(NamedTuple):
+    """What a view makes of a frame: images [v, s, s, 3], masks [v, s, s], and `lost`: the side in
+    pixels from which on its mask would not be empty after resizing; 0 where it is not."""
+
+    images: NDArray[np.uint8]
+    masks: NDArray[np.uint8]
+    lost: int
+
+
+def _fill_stores(
     name: str,
+    split: str,
     files: sources.SourceFiles,
-    manual_dir: str | Path | None,
-    root: Path,
+    size: int,
+    stores: Mapping[str, tuple[Path, View]],
     progress: Progress,
-) -> Any:
-    """The TFDS builder with its records on disk, made now if need be."""
-    source = sources.find_source(name)
-    home = root / "tfds" / files.mark
-    with quiet_tfds() as tfds:
-        make = getattr(importlib.import_module(source.module), source.builder)
-        options: dict[str, Any] = {}
-        if source.find_pairs:
-            options = {"manual_dir": manual_dir, "files": files, "progress": progress}
-        builder = make(data_dir=str(home), **options)
-        if str(builder.version) != source.version:
-            raise JaxsegError(f"{name}: builder {builder.version}, table says {source.version}")
-        if builder.is_prepared():
-            return builder
-        for left_over in home.glob(f"{name}/incomplete*"):
-            shutil.rmtree(left_over)
-        needed = _bytes_on_disk(files.pairs)
-        check_space(home, needed)
+) -> None:
+    """Makes `stores` (name of the view -> folder, view), going on where an earlier call stopped."""
+    from jaxseg.data.builders import split_frames  # a filled cache is read without TFDS and OpenCV
+
+    frames = split_frames(name, split, files)
+    n_images = len(frames)
+    boxes = {key: fixed_boxes(view.boxes, n_images) for key, (_, view) in stores.items()}
+    shapes = {key: (n_images, view.count, view.scale * size) for key, (_, view) in stores.items()}
+    parent = next(folder for folder, _ in stores.values()).parent
+    check_space(parent, sum(store_bytes(*shape) for shape in shapes.values()))
+
+    def read_and_cut(index: int) -> tuple[str, dict[str, _Pieces]]:
+        frame = frames[index]()
+        made = {
+            key: _pieces(view, frame, boxes[key][index], view.scale * size)
+            for key, (_, view) in stores.items()
+        }
+        return frame.id, made
+
+    writers = {key: StoreWriter(folder, *shapes[key]) for key, (folder, _) in stores.items()}
+    try:
+        start = min(len(writer.ids) for writer in writers.values())
+        made = _ahead(read_and_cut, range(start, n_images))
+        label = f"preparing {name} {split} at {size}"
+        for index, (image_id, found) in enumerate(progress(made, n_images - start, label), start):
+            for key, piece in found.items():
+                writers[key].append(index, piece.images, piece.masks, image_id, piece.lost)
+        _finish(f"{name} {split}", files.classes, list(writers.values()))
+    finally:
+        for writer in writers.values():
+            writer.close()
+
+
+def _ahead(work: Callable[[int], T], items: Iterable[int]) -> Iterator[T]:
+    """`work` of each item in order, done by threads a few items ahead."""
+    waiting: deque[Future[T]] = deque()
+    with ThreadPoolExecutor(_THREADS) as pool:
         try:
-            config = tfds.download.DownloadConfig(try_download_gcs=False)
-            builder.download_and_prepare(download_config=config)
-        except (OSError, RuntimeError) as error:
-            if not is_disk_full(error):
-                raise
-            raise disk_full(home, needed, shutil.disk_usage(home).free) from error
-    return builder
+            for item in items:
+                waiting.append(pool.submit(work, item))
+                if len(waiting) > 2 * _THREADS:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _bytes_on_disk(pairs: sources.Pairs) -> int:
-    every = (pair for members in pairs.values() for pair in members)
-    files = {path for pair in every for path in (pair.image, *pair.masks)}
-    return sum(whole_file(path).stat().st_size for path in files)
+def _finish(what: str, classes: Sequence[str], writers: list[StoreWriter]) -> None:
+    """Finishes the stores, or discards them and raises JaxsegError where all masks are empty."""
+    if not writers[0].has_foreground():
+        lost = max(writer.lost_side for writer in writers)
+        n_images = len(writers[0].ids)
+        for writer in writers:
+            writer.discard()
+        why = "there is nothing to segment"
+        if lost:
+            why = f"resizing has emptied them, from data.size={lost} on all would keep some"
+        raise JaxsegError(f"{what}: all {n_images} masks are empty; {why}")
+    for writer in writers:
+        writer.finish(classes)
+
+
+def _pieces(view: View, frame: Frame, boxes: NDArray[np.float64], side: int) -> _Pieces:
+    """What a view makes of a frame. One box serves all versions of a whole frame."""
+    images = [frame.image] * view.count
+    if view.versions:
+        drawn_on = np.where(frame.mask == IGNORED, np.uint8(0), frame.mask)
+        images = view.versions(frame.image, drawn_on, frame.id)
+    which = [min(v, len(boxes) - 1) for v in range(view.count)]
+    cuts = [cut(images[v], frame.mask, boxes[which[v]], side) for v in range(view.count)]
+    pixels, labels = (np.stack(parts) for parts in zip(*cuts))
+    return _Pieces(pixels, labels, _lost(frame.mask, labels, boxes))
+
+
+def _lost(mask: NDArray[np.uint8], pieces: NDArray[np.uint8], boxes: NDArray[np.float64]) -> int:
+    """Whether resizing has emptied a mask [H, W]: its windows hold some, its pieces [v, s, s] none.
+
+    Gives the side from which on one of them keeps some; 0 where nothing is lost, and where the
+    windows hold nothing. A sliver that a window has cut off may vanish: the object is elsewhere.
+    """
+    if foreground(pieces).any():
+        return 0
+    bounds = [pixel_box(box, mask.shape[0], mask.shape[1]) for box in boxes]
+    windows = [foreground(mask[y0:y1, x0:x1]) for y0, x0, y1, x1 in bounds]
+    drawn = [window for window in windows if window.any()]
+    return min((_side_that_keeps(window, pieces.shape[-1]) for window in drawn), default=0)
+
+
+def _side_that_keeps(window: NDArray[np.bool_], side: int) -> int:
+    """The least multiple of _SIZES from which on resizing a mask [h, w] by nearest keeps some."""
+    rows, columns = (np.flatnonzero(window.any(axis)) for axis in (1, 0))
+    kept = max(window.shape)
+    for tried in range(kept // _SIZES * _SIZES, side, -_SIZES):
+        picks = [
+            np.floor((np.arange(tried) + 0.5) * length / tried).astype(int)
+            for length in window.shape
+        ]
+        chosen = [np.intersect1d(p, inside) for p, inside in zip(picks, (rows, columns))]
+        if not window[np.ix_(*chosen)].any():
+            break
+        kept = tried
+    return kept

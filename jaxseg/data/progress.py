@@ -3,7 +3,7 @@
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, Self
 
 from tqdm import tqdm
 
@@ -18,6 +18,35 @@ def track(items: Iterable[Any], total: int, label: str, unit: str = "image") -> 
     return _lines(items, total, label)
 
 
+class ProgressBar:
+    """The progress of a loop that says itself when something is done; a context manager."""
+
+    def __init__(self, total: int, label: str, unit: str = "image") -> None:
+        self._total, self._label, self._done = total, label, 0
+        self._start = self._shown = time.monotonic()
+        self._bar = tqdm(total=total, desc=label, unit=unit) if sys.stderr.isatty() else None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def update(self, done: int = 1) -> None:
+        """Counts `done` more; shows them in a terminal at once, elsewhere now and then."""
+        self._done += done
+        if self._bar is not None:
+            self._bar.update(done)
+            return
+        now = time.monotonic()
+        if self._done and now - self._shown >= SECONDS_BETWEEN_LINES:
+            left = (now - self._start) / self._done * (self._total - self._done)
+            line = f"{self._label}: {self._done}/{self._total}, about {left:.0f} s left"
+            print(line, file=sys.stderr, flush=True)
+            self._shown = now
+
+
 def silent(items: Iterable[Any], total: int, label: str, unit: str = "") -> Iterator[Any]:
     """Yields `items` and shows nothing."""
     del total, label, unit
@@ -25,11 +54,7 @@ def silent(items: Iterable[Any], total: int, label: str, unit: str = "") -> Iter
 
 
 def _lines(items: Iterable[Any], total: int, label: str) -> Iterator[Any]:
-    start = shown = time.monotonic()
-    for done, item in enumerate(items, 1):
+    progress = ProgressBar(total, label)
+    for item in items:
         yield item
-        now = time.monotonic()
-        if now - shown >= SECONDS_BETWEEN_LINES:
-            left = (now - start) / done * (total - done)
-            print(f"{label}: {done}/{total}, about {left:.0f} s left", file=sys.stderr, flush=True)
-            shown = now
+        progress.update()

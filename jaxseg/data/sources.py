@@ -1,4 +1,4 @@
-"""Where data sets come from: the table of builders, how their files are found, what names them.
+"""Where data sets come from: the table of builders, how their files lie on disk, what names them.
 
 Nothing here imports TensorFlow, so that a prepared cache is found without it. Masks are looked at
 once for all files of a data set (see `masks`), and the content of all files names what is prepared
@@ -11,30 +11,227 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from jaxseg.data import images
+from jaxseg.data.files import match_masks, named_files, split_roles
 from jaxseg.data.index import FileIndex
 from jaxseg.data.mask_coding import MaskOptions
 from jaxseg.data.masks import Masks, look_at
-from jaxseg.data.pairs import (
-    ISIC_FOLDERS,
-    SPLITS,
-    Pairs,
-    Patterns,
-    folder_pairs,
-    hc18_pairs,
-    isic2017_pairs,
-)
+from jaxseg.data.phantoms.anatomy import STRUCTURES
 from jaxseg.data.progress import Progress, silent
-from jaxseg.data.ultrasound_anatomy import STRUCTURES
 from jaxseg.errors import JaxsegError, UsageError, check_choice
 from jaxseg.homes import expand
+
+SPLITS = ("train", "validation", "test")
+# What people call the folders of the splits.
+_SPLIT_FOLDERS = {
+    "train": ("train", "training"),
+    "validation": ("validation", "val", "valid"),
+    "test": ("test", "testing"),
+}
+ISIC_FOLDERS = {
+    "train": ("ISIC-2017_Training_Data", "ISIC-2017_Training_Part1_GroundTruth"),
+    "validation": ("ISIC-2017_Validation_Data", "ISIC-2017_Validation_Part1_GroundTruth"),
+    "test": ("ISIC-2017_Test_v2_Data", "ISIC-2017_Test_v2_Part1_GroundTruth"),
+}
+HC18_STEM = re.compile(r"(\d+)_\d?HC")
+
+
+class Pair(NamedTuple):
+    """One example on disk: an image and its masks, several where each object has its own."""
+
+    id: str
+    image: Path
+    masks: tuple[Path, ...]
+
+
+class Patterns(NamedTuple):
+    """Which file names are images and which are true masks, as in a shell; `*` is every one."""
+
+    images: str = "*"
+    masks: str = "*"
+
+
+Pairs = Mapping[str, list[Pair]]
+
+
+def isic2017_pairs(root: Path, patterns: Patterns = Patterns()) -> Pairs:  # noqa: B008
+    """Pairs of each official ISIC 2017 split present below `root`; superpixels and tables ignored.
+
+    Raises UsageError when no split is there or one lacks its masks, JaxsegError for files without a
+    partner.
+    """
+    pairs = {}
+    for split, (pictures, masks) in ISIC_FOLDERS.items():
+        present = [(root / folder).is_dir() for folder in (pictures, masks)]
+        if not any(present):
+            continue
+        if not all(present):
+            missing = masks if present[0] else pictures
+            raise UsageError(f"data.manual_dir={str(root)!r}: folder {missing} is missing in it")
+        pairs[split] = _match(
+            _named(root / pictures, (".jpg", ".jpeg"), patterns.images),
+            _named(root / masks, (".png",), patterns.masks),
+            patterns,
+        )
+    if not pairs:
+        wanted = ISIC_FOLDERS["train"][0]
+        raise UsageError(f"data.manual_dir={str(root)!r}: must hold {wanted}, holds none of it")
+    return pairs
+
+
+def folder_pairs(root: Path, patterns: Patterns = Patterns()) -> Pairs:  # noqa: B008
+    """Pairs of a folder of any of these layouts, sub-folders included.
+
+    `root`/images with `root`/masks; folders train, validation (or val) and test that each hold the
+    two; or images and masks side by side, in `root` or in the folders of the splits, where a mask
+    has its image's stem and an ending such as _mask, or fits `patterns.masks`. Raises UsageError
+    when none of them is there or two are, JaxsegError for files without a partner.
+    """
+    homes = _split_homes(root)
+    if (root / "images").is_dir() or (root / "masks").is_dir():
+        if homes:
+            raise UsageError(
+                f"data.manual_dir={str(root)!r}: holds both images/ and "
+                f"{', '.join(home.name for home in homes.values())}/; keep one layout"
+            )
+        homes = {"train": root}
+    elif not homes:
+        homes = {"train": root}
+    return {split: _pairs_of(home, root, patterns) for split, home in homes.items()}
+
+
+def _split_homes(root: Path) -> dict[str, Path]:
+    """{split: its folder}, of those that are there; UsageError where one has two."""
+    homes = {}
+    for split, names in _SPLIT_FOLDERS.items():
+        there = [root / name for name in names if (root / name).is_dir()]
+        if len(there) > 1:
+            raise UsageError(
+                f"data.manual_dir={str(root)!r}: holds both {there[0].name}/ and {there[1].name}/; "
+                "keep one of the two names"
+            )
+        if there:
+            homes[split] = there[0]
+    return homes
+
+
+def _pairs_of(home: Path, root: Path, patterns: Patterns) -> list[Pair]:
+    there = [(home / part).is_dir() for part in ("images", "masks")]
+    if all(there):
+        return _match(
+            _named(home / "images", None, patterns.images),
+            _named(home / "masks", None, patterns.masks),
+            patterns,
+        )
+    if any(there):
+        missing = home / ("masks" if there[0] else "images")
+        raise UsageError(f"data.manual_dir={str(root)!r}: folder {missing} is missing")
+    return _side_by_side(home, root, patterns)
+
+
+def _side_by_side(home: Path, root: Path, patterns: Patterns) -> list[Pair]:
+    """Pairs of a folder that holds images and masks together."""
+    if patterns.masks != "*":
+        masks = _named(home, None, patterns.masks)
+        files = _named(home, None, patterns.images)
+        pictures = {name: path for name, path in files.items() if name not in masks}
+    else:
+        try:
+            pictures, masks = split_roles(_named(home, None, patterns.images))
+        except JaxsegError as error:
+            raise UsageError(
+                f"data.manual_dir={str(root)!r}: must hold images/ and masks/, or images with "
+                f"their masks beside them ({error})"
+            ) from error
+    if not masks:
+        raise UsageError(
+            f"data.manual_dir={str(root)!r}: must hold images/ and masks/, or images with their "
+            f"masks beside them: of the {len(pictures)} files in {home} none is the mask of "
+            "another by its name, such as a.png with a_mask.png (masks of other names: "
+            "data.truth_pattern)"
+        )
+    return _match(pictures, masks, patterns)
+
+
+def hc18_pairs(root: Path, patterns: Patterns = Patterns()) -> Pairs:  # noqa: B008
+    """Frames of `root`/training_set with their outlines (`*_Annotation`), split by subject.
+
+    The official test_set has no outlines and is left alone. Frames 010_HC, 010_2HC and 010_3HC show
+    one subject and share a split: see `hc18_split`. A split without frames is left out. Raises
+    UsageError where the folder is missing, JaxsegError for files without a partner and other names.
+    """
+    folder = root / "training_set"
+    if not folder.is_dir():
+        raise UsageError(
+            f"data.manual_dir={str(root)!r}: must hold the folder training_set of HC18"
+        )
+    files = _named(folder, (".png",), patterns.images)
+    outlines = {s: p for s, p in files.items() if s.endswith("_Annotation")}
+    frames = {stem: path for stem, path in files.items() if stem not in outlines}
+    pairs: dict[str, list[Pair]] = {split: [] for split in SPLITS}
+    for pair in _match(frames, outlines):
+        match = HC18_STEM.fullmatch(pair.id)
+        if not match:
+            raise JaxsegError(
+                f"{pair.image}: must be named by subject as 010_HC.png or 010_2HC.png"
+            )
+        pairs[hc18_split(int(match[1]))].append(pair)
+    return {split: members for split, members in pairs.items() if members}
+
+
+def hc18_split(subject: int) -> str:
+    """The split of an HC18 subject: of every ten numbers 8 train, 1 validation, 1 test.
+
+    It depends on the number alone, so copies that lack some frames agree. HC18 numbers its subjects
+    by trimester: tens spread every split over gestational ages. Order within a ten by SHA-256.
+    """
+    ten = range(subject // 10 * 10, subject // 10 * 10 + 10)
+    order = sorted(ten, key=lambda number: hashlib.sha256(f"hc18 {number}".encode()).digest())
+    return ("validation", "test")[order.index(subject)] if subject in order[:2] else "train"
+
+
+def _named(folder: Path, suffixes: tuple[str, ...] | None, pattern: str) -> dict[str, Path]:
+    """Files below a folder by their id; JaxsegError for the first that cannot be used."""
+    refused: list[str] = []
+    named = named_files(folder, refused, suffixes, pattern=pattern)
+    if refused:
+        raise JaxsegError(refused[0])
+    return named
+
+
+def _match(
+    images: dict[str, Path],
+    masks: dict[str, Path],
+    patterns: Patterns = Patterns(),  # noqa: B008
+) -> list[Pair]:
+    """Images with their masks; each image must have one at least and each mask an image."""
+    found, lacking, alone = match_masks(images, masks, patterns)
+    if masks and not found:
+        examples = " against ".join(", ".join(list(names)[:3]) for names in (masks, images))
+        raise JaxsegError(
+            f"{masks[alone[0]]}: no mask has the stem of an image ({examples}); where names hold "
+            "more than the stem, give patterns: data.truth_pattern='gt_*' with data.pattern='img_*'"
+        )
+    if alone:
+        raise JaxsegError(
+            f"{masks[alone[0]]}: mask without an image ({len(alone)} in all); add the image, or "
+            "keep the mask out of this folder"
+        )
+    if lacking:
+        raise JaxsegError(
+            f"{images[lacking[0]]}: image without a mask ({len(lacking)} in all); add the mask (an "
+            "empty one where nothing is to be found), or keep the image out of this folder"
+        )
+    return [Pair(name, path, found[name]) for name, path in images.items()]
 
 
 class Source(NamedTuple):
     """A data set: its builder, and how its files are found (None: generated, no files)."""
 
-    module: str
-    builder: str
+    builder: str  # class in `builders`
     version: str
     find_pairs: Callable[[Path, Patterns], Pairs] | None
     splits: Mapping[str, str]  # split -> what must exist below manual_dir for it
@@ -42,15 +239,38 @@ class Source(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """How the files of a data set are found and read.
+    """How the files of a data set or a folder are found and read.
 
-    `patterns` choose files by name, `options` say what masks cannot, `rehash` reads every file
+    `pattern` chooses images (and predictions) by their names, `truth_pattern` true masks; `truth`
+    says what true masks do not tell themselves, and `threshold` what is foreground in predictions.
+    Audits read frames of at most `limit_px` pixels. With `rehash` every file of a data set is read
     again, whatever its size and times say.
     """
 
-    patterns: Patterns = Patterns()
-    options: MaskOptions = MaskOptions()
+    pattern: str = "*"
+    truth_pattern: str = "*"
+    truth: MaskOptions = MaskOptions()
+    threshold: float | None = None
+    limit_px: int = images.LIMIT_PX
     rehash: bool = False
+
+    @property
+    def patterns(self) -> Patterns:
+        """The two patterns."""
+        return Patterns(self.pattern, self.truth_pattern)
+
+    @property
+    def predicted(self) -> MaskOptions:
+        """What is said of predictions."""
+        return MaskOptions(threshold=self.threshold)
+
+
+class Frame(NamedTuple):
+    """An image uint8 [H, W, 3] with its mask, class indices uint8 [H, W]."""
+
+    id: str
+    image: NDArray[np.uint8]
+    mask: NDArray[np.uint8]
 
 
 class SourceFiles(NamedTuple):
@@ -85,7 +305,9 @@ def find_pairs(
     if source.find_pairs is None:
         return {}
     if manual_dir is None:
-        raise UsageError(f"data.manual_dir=None: {name} needs the folder that holds its images")
+        raise UsageError(
+            f"data.manual_dir=None: the folder that holds the images of {name} is required"
+        )
     root = expand(manual_dir)
     if not root.is_dir():
         raise UsageError(f"data.manual_dir={str(manual_dir)!r}: no such folder")
@@ -122,7 +344,7 @@ def find_files(
     items = [(pair.id, pair.masks) for _, pair in every]
     looked = progress(items, len(items), f"looking at the masks of {name}")
     limit_px = images.MAX_LIMIT_PX
-    found = look_at("masks", looked, reading.options, limit_px=limit_px, survey=index.labels)
+    found = look_at("masks", looked, reading.truth, limit_px=limit_px, survey=index.labels)
     index.save()
     if source.classes is not None and found.coding.n_classes > len(source.classes):
         raise JaxsegError(
@@ -134,7 +356,7 @@ def find_files(
             f"{turned} of {len(every)} images carry an orientation tag, which is applied: their "
             "masks must be drawn on the images as viewers show them."
         )
-    known_as = (images.EDITION, found.coding._replace(said=""), reading.options.several)
+    known_as = (images.EDITION, found.coding._replace(said=""), reading.truth.several)
     digest = hashlib.sha256("\n".join([*sorted(lines), repr(known_as)]).encode())
     classes = source.classes or found.coding.class_names()
     return SourceFiles(pairs, digest.hexdigest()[:16], found, digests, classes)
@@ -169,11 +391,9 @@ def check_split(name: str, split: str, pairs: Pairs, manual_dir: str | Path | No
             )
 
 
-_PHANTOMS = "jaxseg.data.ultrasound_phantoms_builder"
 _STRUCTURES = tuple(row.name for row in STRUCTURES)
 SOURCES: dict[str, Source] = {
     "isic2017": Source(
-        "jaxseg.data.isic2017",
         "Isic2017",
         "1.0.0",
         isic2017_pairs,
@@ -181,7 +401,6 @@ SOURCES: dict[str, Source] = {
         ("lesion",),
     ),
     "hc18": Source(
-        "jaxseg.data.hc18",
         "Hc18",
         "1.0.0",
         hc18_pairs,
@@ -189,7 +408,6 @@ SOURCES: dict[str, Source] = {
         ("head",),
     ),
     "hc18_skull": Source(
-        "jaxseg.data.hc18",
         "Hc18Skull",
         "1.0.0",
         hc18_pairs,
@@ -197,7 +415,6 @@ SOURCES: dict[str, Source] = {
         ("skull",),
     ),
     "folders": Source(
-        "jaxseg.data.folders",
         "Folders",
         "1.0.0",
         folder_pairs,
@@ -205,7 +422,6 @@ SOURCES: dict[str, Source] = {
         None,
     ),
     "lesion_phantoms": Source(
-        "jaxseg.data.lesion_phantoms_builder",
         "LesionPhantoms",
         "1.0.0",
         None,
@@ -213,9 +429,9 @@ SOURCES: dict[str, Source] = {
         ("lesion",),
     ),
     "ultrasound_phantoms": Source(
-        _PHANTOMS, "UltrasoundPhantoms", "1.0.0", None, dict.fromkeys(SPLITS, ""), _STRUCTURES
+        "UltrasoundPhantoms", "1.0.0", None, dict.fromkeys(SPLITS, ""), _STRUCTURES
     ),
     "ultrasound_phantoms_small": Source(
-        _PHANTOMS, "UltrasoundPhantomsSmall", "1.0.0", None, dict.fromkeys(SPLITS, ""), _STRUCTURES
+        "UltrasoundPhantomsSmall", "1.0.0", None, dict.fromkeys(SPLITS, ""), _STRUCTURES
     ),
 }

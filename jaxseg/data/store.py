@@ -124,7 +124,7 @@ def check_space(folder: Path, needed: int) -> None:
 def disk_full(folder: Path, needed: int, free: int) -> JaxsegError:
     """The error that says where how many bytes are needed."""
     return JaxsegError(
-        f"{folder}: disk full, {needed} bytes needed and {free} free; make room, or set "
+        f"{folder}: disk full, {needed} bytes required and {free} free; make room, or set "
         "data.data_dir or JAXSEG_CACHE to another disk"
     )
 

@@ -24,7 +24,7 @@ def read_video(
 
     The file is opened at once, read as the frames are asked for (cv2.VideoCapture), at most
     `max_frames` of them. Raises JaxsegError for a file that is missing or has no codec that
-    OpenCV can read, holds no frame, or ends before the number of frames that its header tells;
+    OpenCV can read, holds no frame, or ends before the number of frames that its header declares;
     `allow_short` takes such a file as far as it goes. Raises UsageError for max_frames below 1.
     """
     if max_frames is not None and max_frames < 1:
@@ -44,7 +44,7 @@ def read_video(
 def _frames(
     video: cv2.VideoCapture, path: Path, max_frames: int | None, allow_short: bool
 ) -> Iterator[Array]:
-    told = int(video.get(cv2.CAP_PROP_FRAME_COUNT))  # not positive where the header is silent
+    declared = int(video.get(cv2.CAP_PROP_FRAME_COUNT))  # not positive where the header is silent
     count = 0
     try:
         while count != max_frames:
@@ -57,9 +57,9 @@ def _frames(
         video.release()
     if count == 0:
         raise JaxsegError(f"{path}: no frame can be read (empty, damaged or an unknown codec)")
-    if count < min(told, max_frames or told) and not allow_short:
+    if count < min(declared, max_frames or declared) and not allow_short:
         raise JaxsegError(
-            f"{path}: ends after {count} of {told} frames; copy it again, or pass "
+            f"{path}: ends after {count} of {declared} frames; copy it again, or pass "
             "allow_short=True to use what is there"
         )
 

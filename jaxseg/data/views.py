@@ -129,7 +129,7 @@ def _test_versions(
 ) -> Frame:
     # Only where marks are drawn: prepared views are read without OpenCV.
     from jaxseg.data.annotations import annotation_sequence, draw_annotations
-    from jaxseg.data.removal import remove_annotations
+    from jaxseg.data.annotations.removal import remove_annotations
 
     options: dict[str, Any] = {
         "seed": _SEED, "image_id": image_id, "colour": colour, "plane": label_of(image_id, planes)
@@ -150,7 +150,7 @@ def _training_versions(
     import cv2
 
     from jaxseg.data.annotations import draw_annotations
-    from jaxseg.data.removal import remove_annotations
+    from jaxseg.data.annotations.removal import remove_annotations
 
     marked, where = draw_annotations(
         image,

@@ -128,7 +128,7 @@ def check_same_place(path_a: Path, path_b: Path) -> None:
 @functools.lru_cache(maxsize=8)  # the volumes of a mask, its image and its predictions
 def _volume(path: Path) -> _Volume:
     if importlib.util.find_spec("nibabel") is None:
-        raise JaxsegError(f"{path}: NIfTI files need nibabel; pip install nibabel")
+        raise JaxsegError(f"{path}: NIfTI files require nibabel; pip install nibabel")
     import nibabel
     from nibabel.filebasedimages import ImageFileError
     from nibabel.orientations import inv_ornt_aff, io_orientation

@@ -15,9 +15,15 @@ instead; of several checkpoints of a cell, the one that is furthest in training 
 """
 
 import contextlib
+import functools
+import hashlib
 import itertools
+import logging
+import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+import sys
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -25,24 +31,28 @@ import numpy as np
 import orbax.checkpoint as ocp
 from etils.epath import Path
 
-from jaxseg.errors import DamagedError, JaxsegError, check_choice, disk_errors
-from jaxseg.grid.cells import Cell
-from jaxseg.grid.checkpoint_door import check_arrays, check_meta
-from jaxseg.grid.integrity import (
-    check_tree,
-    damage_named,
-    failing_quietly,
-    mend,
-    named_leaves,
-    tree_digest,
+from jaxseg.errors import (
+    DamagedError,
+    JaxsegError,
+    check_choice,
+    disk_errors,
+    may_access,
+    no_permission,
 )
+from jaxseg.grid.cells import Cell
 from jaxseg.grid.storage import as_folder, is_local
 from jaxseg.grid.train import TrainState
 from jaxseg.seals import seal, unseal
+from jaxseg.texts import is_number
 
 FOLDER = "checkpoints"
+LIMIT_BYTES = 2**32  # of one cell: fifteen of the paper's networks with Adam's moments and the best
 Kind = Literal["state", "variables"]
 _ASIDE = "~"  # before the name of a folder that is being removed; no cell has it in its own
+_BY_ENTRY = ("diverged_at", "stopped_at", "means")  # lists of meta by entry of the arrays
+# What is in the way between an intact checkpoint and this process: no reason to train it anew.
+_ELSEWHERE = (JaxsegError, PermissionError, ConnectionError, TimeoutError, MemoryError)
+_LONGEST = 120  # letters of what a library says of it
 _READ_ONLY = ocp.CheckpointManagerOptions(read_only=True, save_interval_steps=0, create=False)
 
 
@@ -123,7 +133,7 @@ def save(
     """
     meta = {
         "cells": [cell.id for cell in chunk],
-        "settings": [cell.settings for cell in chunk],
+        "settings": [cell.config.flat() for cell in chunk],
         "classes": list(classes),
         "kind": kind,
         "arrays": tree_digest(tree),
@@ -153,9 +163,8 @@ def restore(saved: Sequence[Saved], state: TrainState) -> Restored:
     expected = {name: (a.shape[1:], a.dtype) for name, a in named_leaves(like).items()}
     for folder, arrays in stored.items():
         if {name: (a.shape[1:], a.dtype) for name, a in arrays.items()} != expected:
-            raise DamagedError(
-                folder, "its arrays are not those of its cells' settings", mend(folder / "0")
-            )
+            what = "its arrays are not those of its cells' settings"
+            raise DamagedError(folder, what, mend(folder / "0"))
     stacked = [
         np.stack([stored[one.folder][name][one.place] for one in saved]) for name in expected
     ]
@@ -196,16 +205,20 @@ def remove(folder: Path) -> None:
     folder.rmtree(missing_ok=True)
 
 
-def find_cells(workdir: str | os.PathLike[str]) -> dict[str, Saved]:
+def find_cells(workdir: str | os.PathLike[str], wanted: str | None = None) -> dict[str, Saved]:
     """Every cell that has a checkpoint: {cell id: its furthest}, those of a folder side by side.
 
-    Raises JaxsegError when the workdir holds no checkpoints, DamagedError when one is damaged.
+    Raises JaxsegError when the workdir holds no checkpoints, UsageError when it lacks the cell
+    `wanted`, and DamagedError when one is damaged that may have held it.
     """
     found, damaged = scan(workdir)
-    if damaged:
+    if damaged and wanted not in found:
         raise next(iter(damaged.values()))
     if not found:
-        raise _none_in(workdir)
+        root = as_folder(workdir) / FOLDER
+        raise JaxsegError(f"{root}: holds no checkpoints; give the workdir of a grid that has run")
+    if wanted is not None:
+        check_choice("cell", wanted, found)
     return found
 
 
@@ -259,12 +272,7 @@ def _meta(manager: ocp.CheckpointManager, folder: Path) -> dict[str, Any]:
     item = ocp.args.Composite(meta=ocp.args.JsonRestore())
     with damage_named(folder):
         sealed = manager.restore(int(folder.name), args=item)["meta"]
-        return check_meta(folder, unseal(sealed, folder / "meta", mend(folder)))
-
-
-def _none_in(workdir: str | os.PathLike[str]) -> JaxsegError:
-    root = as_folder(workdir) / FOLDER
-    return JaxsegError(f"{root}: holds no checkpoints; give the workdir of a grid that has run")
+        return _check_meta(folder, unseal(sealed, folder / "meta", mend(folder)))
 
 
 def restore_cell(
@@ -276,29 +284,14 @@ def restore_cell(
     unfinished one, whose meta["kind"] says so. Raises UsageError for an unknown cell and
     DamagedError for a checkpoint that is not what was saved.
     """
-    tree, saved = restore_found(workdir, cell)
-    return tree, saved.meta
-
-
-def restore_found(workdir: str | os.PathLike[str], cell: str) -> tuple[dict[str, Any], Saved]:
-    """The tree of `restore_cell` and where it lies; raises what that raises."""
-    saved = _find(workdir, cell)
+    saved = find_cells(workdir, cell)[cell]
     try:
         tree = restore_chunk(saved.folder, saved.meta)
     except DamagedError:
-        if _find(workdir, cell).meta["arrays"] == saved.meta["arrays"]:
+        if find_cells(workdir, cell)[cell].meta["arrays"] == saved.meta["arrays"]:
             raise
-        return restore_found(workdir, cell)  # a process that trains it has replaced it meanwhile
-    return jax.tree.map(lambda leaf: leaf[saved.place], tree), saved
-
-
-def _find(workdir: str | os.PathLike[str], cell: str) -> Saved:
-    found, damaged = scan(workdir)
-    if cell not in found and damaged:
-        raise next(iter(damaged.values()))  # it may have held the cell
-    if not found:
-        raise _none_in(workdir)
-    return found[check_choice("cell", cell, found)]
+        return restore_cell(workdir, cell)  # a process that trains it has replaced it meanwhile
+    return jax.tree.map(lambda leaf: leaf[saved.place], tree), saved.meta
 
 
 def restore_chunk(folder: Path, meta: Mapping[str, Any]) -> dict[str, Any]:
@@ -313,7 +306,10 @@ def restore_chunk(folder: Path, meta: Mapping[str, Any]) -> dict[str, Any]:
         number = folder / str(manager.latest_step())
     with damage_named(number):
         tree = _read_tree(number / meta["kind"], meta["entries"])
-    check_tree(tree, meta["arrays"], number)
+    if tree_digest(tree) != meta["arrays"]:
+        if refused := _unreadable(number):  # of which Orbax makes an empty tree
+            raise no_permission(refused)
+        raise _damaged(number, "its arrays do not agree with their digest")
     return jax.tree.map(lambda leaf: leaf[: len(meta["cells"])], tree)
 
 
@@ -325,6 +321,164 @@ def _read_tree(item: Path, entries: int) -> dict[str, Any]:
             lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=device),
             described.tree if hasattr(described, "tree") else described,
         )
-        check_arrays(item.parent, abstract, entries)
+        _check_arrays(item.parent, abstract, entries)
         tree = checkpointer.restore(item, abstract)
     return jax.tree.map(np.asarray, tree)
+
+
+def _check_meta(folder: Path, meta: Any) -> dict[str, Any]:
+    """Returns a checkpoint's meta; DamagedError where it does not say what `save` writes.
+
+    `entries` is added: the length of the arrays' leading axis. Older checkpoints have one entry for
+    each slot of the devices, of which the first are those of the cells; lists are cut to these.
+    """
+    lists = ("cells", "settings", "classes", "losses", *_BY_ENTRY)
+    for name in lists:
+        if not isinstance(meta.get(name), list):
+            raise _damaged(folder, f"meta has no list `{name}`")
+    cells, entries = len(meta["cells"]), len(meta["means"])
+
+    def are(kind: type, values: Any) -> bool:
+        alike = isinstance(values, list) and all(type(value) is kind for value in values)
+        return alike and len(values) == entries >= cells
+
+    rules = {
+        "cells": all(isinstance(cell, str) and cell.isprintable() for cell in meta["cells"]),
+        "settings": len(meta["settings"]) == cells
+        and all(isinstance(settings, dict) for settings in meta["settings"]),
+        "classes": meta["classes"] and all(isinstance(name, str) for name in meta["classes"]),
+        "kind": meta.get("kind") in ("state", "variables"),
+        "epoch": type(meta.get("epoch")) is int and meta["epoch"] >= 0,
+        "step": type(meta.get("step")) is int and meta["step"] == len(meta["losses"]),
+        "wall_s": is_number(meta.get("wall_s"), least=0),
+        "losses": all(are(float, losses) for losses in meta["losses"]),
+        "means": are(float, meta["means"]),
+        "diverged_at": are(int, meta["diverged_at"]),
+        "stopped_at": are(int, meta["stopped_at"]),
+        "arrays": isinstance(meta.get("arrays"), str),
+    }
+    for name, holds in rules.items():
+        if not holds:
+            raise _damaged(folder, f"meta says {name}={meta.get(name)!r:.60}")
+    cut = {name: meta[name][:cells] for name in _BY_ENTRY}
+    losses = [of_step[:cells] for of_step in meta["losses"]]
+    return {**meta, **cut, "losses": losses, "entries": entries}
+
+
+def _check_arrays(folder: Path, described: Any, entries: int) -> None:
+    """Raises DamagedError unless all arrays have `entries` entries, before they are read.
+
+    JaxsegError where they take more than LIMIT_BYTES an entry.
+    """
+    leaves = jax.tree.leaves(described)
+    if not leaves or any(leaf.shape[:1] != (entries,) for leaf in leaves):
+        raise _damaged(folder, f"its arrays do not have {entries} entries, one for a cell")
+    size = sum(math.prod(leaf.shape) * np.dtype(leaf.dtype).itemsize for leaf in leaves)
+    if size > LIMIT_BYTES * entries:
+        raise JaxsegError(
+            f"{folder}: its arrays take {size // entries} bytes a cell, must be at most "
+            f"{LIMIT_BYTES}"
+        )
+
+
+def _damaged(folder: Path, what: str) -> DamagedError:
+    return DamagedError(folder, what, mend(folder))
+
+
+def named_leaves(tree: Any) -> dict[str, Any]:
+    """{path joined by "/": array} of a tree; containers do not matter."""
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in leaves}
+
+
+def tree_digest(tree: Any) -> str:
+    """SHA-256 of a tree's arrays, each with path, shape and dtype, in the order of their paths.
+
+    Containers do not matter: a TrainState and the dicts that it is stored as have the same digest.
+    """
+    named = named_leaves(tree)
+    digest = hashlib.sha256()
+    for name in sorted(named):
+        array = np.ascontiguousarray(named[name])
+        digest.update(f"{name} {named[name].shape} {array.dtype}\n".encode())
+        digest.update(array.reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()
+
+
+@contextlib.contextmanager
+def damage_named(folder: Path) -> Iterator[None]:
+    """Turns whatever reading a damaged checkpoint raises, by any library, into DamagedError.
+
+    Let through are errors of this process and of the way to the files: running out of memory, of
+    the device too. Files that may not be read are named as such: they seem not to be there.
+    """
+    try:
+        with failing_quietly():
+            yield
+    except DamagedError as error:
+        if refused := _unreadable(folder):  # of such a file Orbax says that it is not there
+            raise no_permission(refused) from error
+        raise
+    except _ELSEWHERE:
+        raise
+    except Exception as error:
+        if isinstance(error, jax.errors.JaxRuntimeError) or "PERMISSION_DENIED" in str(error):
+            raise
+        if refused := _unreadable(folder):
+            raise no_permission(refused) from error
+        text = str(error).strip() or type(error).__name__
+        said = textwrap.shorten(text.splitlines()[0], _LONGEST, placeholder=" …")
+        raise _damaged(folder, f"cannot be restored ({said})") from error
+
+
+def _unreadable(folder: Path) -> str | None:
+    """The first part of a checkpoint that this user may not read; None where all may be read."""
+    if "://" in str(folder):
+        return None
+    for home, folders, names in os.walk(folder):
+        for path in (home, *(os.path.join(home, name) for name in (*folders, *names))):
+            if not may_access(path, os.R_OK | os.X_OK if os.path.isdir(path) else os.R_OK):
+                return path
+    return None
+
+
+@contextlib.contextmanager
+def failing_quietly() -> Iterator[None]:
+    """Mutes what reads and writes that Orbax leaves behind when one fails say after it."""
+    try:
+        yield
+    except BaseException:
+        _mute_leftovers()
+        raise
+
+
+@functools.cache
+def _mute_leftovers() -> None:
+    """From now on, as what Orbax left behind may end at any time; all else is heard as before."""
+    show = sys.unraisablehook
+
+    def show_others(unraisable: Any) -> None:
+        code = getattr(unraisable.object, "cr_code", None)  # of a coroutine that nobody awaits
+        closed = str(unraisable.exc_value) == "Event loop is closed"
+        if not closed and (code is None or "orbax" not in code.co_filename):
+            show(unraisable)
+
+    sys.unraisablehook = show_others
+    retrieved = "exception was never retrieved"
+    logging.getLogger("asyncio").addFilter(lambda record: retrieved not in record.getMessage())
+
+
+def first_cell(folder: Path) -> str:
+    """The first cell of the chunk whose checkpoints lie in workdir/checkpoints/name."""
+    return folder.name.partition("~")[0]
+
+
+def mend(folder: Path) -> str:
+    """How to get back the cells of a checkpoint: `folder` is workdir/checkpoints/name/number."""
+    cell = first_cell(folder.parent)
+    if (folder.parent.parent.parent / "counts" / f"{cell}.npz").exists():
+        return (
+            f"delete {folder.parent} and the counts of its cells, such as counts/{cell}.npz, and "
+            "run the same command again to train them anew"
+        )
+    return "run the same command again to train its cells anew"

@@ -1,8 +1,13 @@
-"""Training of one chunk: batches to its devices, step after step, checkpoints on the way."""
+"""Chunks: which cells are trained together, and their training step by step with checkpoints.
 
+What lies in the cells' checkpoints decides before their order: only cells that have come equally
+far share a chunk.
+"""
+
+import sys
 import time
-from collections.abc import Generator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import numpy as np
@@ -12,29 +17,84 @@ from jaxseg.errors import DamagedError
 from jaxseg.grid import checkpoints, interrupt
 from jaxseg.grid import workdir as files
 from jaxseg.grid.cells import Cell
-from jaxseg.grid.checkpoints import Position, Restored
+from jaxseg.grid.checkpoints import Position, Restored, Saved, first_cell
 from jaxseg.grid.feed import DataWait, chunk_batches
 from jaxseg.grid.group import Group, stack_hyper
-from jaxseg.grid.mapping import fill, put, put_cells, take_cells
-from jaxseg.grid.marking import validation_stream
-from jaxseg.grid.resume import Chunk, say_damaged
+from jaxseg.grid.mapping import chunks, fill, put, put_cells, take_cells
+from jaxseg.grid.prepared import validation_stream
 from jaxseg.grid.train import Hyper, TrainState, selected_variables
+
+
+class Progress(Protocol):
+    """What training tells of each step that is done."""
+
+    def update(self, steps: int = 1) -> None:
+        """Counts further steps."""
+
+
+class Chunk(NamedTuple):
+    """Cells that are trained at the same time, from the same step on.
+
+    `saved` is a checkpoint for each of them, or empty where they start from the beginning.
+    `damaged` are folders of damaged checkpoints that the chunk's own take the place of.
+    """
+
+    cells: list[Cell]
+    saved: list[Saved]
+    damaged: list[Path]
+
+    @property
+    def folders(self) -> list[Path]:
+        """Those of `saved`, each once."""
+        return list(dict.fromkeys(saved.folder for saved in self.saved))
+
+
+def plan_chunks(workdir: Path, cells: Sequence[Cell], slots: int) -> list[Chunk]:
+    """Cells in chunks of at most `slots`, the furthest in training first.
+
+    Only cells that have come equally far share a chunk, whichever chunks they were saved in: each
+    goes on from its checkpoint though devices, cells per device or the grid have changed. A damaged
+    checkpoint is named on stderr and taken for none.
+    """
+    found, errors = checkpoints.scan(workdir)
+    ids = {cell.id for cell in cells}
+    damaged = {first_cell(folder): folder for folder in errors if first_cell(folder) in ids}
+    for cell, folder in damaged.items():
+        _say_damaged(errors[folder], cell)
+    by_progress: dict[tuple, list[Cell]] = {}
+    for cell in cells:
+        progress = found[cell.id].progress if cell.id in found else ()
+        by_progress.setdefault(progress, []).append(cell)
+    return [
+        Chunk(
+            members,
+            [found[cell.id] for cell in members] if progress else [],
+            [damaged[cell.id] for cell in members if cell.id in damaged],
+        )
+        for progress in sorted(by_progress, reverse=True)
+        for members in chunks(by_progress[progress], slots)
+    ]
+
+
+def _say_damaged(error: DamagedError, cell: str) -> None:
+    """Says on stderr that a damaged checkpoint's cells, such as `cell`, are trained anew."""
+    print(
+        f"{error.path}: damaged: {error.reason}; training {cell} and those beside it from the "
+        "beginning",
+        file=sys.stderr,
+        flush=True,
+    )
 
 
 class Trained(NamedTuple):
     """A chunk after training: its chosen variables and settings on the devices, [slots, …].
 
-    `losses` [cells] are the means of the last epoch that each cell trained, NaN where it diverged;
-    `diverged_at` and `stopped_at` [cells] are as in TrainState, -1 for cells that went on to the
-    end; `wall_s` counts all runs that trained the chunk.
+    `position` holds how each cell ended and the seconds of all runs that trained the chunk.
     """
 
     variables: Any
     hyper: Hyper
-    losses: np.ndarray
-    diverged_at: np.ndarray
-    stopped_at: np.ndarray
-    wall_s: float
+    position: Position
     wait: DataWait
 
 
@@ -78,40 +138,35 @@ class _Job(NamedTuple):
         tree = take_cells(state if kind == "state" else selected_variables(state), n)
         classes = self.group.data.classes
         checkpoints.save(self.manager, kind, tree, position, self.cells, classes)
-        self._remove_replaced()
-        return position
-
-    def _remove_replaced(self) -> None:
-        """Removes damaged checkpoints of the cells, and others that no cell needs any longer."""
-        own = Path(self.manager.directory)
+        own = Path(self.manager.directory)  # what it replaces is removed
         for folder in self.damaged:
             if folder != own:
                 checkpoints.remove(folder)
         checkpoints.remove_superseded(self.workdir, (f for f in self.sources if f != own))
         self.sources.clear()
         self.damaged.clear()
+        return position
 
 
-def train_chunk(workdir: Path, group: Group, chunk: Chunk) -> Generator[None, None, Trained]:
-    """Trains a chunk from its cells' checkpoints on; yields after every step.
+def train_chunk(workdir: Path, group: Group, chunk: Chunk, progress: Progress) -> Trained:
+    """Trains a chunk from its cells' checkpoints on.
 
-    Raises Interrupted after a signal, with the state of that very step saved, and JaxsegError when
-    a checkpoint cannot be written.
+    `progress` is updated after every step, first with those that the checkpoints hold. Raises
+    Interrupted after a signal, with the state of that very step saved, and JaxsegError when a
+    checkpoint cannot be written.
     """
     cells, slots = chunk.cells, fill(chunk.cells, group.layout.slots)
     hyper, wait = put(group.layout, "cell", stack_hyper(slots)), DataWait()
-    (kind, at, tree), damaged = _start(group, chunk, hyper)
+    restored, damaged = _start(group, chunk, hyper)
+    at, tree = restored.position, restored.tree
     started = time.monotonic() - at.wall_s
-    for _ in range(at.epoch * group.steps_per_epoch + at.step):
-        yield
-    if kind == "state":
+    progress.update(at.epoch * group.steps_per_epoch + at.step)
+    if restored.kind == "state":
         with checkpoints.open_manager(workdir, cells) as manager, interrupt.deferred():
             replaced = (chunk.folders, [*chunk.damaged, *damaged])
             job = _Job(workdir, group, cells, slots, hyper, manager, started, wait, *replaced)
-            at, tree = yield from _train(job, tree, at)
-    means = np.asarray(at.means, np.float32)
-    diverged, stopped = np.asarray(at.diverged_at), np.asarray(at.stopped_at)
-    return Trained(tree, hyper, means, diverged, stopped, at.wall_s, wait)
+            at, tree = _train(job, tree, at, progress)
+    return Trained(tree, hyper, at, wait)
 
 
 def _start(group: Group, chunk: Chunk, hyper: Hyper) -> tuple[Restored, list[Path]]:
@@ -122,33 +177,31 @@ def _start(group: Group, chunk: Chunk, hyper: Hyper) -> tuple[Restored, list[Pat
             found = checkpoints.restore(chunk.saved, jax.eval_shape(group.init, hyper))
             return found._replace(tree=put_cells(group.layout, found.tree)), damaged
         except DamagedError as error:
-            say_damaged(error, chunk.cells[0].id)
+            _say_damaged(error, chunk.cells[0].id)
             damaged += [folder for folder in chunk.folders if error.path.is_relative_to(folder)]
     beginning = Position(0, 0, [], [np.nan] * len(chunk.cells), [], [], 0.0)
     return Restored("state", beginning, group.init(hyper)), damaged
 
 
-def _train(
-    job: _Job, state: TrainState, at: Position
-) -> Generator[None, None, tuple[Position, Any]]:
+def _train(job: _Job, state: TrainState, at: Position, progress: Progress) -> tuple[Position, Any]:
     """(position, chosen variables) of the finished chunk."""
-    s, steps, n = job.group.settings, job.group.steps_per_epoch, len(job.cells)
+    config, steps, n = job.group.config, job.group.steps_per_epoch, len(job.cells)
     batches = chunk_batches(job.group, job.slots, at.epoch, at.step)
     losses: list[Any] = [np.asarray(loss, np.float32) for loss in at.losses]
     means = np.asarray(at.means, np.float32)
-    for epoch in range(at.epoch, s["optim.epochs"]):
+    for epoch in range(at.epoch, config.optim.epochs):
         clock = time.monotonic()
         for _ in range(len(losses), steps):
             batch = job.wait.next(batches, losses[-1:])
             state, loss = job.group.step(state, job.hyper, *batch)
             losses.append(loss)
-            yield
+            progress.update()
             if interrupt.requested():
                 job.save("state", state, epoch, losses, means)
                 interrupt.stop_if_requested()
         mean, losses = _of_cells(losses, n).mean(axis=0, dtype=np.float64), []
         job.wait.steps_s += time.monotonic() - clock
-        last = epoch + 1 == s["optim.epochs"]
+        last = epoch + 1 == config.optim.epochs
         state, validation = _validate(job.group, job.slots, state, job.hyper, last)
         going = _going(state, n, epoch * steps)
         means[going] = mean[going]
@@ -157,9 +210,9 @@ def _train(
         _log_epoch(job, going, epoch, mean, validation)
         if not np.asarray(state.running)[:n].any():
             break
-        if not last and (epoch + 1) % s["run.checkpoint_epochs"] == 0:
+        if not last and (epoch + 1) % config.run.checkpoint_epochs == 0:
             job.save("state", state, epoch + 1, [], means)
-    position = job.save("variables", state, s["optim.epochs"], [], means)
+    position = job.save("variables", state, config.optim.epochs, [], means)
     return position, selected_variables(state)
 
 
@@ -180,11 +233,11 @@ def _validate(
     group: Group, slots: Sequence[Cell], state: Any, hyper: Any, last: bool
 ) -> tuple[Any, np.ndarray | None]:
     """(state, [slots, 2] validation loss and Dice): each epoch under `best`, else at the end."""
-    best = group.settings["optim.select"] == "best"
+    best = group.config.optim.select == "best"
     if not group.data.validation or not (best or last):
         return state, None
-    sets = [group.data.validation[validation_stream(cell.settings)] for cell in slots]
-    batch = group.settings["optim.batch_size"]
+    sets = [group.data.validation[validation_stream(cell.config)] for cell in slots]
+    batch = group.config.optim.batch_size
     total = max(len(items.image) for items in sets)
     sums = np.zeros((len(slots), 5))
     for start in range(0, total, batch):
@@ -213,9 +266,9 @@ def _log_epoch(
     step = (epoch + 1) * job.group.steps_per_epoch
     rows = []
     for i in going:
-        val = (None, None) if validation is None else map(_finite, validation[i])
+        val_loss, val_dice = (np.nan, np.nan) if validation is None else validation[i]
         row = {"cell": job.cells[i].id, "epoch": epoch, "step": step, "loss": _finite(loss[i])}
-        rows.append(row | dict(zip(("val_loss", "val_dice"), val)))
+        rows.append(row | {"val_loss": _finite(val_loss), "val_dice": _finite(val_dice)})
     files.append_metrics(job.workdir, rows)
 
 

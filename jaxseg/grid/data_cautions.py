@@ -7,7 +7,7 @@ import numpy as np
 from jaxseg.data.duplicates import IMAGES, Fingerprints, fingerprint, near_duplicates
 from jaxseg.data.sources import base_splits
 from jaxseg.data.store import Prepared
-from jaxseg.grid.sweeps import Settings
+from jaxseg.grid.config import DataConfig
 
 _NAMED = 3  # images that a sentence names
 _WHOLE = ("full", "frame2x")  # views that show the whole frame
@@ -15,7 +15,7 @@ _OWN_FOLDERS = "folders"  # the data set whose splits a user lays out
 
 
 def data_cautions(
-    settings: Settings,
+    data: DataConfig,
     train: Mapping[str, Prepared],
     validation: Mapping[str, Prepared],
     test: Mapping[str, Prepared],
@@ -33,7 +33,7 @@ def data_cautions(
         *_shared(train, test, "test", "what is scored are images that were trained on"),
         *_shared(train, validation, "validation", "validation does not tell of new images"),
         *_look_alike(train, test),
-        *_unused(settings, first),
+        *_unused(data, first),
     ]
 
 
@@ -93,24 +93,23 @@ def _whole_frames(stores: Mapping[str, Prepared]) -> Prepared | None:
     return next((store for view, store in stores.items() if view in _WHOLE), None)
 
 
-def _unused(settings: Settings, store: Prepared) -> Iterator[str]:
-    if settings["data.name"] != _OWN_FOLDERS:
+def _unused(data: DataConfig, store: Prepared) -> Iterator[str]:
+    if data.name != _OWN_FOLDERS:
         return
-    fields = ("data.train_split", "data.val_split", "data.test_split")
-    used = {base for field in fields for base in base_splits(settings[field] or "")}
+    splits = {"train": data.train_split, "val": data.val_split, "test": data.test_split}
+    used = {base for chosen in splits.values() for base in base_splits(chosen)}
     idle = {split: n for split, n in store.splits if split not in used}
     if not idle:
         return
     named = " and ".join(f"{split} ({n} images)" for split, n in idle.items())
     mend = " ".join(
-        f"--config.{field}={split}"
-        for field, split in zip(fields, ("train", "validation", "test"))
-        if split in idle or (split == "train" and settings[field] != "train")
+        f"--config.data.{part}_split={split}"
+        for part, split in zip(splits, ("train", "validation", "test"))
+        if split in idle or (split == "train" and data.train_split != "train")
     )
     yield (
         f"Split{'s' if len(idle) > 1 else ''} {named} of data.manual_dir are not used: trained on "
-        f"is {settings['data.train_split']}, tested on {settings['data.test_split']}. To use them: "
-        f"{mend}."
+        f"is {data.train_split}, tested on {data.test_split}. To use them: {mend}."
     )
 
 

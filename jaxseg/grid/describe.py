@@ -7,11 +7,11 @@ from etils.epath import Path
 
 from jaxseg.grid import workdir as files
 from jaxseg.grid.cells import expand, group_cells
+from jaxseg.grid.chunk import Chunk, plan_chunks
+from jaxseg.grid.devices import pinned
 from jaxseg.grid.group import Group, make_group
-from jaxseg.grid.numerics import pinned
 from jaxseg.grid.prepared import check_splits
 from jaxseg.grid.record import read_feed
-from jaxseg.grid.resume import Chunk, plan_chunks
 from jaxseg.grid.tuning import measure_step, tune
 
 
@@ -23,8 +23,8 @@ def describe(config: Mapping[str, Any], grid: Sequence[Mapping[str, Any]], workd
     """
     cells = expand(config, grid)
     if (workdir / "config.json").exists():
-        files.check_config(workdir, config, grid)
-    check_splits(cell.settings for cell in cells)
+        files.check_same_settings(workdir, config, grid)
+    check_splits(cell.config for cell in cells)
     done = files.read_finished(workdir)
     groups = group_cells(cells)
     arms = list(dict.fromkeys(cell.arm for cell in cells))
@@ -42,7 +42,7 @@ def describe(config: Mapping[str, Any], grid: Sequence[Mapping[str, Any]], workd
 
 
 def _describe_group(index: int, group: Group, pending: Sequence[Chunk]) -> list[str]:
-    steps = group.steps_per_epoch * group.settings["optim.epochs"]
+    steps = group.steps_per_epoch * group.config.optim.epochs
     left = sum(_steps_left(chunk, group.steps_per_epoch, steps) for chunk in pending)
     compile_s, step_s, memory = measure_step(group)
     mesh = dict(group.layout.mesh.shape)
@@ -50,7 +50,7 @@ def _describe_group(index: int, group: Group, pending: Sequence[Chunk]) -> list[
         *(f"  {line}" for line in (group.data.taken, *group.data.cautions)),
         f"program {index}: {len(group.cells)} cells in {len(pending)} chunks of "
         f"{group.layout.slots} on {mesh['cell']} × {mesh['data']} devices",
-        f"  {group.steps_per_epoch} steps × {group.settings['optim.epochs']} epochs = "
+        f"  {group.steps_per_epoch} steps × {group.config.optim.epochs} epochs = "
         f"{steps} steps a chunk, {1e3 * step_s:.0f} ms a step; {group.feed} feed",
         f"  compiling {compile_s:.0f} s, training about {left * step_s:.0f} s",
         f"  memory per device: {memory / 2**20:.0f} MiB for state, batch and buffers",

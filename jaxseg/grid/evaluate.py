@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxseg.data.masks import IGNORED, foreground
 from jaxseg.data.streams import Stream, annotated_images
-from jaxseg.grid.cells import REFERENCE_SIZE
+from jaxseg.grid.config import REFERENCE_SIZE
 from jaxseg.grid.mapping import Layout, map_cells
 from jaxseg.grid.train import one_hot
 from jaxseg.metrics.bands import band_counts, border_rings, square_rings

@@ -14,7 +14,7 @@ from jaxseg.grid.cells import Cell
 from jaxseg.grid.frames import Frames
 from jaxseg.grid.group import Group
 from jaxseg.grid.mapping import Layout, map_cells, put, put_slots
-from jaxseg.grid.marking import cell_stream
+from jaxseg.grid.prepared import cell_stream
 
 _SAMPLE_EVERY = 7  # steps; a prime, so that the samples wander through the epoch
 Batch = tuple[jax.Array, jax.Array]
@@ -29,7 +29,7 @@ def chunk_batches(
     `start_epoch` to the end of training. Steps are dispatched without waiting for them, so that
     the next batch is made and sent while the current step runs.
     """
-    streams = [cell_stream(cell.settings) for cell in slots]
+    streams = [cell_stream(cell.config) for cell in slots]
     if group.frames is None:
         return _host_batches(group, streams, start_epoch, start_step)
     return _device_batches(group, group.frames, streams, start_epoch, start_step)
@@ -39,7 +39,7 @@ def _device_batches(
     group: Group, frames: Frames, streams: Sequence[Stream], start_epoch: int, start_step: int
 ) -> Iterator[Batch]:
     codes = put(group.layout, "cell", frames.codes(streams))
-    for epoch in range(start_epoch, group.settings["optim.epochs"]):
+    for epoch in range(start_epoch, group.config.optim.epochs):
         plan = _epoch_plans(group, streams, epoch)
         for rows in plan[start_step if epoch == start_epoch else 0 :]:
             yield frames.take(frames.arrays, codes, rows)
@@ -47,7 +47,7 @@ def _device_batches(
 
 def _epoch_plans(group: Group, streams: Sequence[Stream], epoch: int) -> np.ndarray:
     """Rows of an epoch: int32 [steps, slots, B, 6]."""
-    batch, size = group.settings["optim.batch_size"], group.settings["data.size"]
+    batch, size = group.config.optim.batch_size, group.config.data.size
     n_images = len(next(iter(group.data.train.values())).images)
     plans = {
         stream: stream_rows(stream, n_images, size, epoch) for stream in dict.fromkeys(streams)
@@ -59,15 +59,15 @@ def _epoch_plans(group: Group, streams: Sequence[Stream], epoch: int) -> np.ndar
 def _host_batches(
     group: Group, streams: Sequence[Stream], start_epoch: int, start_step: int
 ) -> Iterator[Batch]:
-    s = group.settings
+    optim = group.config.optim
     distinct = list(dict.fromkeys(streams))
     made = [
         train_batches(
             group.data.train,
             stream,
-            s["optim.batch_size"],
+            optim.batch_size,
             start_epoch,
-            s["optim.epochs"],
+            optim.epochs,
             start_step,
         )
         for stream in distinct

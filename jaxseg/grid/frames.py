@@ -14,11 +14,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jaxseg.data.device_cut import cut_batch
-from jaxseg.data.host import has_tensorflow
+from jaxseg.data.cuts import cut_batch
+from jaxseg.data.pipeline import check_feed, has_tensorflow
 from jaxseg.data.store import Prepared
 from jaxseg.data.streams import Stream
-from jaxseg.errors import JaxsegError
 from jaxseg.grid.mapping import Layout, map_cells, put
 
 _MEMORY_SHARE = 0.25  # of a device's memory, for prepared images under data.feed=auto
@@ -76,11 +75,7 @@ def choose_feed(wanted: str, kept: str | None, stores: Mapping[str, Prepared], d
     Raises JaxsegError for `host` where TensorFlow is not installed.
     """
     feed = wanted if wanted != "auto" else kept or _best_feed(stores, device)
-    if feed == "host" and not has_tensorflow():
-        raise JaxsegError(
-            "data.feed='host': TensorFlow is not installed; install tensorflow-cpu, or use "
-            "data.feed=device in a new --workdir"
-        )
+    check_feed(feed)
     return feed
 
 

@@ -12,7 +12,6 @@ import json
 import os
 import secrets
 import socket
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path as LocalPath
@@ -21,7 +20,7 @@ from typing import Any
 from etils.epath import Path
 
 from jaxseg.errors import JaxsegError
-from jaxseg.file_locks import BEAT_S, PATIENCE_S, open_lock, say_weaker, take
+from jaxseg.file_locks import BEAT_S, PATIENCE_S, heartbeat, open_lock, say_weaker, take
 from jaxseg.grid import storage
 
 FOLDER = "locks"
@@ -55,22 +54,22 @@ def hold(
                 raise _taken(other, cells)
             with contextlib.suppress(PermissionError):  # of another user, in a sticky folder
                 other.unlink(missing_ok=True)
-        stop, lost = threading.Event(), threading.Event()
-        beating = threading.Thread(
-            target=_beat, args=(path, owner, stop, lost, beat_s, patience_s), daemon=True
-        )
-        beating.start()
-        stack.callback(beating.join)
-        stack.callback(stop.set)
-        yield lambda: _check(lost, path)
 
+        def renew(count: int) -> bool:
+            if there := path.exists():
+                _write(path, {**owner, "beat": count})
+            return there
 
-def _check(lost: threading.Event, path: Path) -> None:
-    if lost.is_set():
-        raise JaxsegError(
-            f"{path}: the lock was lost while this process could not renew it, and another may "
-            "have taken the cells over; run the same command again"
-        )
+        lost = stack.enter_context(heartbeat(renew, beat_s, patience_s))
+
+        def check() -> None:
+            if lost():
+                raise JaxsegError(
+                    f"{path}: the lock was lost while this process could not renew it, and "
+                    "another may have taken the cells over; run the same command again"
+                )
+
+        yield check
 
 
 def _boot() -> str:
@@ -116,31 +115,6 @@ def _write(path: Path, owner: Owner) -> None:
     with open(path, "r+b", buffering=0) as file:
         file.write(content)
         os.fsync(file.fileno())
-
-
-def _beat(
-    path: Path,
-    owner: Owner,
-    stop: threading.Event,
-    lost: threading.Event,
-    beat_s: float,
-    patience_s: float,
-) -> None:
-    """Counts up until told to stop; ends when the file is gone or cannot be written for long."""
-    written = time.monotonic()
-    while not stop.wait(beat_s):
-        owner["beat"] += 1
-        try:
-            if not path.exists():
-                break
-            _write(path, owner)
-            written = time.monotonic()
-        except Exception:  # a store that does not answer now may answer the next beat
-            if time.monotonic() - written > patience_s:
-                break
-    else:
-        return
-    lost.set()
 
 
 def _others(path: Path) -> list[Path]:

@@ -1,42 +1,50 @@
-"""The prepared views of a cell's data set, by the cell's settings."""
+"""The prepared data of a cell by its config: which views of which splits, and its batches.
+
+A config without the section `annotate` has no annotated frames.
+"""
 
 from collections.abc import Iterable
 
 from jaxseg.data import sources
-from jaxseg.data.mask_coding import MaskOptions
-from jaxseg.data.pairs import Patterns
+from jaxseg.data.pipeline import check_feed
 from jaxseg.data.prepare import prepare_views
 from jaxseg.data.progress import Progress, track
-from jaxseg.data.sources import Reading
 from jaxseg.data.store import Prepared
-from jaxseg.grid.sweeps import Settings
+from jaxseg.data.streams import Stream
+from jaxseg.data.views import test_view, training_view
+from jaxseg.grid.config import Config, DataConfig
 
-# Fields of `data` that say how files are found and read; a config may leave them out.
-READING: Settings = {
-    "pattern": "*",  # names of images to read, as in a shell
-    "truth_pattern": "*",  # names of masks, such as *_Annotation.png
-    "mask_threshold": 0.0,  # above 0: masks are soft, foreground from this share on
-    "ignore_label": -1,  # label of pixels that are not judged; -1: none
-    "several_masks": "join",  # of one picture: join, first or refuse
-    "rehash": False,  # read every file again, whatever its size and times say
-}
-DEFAULTS: Settings = {f"data.{name}": value for name, value in READING.items()}
+# The fixed crops that resemble a training policy: what its networks are validated on.
+_VALIDATION_VIEWS = {"center": "full", "quarter": "quarter"}
+_VALIDATION_SEED = 0
 
 
-def data_reading(settings: Settings) -> Reading:
-    """How a cell's files are found and read, by its settings; UsageError for a wrong one."""
-    s = DEFAULTS | settings
-    options = MaskOptions(
-        threshold=s["data.mask_threshold"] or None,
-        ignore=None if s["data.ignore_label"] < 0 else s["data.ignore_label"],
-        several=s["data.several_masks"],
-    )
-    patterns = Patterns(s["data.pattern"], s["data.truth_pattern"])
-    return Reading(patterns, options.check(), s["data.rehash"])
+def cell_stream(config: Config) -> Stream:
+    """The batches that a cell is trained on."""
+    crop, annotate = config.data.crop, config.annotate
+    if annotate is None:
+        return Stream(crop, config.seed)
+    return Stream(crop, config.seed, training_view(annotate.marking), annotate.contamination)
+
+
+def validation_stream(config: Config) -> Stream:
+    """What a cell is validated on: fixed crops that resemble its training, annotated alike.
+
+    Cells that differ in nothing but the seed are validated on the same frames.
+    """
+    stream = cell_stream(config)
+    view = stream.view or _VALIDATION_VIEWS.get(stream.crop, "random")
+    return stream._replace(seed=_VALIDATION_SEED, view=view)
+
+
+def views_of_tests(config: Config) -> dict[str, str]:
+    """The prepared view of each test set."""
+    colour = "" if config.annotate is None else config.annotate.colour
+    return {name: test_view(name, colour) for name in config.eval.test_sets}
 
 
 def prepared_views(
-    settings: Settings,
+    data: DataConfig,
     split: str,
     views: Iterable[str],
     *,
@@ -45,31 +53,34 @@ def prepared_views(
 ) -> dict[str, Prepared]:
     """`prepare_views` of one split at `size` pixels (`data.size` by default), with its errors."""
     return prepare_views(
-        settings["data.name"],
+        data.name,
         split,
-        size=settings["data.size"] if size is None else size,
+        size=data.size if size is None else size,
         views=list(views),
-        manual_dir=settings["data.manual_dir"] or None,
-        reading=data_reading(settings),
-        data_dir=settings["data.data_dir"] or None,
-        planes=settings.get("data.planes", ""),
+        manual_dir=data.manual_dir or None,
+        reading=data.reading,
+        data_dir=data.data_dir or None,
+        planes=data.planes,
         progress=progress,
     )
 
 
-def check_splits(all_settings: Iterable[Settings]) -> None:
+def check_splits(configs: Iterable[Config]) -> None:
     """Raises UsageError for a split that cannot be read, before any is prepared.
 
-    What a source raises for its folder is raised too; no picture is opened.
+    What a source raises for its folder is raised too, and JaxsegError for the host feed without
+    TensorFlow; no picture is opened.
     """
-    splits = ("data.train_split", "data.val_split", "data.test_split")
+    configs = list(configs)
+    for config in configs:
+        check_feed(config.data.feed)
     asked = {
-        (settings["data.name"], settings["data.manual_dir"], data_reading(settings).patterns, split)
-        for settings in all_settings
-        for split in (settings[field] for field in splits)
+        (data.name, data.manual_dir, data.reading.patterns, split)
+        for data in (config.data for config in configs)
+        for split in (data.train_split, data.val_split, data.test_split)
         if split
     }
-    known: dict[tuple[str, str, Patterns], sources.Pairs] = {}
+    known: dict[tuple, sources.Pairs] = {}
     for name, place, patterns, split in sorted(asked):
         if (name, place, patterns) not in known:
             known[name, place, patterns] = sources.find_pairs(name, place or None, patterns)

@@ -1,7 +1,14 @@
-"""What a run writes about itself and its cells, beyond the plain files of `workdir`."""
+"""What a run writes about itself and its cells, and the tables merged from all processes.
+
+cells.csv, metrics.jsonl and progress.json are merged from what each process wrote of its own. Every
+process merges when it has finished something. Of two that merge at the same time, the one that
+writes last looks again and then holds what both have finished.
+"""
 
 import contextlib
 import json
+import os
+import platform
 import resource
 import sys
 import time
@@ -12,12 +19,15 @@ import jax
 import numpy as np
 from etils.epath import Path
 
+from jaxseg.command_line import this_command
 from jaxseg.data.masks import not_judged_as_background
 from jaxseg.errors import DamagedError, JaxsegError
-from jaxseg.grid import numerics, storage
+from jaxseg.escape import csv_text, utf8
+from jaxseg.grid import devices, storage
 from jaxseg.grid import workdir as files
-from jaxseg.grid.cells import FEEDS, Cell, base_settings
+from jaxseg.grid.cells import Cell
 from jaxseg.grid.chunk import Trained
+from jaxseg.grid.config import FEEDS, make_config
 from jaxseg.grid.evaluate import (
     Examples,
     choose_examples,
@@ -41,6 +51,7 @@ SECONDS: tuple[str, ...] = (
 )
 KEEP_S = 60.0  # a run's seconds are written down that often
 
+Rows = Mapping[str, files.Row]  # by cell
 # Test sets whose predictions are looked at beyond their counts.
 _PREDICTIONS_OF = ("clean", "sequence")
 
@@ -56,12 +67,12 @@ def write_config(
     """Writes config.json: settings, axes, data, versions and devices.
 
     One that says the same of all but the environment is left as it is, unless numbers may differ
-    under this process's `numerics.conditions`: that is said on stderr, and all conditions are kept.
+    under this process's `devices.conditions`: that is said on stderr, and all conditions are kept.
     Raises UsageError when another process has meanwhile begun a grid of other settings here.
     """
     data = {
-        "name": group.settings["data.name"],
-        "n_train": len(next(iter(group.data.train.values())).ids),
+        "name": group.config.data.name,
+        "n_train": group.data.n_train,
         "n_test": int(next(iter(group.data.test.values())).image.max()) + 1,
         "classes": list(group.data.classes),
         "planes": group.data.planes,
@@ -69,12 +80,12 @@ def write_config(
         "masks": group.data.taken,
         "cautions": group.data.cautions,
     }
-    overlays = resolve_overlays(grid, base_settings(config))
+    overlays = resolve_overlays(grid, make_config(config).flat())
     about = {"config": dict(config), "grid": overlays, "axes": axes, "data": data}
-    path, now = workdir / "config.json", numerics.conditions()
+    path, now = workdir / "config.json", devices.conditions()
     before: list[dict[str, str]] = []
     if path.exists():
-        files.check_config(workdir, config, grid)
+        files.check_same_settings(workdir, config, grid)
         old = files.read_config(workdir)
         before = _conditions(old)
         # Groups may be trained on other splits: what is to be said of any of them stays.
@@ -87,14 +98,30 @@ def write_config(
     if before and now != before[-1]:
         print(
             f"{workdir}: was begun under other settings of the process: "
-            f"{', '.join(numerics.differences(before[-1], now))}; cells trained from here on may "
+            f"{', '.join(devices.differences(before[-1], now))}; cells trained from here on may "
             "differ in their last digits",
             file=sys.stderr,
             flush=True,
         )
-    about["environment"] = files.environment(jax.local_devices(), processes)
+    about["environment"] = _environment(jax.local_devices(), processes)
     about["environment"]["conditions"] = [*(c for c in before if c != now), now]
     storage.write_sealed(path, about)
+
+
+def _environment(used: Sequence[Any], processes: int) -> files.Row:
+    """The command, versions and devices of each of the processes."""
+    import jaxseg
+
+    several = f"{processes} processes with each " if processes > 1 else ""
+    return {
+        "command": this_command(),
+        "jaxseg": jaxseg.__version__,
+        "jax": jax.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+        "device": f"{several}{len(used)} × {used[0].device_kind} ({used[0].platform})",
+        "system": f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPU cores",
+    }
 
 
 def _conditions(old: files.Row) -> list[dict[str, str]]:
@@ -122,7 +149,7 @@ def write_examples(workdir: Path, group: Group) -> Examples:
         chosen = choose_frames("annotated", sets["annotated"], group.data.planes)
     else:
         name = "quarter" if "quarter" in sets else next(iter(sets))
-        chosen = choose_examples(name, sets[name], group.settings["eval.border_px"])
+        chosen = choose_examples(name, sets[name], group.config.eval.border_px)
     shown = sets[chosen.test_set]
     arrays = {
         "image": shown.images[chosen.item],
@@ -160,18 +187,19 @@ def store_counts(
             kept["examples.clean_prediction"] = predictions[:, examples.item]
     frames = {f"{name}.image": test.image for name, test in group.data.test.items()}
     for i, cell in enumerate(chunk):
-        if trained.diverged_at[i] < 0:
+        if trained.position.diverged_at[i] < 0:
             arrays = frames | {name: values[i] for name, values in kept.items()}
             storage.write_arrays(files.counts_path(workdir, cell.id), arrays)
 
 
 def cell_row(cell: Cell, place: int, trained: Trained, steps_per_epoch: int) -> files.Row:
     """The row of cells.csv of a cell, at `place` in its chunk, whose training has ended."""
-    stopped, step = int(trained.stopped_at[place]), int(trained.diverged_at[place])
-    epochs = cell.settings["optim.epochs"] if stopped < 0 else stopped // steps_per_epoch
-    row = {"epochs": epochs, "wall_s": f"{trained.wall_s:.2f}"}
+    at = trained.position
+    stopped, step = at.stopped_at[place], at.diverged_at[place]
+    epochs = cell.config.optim.epochs if stopped < 0 else stopped // steps_per_epoch
+    row = {"epochs": epochs, "wall_s": f"{at.wall_s:.2f}"}
     if step < 0:
-        return row | {"status": "done", "train_loss": f"{trained.losses[place]:.5f}"}
+        return row | {"status": "done", "train_loss": f"{at.means[place]:.5f}"}
     return row | {
         "status": "diverged",
         "epochs": step // steps_per_epoch,
@@ -180,11 +208,12 @@ def cell_row(cell: Cell, place: int, trained: Trained, steps_per_epoch: int) -> 
 
 
 class Seconds(dict[str, float]):
-    """Where the time of a run has gone since it was last written to its share's file."""
+    """Where the time of a run has gone since it was last written to its process's file."""
 
-    def __init__(self) -> None:
+    def __init__(self, workdir: Path, share: Share) -> None:
         super().__init__(dict.fromkeys(SECONDS, 0.0))
         self.since = time.monotonic()
+        self._path = files.progress_path(workdir, f"{share.index}-of-{share.count}")
 
     @contextlib.contextmanager
     def of(self, name: str) -> Iterator[None]:
@@ -195,32 +224,115 @@ class Seconds(dict[str, float]):
         finally:
             self[name] += time.monotonic() - clock
 
+    def write(self) -> None:
+        """Adds the seconds, with the wall time and the peak memory, to the file; begins anew."""
+        now, peak = time.monotonic(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        old = files.read_progress(self._path)
+        spent = {**self, "wall_s": now - self.since}
+        total = {name: round(old.get(name, 0.0) + value, 4) for name, value in spent.items()}
+        total["peak_memory_mb"] = max(old.get("peak_memory_mb", 0), round(peak))
+        storage.write_json(self._path, total)
+        self.update(dict.fromkeys(SECONDS, 0.0))
+        self.since = now
 
-def add_progress(workdir: Path, share: Share, seconds: Seconds) -> None:
-    """Adds the seconds, with the wall time, to the share's file, and begins them anew."""
-    now, peak = time.monotonic(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    total = {"wall_s": now - seconds.since, "peak_memory_mb": round(peak)}
-    files.add_progress(workdir, share, {**seconds, **total})
-    seconds.update(dict.fromkeys(SECONDS, 0.0))
-    seconds.since = now
+    def write_now_and_then(self) -> None:
+        """Writes them once in KEEP_S: what is killed has lost little of its time."""
+        if time.monotonic() - self.since >= KEEP_S:
+            self.write()
+
+    @contextlib.contextmanager
+    def written(self) -> Iterator[None]:
+        """Writes them at the end, also when the run is interrupted or fails.
+
+        Then what is wrong with the file itself is not said: the run's own error is.
+        """
+        try:
+            yield
+        except BaseException:
+            with contextlib.suppress(JaxsegError, OSError):
+                self.write()
+            raise
+        self.write()
 
 
-def keep_progress(workdir: Path, share: Share, seconds: Seconds) -> None:
-    """`add_progress` once in KEEP_S: what is killed has lost little of its time."""
-    if time.monotonic() - seconds.since >= KEEP_S:
-        add_progress(workdir, share, seconds)
+def merge_cells(
+    workdir: Path,
+    groups: Sequence[Sequence[Cell]],
+    axes: Sequence[str],
+    done: Rows,
+) -> dict[str, files.Row]:
+    """Writes cells.csv and returns the rows of all that have ended, `done` among them."""
+    found = files.read_finished(workdir, done)
+    while True:
+        storage.write_bytes(workdir / "cells.csv", utf8(_cells_csv(groups, axes, found)))
+        again = files.read_finished(workdir, found)
+        if again.keys() == found.keys():
+            return found
+        found = again
 
 
-@contextlib.contextmanager
-def progress_kept(workdir: Path, share: Share, seconds: Seconds) -> Iterator[None]:
-    """Adds the seconds at the end, also when the run is interrupted or fails.
+def merge_all(
+    workdir: Path,
+    groups: Sequence[Sequence[Cell]],
+    axes: Sequence[str],
+    done: Rows,
+) -> dict[str, files.Row]:
+    """Writes all three files and returns the rows of the cells that have ended."""
+    while True:
+        done = merge_cells(workdir, groups, axes, done)
+        parts = _progress_parts(workdir)
+        _merge_metrics(workdir, groups)
+        storage.write_json(workdir / "progress.json", total_progress(parts))
+        again = files.read_finished(workdir, done)
+        if again.keys() == done.keys() and _progress_parts(workdir) == parts:
+            return again
+        done = again
 
-    Then what is wrong with the file itself is not said: the run's own error is.
-    """
-    try:
-        yield
-    except BaseException:
-        with contextlib.suppress(JaxsegError, OSError):
-            add_progress(workdir, share, seconds)
-        raise
-    add_progress(workdir, share, seconds)
+
+def _cells_csv(groups: Sequence[Sequence[Cell]], axes: Sequence[str], done: Rows) -> str:
+    """Every cell of the grid with its status and, when it has ended, its row."""
+    columns = ["cell", "status", "arm", "group", *axes, "seed"]
+    columns += ["epochs", "wall_s", "train_loss", "message"]
+    rows = []
+    for index, group in enumerate(groups):
+        for cell in group:
+            fields = cell.config.flat()
+            row = {axis: fields[axis] for axis in axes}
+            row |= {"cell": cell.id, "status": "pending", "arm": cell.arm, "group": index}
+            row |= {"seed": cell.seed} | dict(done.get(cell.id, {}))
+            rows.append([row.get(column, "") for column in columns])
+    return csv_text(columns, rows)
+
+
+def _merge_metrics(workdir: Path, groups: Sequence[Sequence[Cell]]) -> None:
+    rows = [row for g in groups for cell in g for row in files.read_metrics(workdir, cell.id)]
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    storage.write_bytes(workdir / "metrics.jsonl", text.encode())
+
+
+def _progress_parts(workdir: Path) -> dict[str, files.Row]:
+    """{share, such as "0-of-2": its seconds and memory}."""
+    names = storage.names(workdir / "progress", ".json")
+    parts = {name: files.read_progress(files.progress_path(workdir, name)) for name in names}
+    return {
+        name: part for name, part in parts.items() if {"wall_s", "peak_memory_mb"} <= part.keys()
+    }
+
+
+def total_progress(parts: Rows) -> files.Row:
+    """Seconds of all processes together; wall time is that of the slowest of those side by side,
+    memory the largest of one process. `data_wait_share` is the part of the steps' time in which
+    devices waited for data."""
+    total: files.Row = {}
+    walls: dict[str, float] = {}
+    for name, part in parts.items():
+        together = name.partition("-of-")[2]
+        walls[together] = max(walls.get(together, 0.0), part["wall_s"])
+        for key, value in part.items():
+            total[key] = round(total.get(key, 0.0) + value, 2)
+    if total.get("steps_s"):
+        total["data_wait_share"] = round(total["data_wait_s"] / total["steps_s"], 4)
+    if parts:
+        total["wall_s"] = round(sum(walls.values()), 4)
+        total["peak_memory_mb"] = max(part["peak_memory_mb"] for part in parts.values())
+    return total

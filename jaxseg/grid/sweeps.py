@@ -1,23 +1,45 @@
 """Sweeps as plain data: lists of dicts, each laid over a config's fields, one a cell.
 
-They are made by `product` and `zipped`. Fields are dotted names ("net.padding"); a last part that
-is unique ("padding") will do.
+They are made by `product`. Fields are dotted names ("net.padding"); a last part that is unique
+("padding") will do. What may vary between cells is a setting of training: what they are tested on
+and how they are scored is the same for all, as arms are compared on the same images.
 """
 
 import difflib
 import itertools
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from jaxseg.errors import UsageError
-from jaxseg.grid.axes import axis_names, why_no_axis
 
 SEED = "seed"
 MOST_SEED = 2**31 - 1  # programs take seeds as int32
 MOST_VALUES = 10_000  # of one axis: more cells than anyone trains
 _BOOLEANS = {"true": True, "false": False}
-Settings = dict[str, Any]
+Fields = dict[str, Any]
+
+# Field, or section with its dot -> why it is no axis; "" where it may be one. The row of a field
+# holds, not that of its section.
+_ROWS = {
+    "seed": "",
+    "net.": "",
+    "optim.": "",
+    "data.crop": "",
+    "data.train_split": "",
+    "annotate.": "",
+    "annotate.colour": "all arms are tested on the same annotated frames",
+    "name": "it names the run and its folder",
+    "data.": "all arms are tested on the same images and masks",
+    "data.data_dir": "it says where prepared images are kept",
+    "data.val_split": "all arms are validated on the same images",
+    "data.size": "all arms are scored on frames of the same size",
+    "data.planes": "all arms are scored by the same planes",
+    "data.feed": "it says how batches are cut, not what is trained",
+    "eval.": "all arms are scored in the same way",
+    "run.": "it says how cells are run, not what is trained",
+}
+_UNKNOWN = "training does not read it"
 
 
 def product(**axes: Sequence[Any]) -> list[dict[str, Any]]:
@@ -25,17 +47,9 @@ def product(**axes: Sequence[Any]) -> list[dict[str, Any]]:
     return [dict(zip(axes, values)) for values in itertools.product(*axes.values())]
 
 
-def zipped(**axes: Sequence[Any]) -> list[dict[str, Any]]:
-    """The axes' values side by side; raises UsageError when their lengths differ."""
-    lengths = {name: len(values) for name, values in axes.items()}
-    if len(set(lengths.values())) > 1:
-        raise UsageError(f"zipped grid: axes must be equally long, got {lengths}")
-    return [dict(zip(axes, values)) for values in zip(*axes.values())]
-
-
-def flatten(tree: Mapping[str, Any], prefix: str = "") -> Settings:
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> Fields:
     """A nested mapping as {dotted name: value}; tuples and lists become tuples."""
-    flat: Settings = {}
+    flat: Fields = {}
     for key, value in tree.items():
         if isinstance(value, Mapping):
             flat |= flatten(value, f"{prefix}{key}.")
@@ -44,7 +58,7 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> Settings:
     return flat
 
 
-def resolve_field(name: str, settings: Settings, where: str = "grid axis") -> str:
+def resolve_field(name: str, settings: Fields, where: str = "grid axis") -> str:
     """The full dotted name of a field given in full or by a unique last part."""
     if name in settings:
         return name
@@ -53,15 +67,21 @@ def resolve_field(name: str, settings: Settings, where: str = "grid axis") -> st
         return matches[0]
     if matches:
         raise UsageError(f"{where} {name!r}: ambiguous, say one of {', '.join(matches)}")
-    shorts = [full.rpartition(".")[2] for full in settings]
-    close = difflib.get_close_matches(name.lower(), [*shorts, *settings], n=1, cutoff=0.4)
-    hint = f"; did you mean {close[0]!r}?" if close else ""
+    hint = nearest(name, settings)
     known = ", ".join(axis_names(settings))
     raise UsageError(f"{where}={name!r}: is no field of the config; axes are {known}{hint}")
 
 
+def nearest(name: str, fields: Iterable[str]) -> str:
+    """The hint that names the field nearest to a misspelt one; empty where none is near."""
+    fields = list(fields)
+    shorts = [full.rpartition(".")[2] for full in fields]
+    close = difflib.get_close_matches(name.lower(), [*shorts, *fields], n=1, cutoff=0.4)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
 def override_axes(
-    grid: Sequence[Mapping[str, Any]], overrides: Sequence[str], settings: Settings
+    grid: Sequence[Mapping[str, Any]], overrides: Sequence[str], settings: Fields
 ) -> list[dict[str, Any]]:
     """Replaces or adds axes given as "padding=zeros,reflect" or "seed=0:10" (a range).
 
@@ -120,7 +140,7 @@ def _parse_values(field: str, text: str, like: Any) -> list[Any]:
     return values
 
 
-def resolve_overlays(grid: Sequence[Mapping[str, Any]], settings: Settings) -> list[dict[str, Any]]:
+def resolve_overlays(grid: Sequence[Mapping[str, Any]], settings: Fields) -> list[dict[str, Any]]:
     """The overlays with their fields' full names, and values of the fields' types.
 
     Whole numbers become floats and lists tuples where the config's field is one. Raises UsageError
@@ -145,7 +165,7 @@ def _typed(field: str, value: Any, like: Any) -> Any:
     raise UsageError(f"grid axis {field}={value!r}: must be of type {type(like).__name__}")
 
 
-def grid_axes(overlays: Sequence[Mapping[str, Any]], settings: Settings) -> dict[str, list[Any]]:
+def grid_axes(overlays: Sequence[Mapping[str, Any]], settings: Fields) -> dict[str, list[Any]]:
     """The fields that vary over the grid besides the seed, each with its values in grid order.
 
     `overlays` have full names; where one lacks a field, its cell has the value of `settings`.
@@ -153,3 +173,31 @@ def grid_axes(overlays: Sequence[Mapping[str, Any]], settings: Settings) -> dict
     fields = dict.fromkeys(key for overlay in overlays for key in overlay if key != SEED)
     values = {f: list(dict.fromkeys(o.get(f, settings[f]) for o in overlays)) for f in fields}
     return {field: v for field, v in values.items() if len(v) > 1}
+
+
+def why_no_axis(field: str) -> str:
+    """Why cells of one grid may not differ in a field, by its full name; empty where they may."""
+    section = field.partition(".")[0] + "."
+    return _ROWS.get(field, _ROWS.get(section, _UNKNOWN))
+
+
+def axis_names(fields: Iterable[str]) -> list[str]:
+    """Those of `fields`, full names, that may be axes, sorted."""
+    return sorted(field for field in fields if not why_no_axis(field))
+
+
+def check_axes(values: Mapping[str, Iterable[Any]], fields: Iterable[str]) -> None:
+    """Raises UsageError for a field that takes several values and may not.
+
+    `values` are those that each field takes over the cells, `fields` all that the config has.
+    """
+    for field, taken in values.items():
+        if why := why_no_axis(field):
+            names = axis_names(fields)
+            same = [n for n in names if n.rpartition(".")[2] == field.rpartition(".")[2]]
+            hint = f"; did you mean {same[0]}?" if same else ""
+            shown = ",".join(str(value) for value in taken)
+            raise UsageError(
+                f"grid axis {field}={shown}: is no axis, as {why}; set it for all cells with "
+                f"--config.{field}=VALUE; axes are {', '.join(names)}{hint}"
+            )

@@ -1,10 +1,9 @@
 """Training of ONE cell as pure functions; nothing here knows that there are many.
 
-`make_program` binds what shapes the compiled program; what varies between the cells that share it
+`Program` binds what shapes the compiled program; what varies between the cells that share it
 (seed, learning rate, padding code) is an array argument, `Hyper`.
 """
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -15,28 +14,69 @@ from jax import lax
 from jax.flatten_util import ravel_pytree
 
 from jaxseg.data.masks import IGNORED
-from jaxseg.grid.objective import Net, training_loss, validation_loss
-from jaxseg.grid.optimiser import Optimiser, make_optimiser
-from jaxseg.grid.state import NEVER, Hyper, TrainState, Variables
+from jaxseg.grid.config import Net
+from jaxseg.grid.losses import training_loss, validation_loss
 from jaxseg.nets.unet import with_background_logit
 
+NEVER = -1  # in the place of a step
+Variables = dict[str, Any]
 
-class Program(NamedTuple):
-    """The functions of one cell. Images uint8 [B, H, W, 3], masks uint8 [B, H, W] class indices.
 
-    init(hyper) -> TrainState
-    step(state, hyper, images, masks) -> (TrainState, loss float32, NaN once diverged or stopped)
-    validate(state, hyper, images, masks, weights [B]) -> sums of (loss, tp, fp, fn, weight) [5]
-    select(state, val_loss) -> TrainState, with the best variables so far kept; out of patience,
-        the cell is stopped
-    predict(variables, hyper, images) -> uint8 [B, H, W] class indices
+class Hyper(NamedTuple):
+    """What a cell brings to its program: seed int32, learning_rate float32, padding_code int32."""
+
+    seed: jax.typing.ArrayLike
+    learning_rate: Any
+    padding_code: jax.typing.ArrayLike
+
+
+class TrainState(NamedTuple):
+    """Everything training carries from step to step.
+
+    `diverged_at` is the first step whose loss or new variables were not finite, -1 so far; from
+    that step on the variables stay what they were before it. `best` and `best_loss` are kept under
+    selection `best` alone; None and +inf otherwise. `waited` counts the validations since the best
+    one; `stopped_at` is the number of steps after which they were too many, -1 so far: from then
+    on nothing of the cell changes.
     """
 
-    init: Callable[..., TrainState]
-    step: Callable[..., tuple[TrainState, jax.Array]]
-    validate: Callable[..., jax.Array]
-    select: Callable[..., TrainState]
-    predict: Callable[..., jax.Array]
+    variables: Variables
+    opt_state: optax.OptState
+    step: jax.Array
+    diverged_at: jax.Array
+    best: Variables | None
+    best_loss: jax.Array
+    waited: jax.Array
+    stopped_at: jax.Array
+
+    @property
+    def running(self) -> jax.Array:
+        """Whether the cell has neither diverged nor stopped."""
+        return (self.diverged_at == NEVER) & (self.stopped_at == NEVER)
+
+
+class Optimiser(NamedTuple):
+    """What shapes the optimiser of a compiled program.
+
+    weight_decay: decoupled from the gradient (Loshchilov and Hutter 2019), times the rate; on all
+        parameters, as `torch.optim.AdamW` does. 0 is plain Adam.
+    schedule: `constant`, or `cosine`: from the learning rate to 0 over `steps` steps.
+    steps: of the whole training; needed by `cosine` alone.
+    """
+
+    weight_decay: float = 0.0
+    schedule: str = "constant"
+    steps: int = 0
+
+
+def make_optimiser(spec: Optimiser, learning_rate: Any) -> optax.GradientTransformation:
+    """optax.adam or optax.adamw; the learning rate may be traced."""
+    rate = learning_rate
+    if spec.schedule == "cosine":
+        rate = optax.cosine_decay_schedule(learning_rate, spec.steps)
+    if spec.weight_decay == 0:
+        return optax.adam(rate)
+    return optax.adamw(rate, weight_decay=spec.weight_decay)
 
 
 SCALING = "float32(image) / 127.5 - 1"  # what `normalise` does, for those who read it elsewhere
@@ -58,13 +98,14 @@ def class_indices(logits: Any) -> jax.Array:
     return jnp.argmax(with_background_logit(logits), -1).astype(jnp.uint8)
 
 
-class Recipe(NamedTuple):
-    """What shapes the compiled program of a cell.
+class Program(NamedTuple):
+    """What shapes the compiled program of a cell, and its pure functions.
 
     With `net.batch_axis` set, gradients and losses are averaged over that mapped axis too.
     `padding_as_data` lets `Hyper.padding_code` choose among the standard modes. `patience` is the
     number of validations in a row without a better loss that stop a cell; 0 is without end. With
-    `ignores`, pixels of masks that are IGNORED count in no loss and no score.
+    `ignores`, pixels of masks that are IGNORED count in no loss and no score. Images are uint8
+    [B, H, W, 3], masks uint8 [B, H, W] class indices.
     """
 
     net: Net
@@ -76,125 +117,107 @@ class Recipe(NamedTuple):
     patience: int = 0
     ignores: bool = False
 
-    def judged(self, masks: jax.Array) -> jax.Array | None:
+    def init(self, hyper: Hyper) -> TrainState:
+        """The state before the first step."""
+        images = jnp.zeros((1, self.size, self.size, 3))
+        variables = dict(self.net.clone(batch_axis=None).init(jax.random.key(hyper.seed), images))
+        variables.setdefault("batch_stats", {})
+        optimiser = make_optimiser(self.optimiser, hyper.learning_rate)
+        return TrainState(
+            variables=variables,
+            opt_state=optimiser.init(ravel_pytree(variables["params"])[0]),
+            step=jnp.int32(0),
+            diverged_at=jnp.int32(NEVER),
+            best=jax.tree.map(jnp.copy, variables) if self.select_best else None,
+            best_loss=jnp.float32(jnp.inf),
+            waited=jnp.int32(0),
+            stopped_at=jnp.int32(NEVER),
+        )
+
+    def step(
+        self, state: TrainState, hyper: Hyper, images: Any, masks: Any
+    ) -> tuple[TrainState, jax.Array]:
+        """(state, loss float32: NaN once the cell has diverged or stopped) after one batch."""
+        value, batch_stats, grads = self._gradients(state, hyper, images, masks)
+        # As one vector: an operation per leaf takes longer to compile than the gradients.
+        params, as_tree = ravel_pytree(state.variables["params"])
+        optimiser = make_optimiser(self.optimiser, hyper.learning_rate)
+        deltas, opt_state = optimiser.update(ravel_pytree(grads)[0], state.opt_state, params)
+        new = (optax.apply_updates(params, deltas), batch_stats)
+        healthy = state.running & jnp.isfinite(ravel_pytree((value, new))[0]).all()
+        # A cell that diverges stays at its last finite variables: they can be looked into.
+        keep = partial(jax.tree.map, partial(jnp.where, healthy))
+        params, batch_stats = keep(new, (params, state.variables["batch_stats"]))
+        state = state._replace(
+            variables={"params": as_tree(params), "batch_stats": batch_stats},
+            opt_state=keep(opt_state, state.opt_state),
+            step=state.step + 1,
+            diverged_at=jnp.where(state.running & ~healthy, state.step, state.diverged_at),
+        )
+        return state, jnp.where(healthy, value, jnp.nan)
+
+    def _gradients(
+        self, state: TrainState, hyper: Hyper, images: Any, masks: Any
+    ) -> tuple[jax.Array, Variables, Variables]:
+        """(loss, new running moments, gradients of the parameters) of one batch."""
+        key = jax.random.fold_in(jax.random.key(hyper.seed), state.step)
+        batch = (normalise(images), one_hot(masks, self.net.classes))
+
+        def objective(params):
+            return training_loss(
+                self.net, self.loss, state.variables | {"params": params}, *batch,
+                padding_code=self._padding(hyper), key=key, judged=self._judged(masks),
+            )  # fmt: skip
+
+        grad = jax.value_and_grad(objective, has_aux=True)
+        (value, updates), grads = grad(state.variables["params"])
+        if self.net.batch_axis is not None:
+            value, grads = lax.pmean((value, grads), self.net.batch_axis)
+        return value, updates.get("batch_stats", {}), grads
+
+    def validate(
+        self, state: TrainState, hyper: Hyper, images: Any, masks: Any, weights: Any
+    ) -> jax.Array:
+        """Sums over a batch, each example times its weight [B]: [5] of loss, tp, fp, fn, weight."""
+        targets, judged = one_hot(masks, self.net.classes), self._judged(masks)
+        losses, logits = validation_loss(
+            self.net, self.loss, state.variables, normalise(images), targets,
+            padding_code=self._padding(hyper), judged=judged,
+        )  # fmt: skip
+        chosen = one_hot(class_indices(logits), self.net.classes)
+        chosen = chosen if judged is None else chosen & judged
+        weight = weights[:, None, None, None]
+        outcomes = (chosen & targets, chosen & ~targets, ~chosen & targets)
+        lost = jnp.sum(losses * weights)
+        sums = jnp.stack([lost, *(jnp.sum(weight * o) for o in outcomes), jnp.sum(weights)])
+        axis = self.net.batch_axis
+        return sums if axis is None else lax.psum(sums, axis)
+
+    def select(self, state: TrainState, val_loss: jax.Array) -> TrainState:
+        """Keeps the best variables so far; out of patience, the cell is stopped."""
+        better = state.running & (val_loss < state.best_loss)
+        best = jax.tree.map(partial(jnp.where, better), state.variables, state.best)
+        waited = jnp.where(better, 0, state.waited + 1)
+        out_of_patience = (self.patience > 0) & state.running & (waited >= self.patience)
+        return state._replace(
+            best=best,
+            best_loss=jnp.where(better, val_loss, state.best_loss),
+            waited=waited,
+            stopped_at=jnp.where(out_of_patience, state.step, state.stopped_at),
+        )
+
+    def predict(self, variables: Variables, hyper: Hyper, images: Any) -> jax.Array:
+        """Class indices uint8 [B, H, W]."""
+        code = self._padding(hyper)
+        return class_indices(self.net.apply(variables, normalise(images), padding_code=code))
+
+    def _judged(self, masks: jax.Array) -> jax.Array | None:
         """Which pixels count: bool [..., H, W, 1], or None for all of them."""
         return jnp.expand_dims(masks != IGNORED, -1) if self.ignores else None
 
-    def padding(self, hyper: Hyper) -> Any:
+    def _padding(self, hyper: Hyper) -> Any:
         """The padding code that the network is given, if any."""
         return hyper.padding_code if self.padding_as_data else None
-
-
-def make_program(net: Net, **options: Any) -> Program:
-    """The pure functions of a cell; the arguments are those of `Recipe`."""
-    recipe = Recipe(net, **options)
-    return Program(
-        init=partial(_init, recipe),
-        step=partial(_step, recipe),
-        validate=partial(_validate, recipe),
-        select=partial(_select, recipe),
-        predict=partial(_predict, recipe),
-    )
-
-
-def _init(recipe: Recipe, hyper: Hyper) -> TrainState:
-    key = jax.random.key(hyper.seed)
-    images = jnp.zeros((1, recipe.size, recipe.size, 3))
-    variables = dict(recipe.net.clone(batch_axis=None).init(key, images))
-    variables.setdefault("batch_stats", {})
-    optimiser = make_optimiser(recipe.optimiser, hyper.learning_rate)
-    return TrainState(
-        variables=variables,
-        opt_state=optimiser.init(ravel_pytree(variables["params"])[0]),
-        step=jnp.int32(0),
-        diverged_at=jnp.int32(NEVER),
-        best=jax.tree.map(jnp.copy, variables) if recipe.select_best else None,
-        best_loss=jnp.float32(jnp.inf),
-        waited=jnp.int32(0),
-        stopped_at=jnp.int32(NEVER),
-    )
-
-
-def _step(
-    recipe: Recipe, state: TrainState, hyper: Hyper, images: Any, masks: Any
-) -> tuple[TrainState, jax.Array]:
-    value, batch_stats, grads = _gradients(recipe, state, hyper, images, masks)
-    # As one vector: an operation per leaf takes longer to compile than the network's gradients.
-    params, as_tree = ravel_pytree(state.variables["params"])
-    optimiser = make_optimiser(recipe.optimiser, hyper.learning_rate)
-    deltas, opt_state = optimiser.update(ravel_pytree(grads)[0], state.opt_state, params)
-    new = (optax.apply_updates(params, deltas), batch_stats)
-    healthy = state.running & jnp.isfinite(ravel_pytree((value, new))[0]).all()
-    # A cell that diverges stays at its last finite variables: they can be looked into.
-    keep = partial(jax.tree.map, partial(jnp.where, healthy))
-    params, batch_stats = keep(new, (params, state.variables["batch_stats"]))
-    state = state._replace(
-        variables={"params": as_tree(params), "batch_stats": batch_stats},
-        opt_state=keep(opt_state, state.opt_state),
-        step=state.step + 1,
-        diverged_at=jnp.where(state.running & ~healthy, state.step, state.diverged_at),
-    )
-    return state, jnp.where(healthy, value, jnp.nan)
-
-
-def _gradients(
-    recipe: Recipe, state: TrainState, hyper: Hyper, images: Any, masks: Any
-) -> tuple[jax.Array, Variables, Variables]:
-    """(loss, new running moments, gradients of the parameters) of one batch."""
-    key = jax.random.fold_in(jax.random.key(hyper.seed), state.step)
-    batch = (normalise(images), one_hot(masks, recipe.net.classes))
-
-    def objective(params):
-        variables = state.variables | {"params": params}
-        code = recipe.padding(hyper)
-        return training_loss(
-            recipe.net, recipe.loss, variables, *batch,
-            padding_code=code, key=key, judged=recipe.judged(masks),
-        )  # fmt: skip
-
-    grad = jax.value_and_grad(objective, has_aux=True)
-    (value, updates), grads = grad(state.variables["params"])
-    if recipe.net.batch_axis is not None:
-        value, grads = lax.pmean((value, grads), recipe.net.batch_axis)
-    return value, updates.get("batch_stats", {}), grads
-
-
-def _validate(
-    recipe: Recipe, state: TrainState, hyper: Hyper, images: Any, masks: Any, weights: Any
-) -> jax.Array:
-    targets, code = one_hot(masks, recipe.net.classes), recipe.padding(hyper)
-    batch = (state.variables, normalise(images), targets)
-    judged = recipe.judged(masks)
-    losses, logits = validation_loss(
-        recipe.net, recipe.loss, *batch, padding_code=code, judged=judged
-    )
-    chosen = one_hot(class_indices(logits), recipe.net.classes)
-    chosen = chosen if judged is None else chosen & judged
-    weight = weights[:, None, None, None]
-    outcomes = (chosen & targets, chosen & ~targets, ~chosen & targets)
-    lost = jnp.sum(losses * weights)
-    sums = jnp.stack([lost, *(jnp.sum(weight * o) for o in outcomes), jnp.sum(weights)])
-    axis = recipe.net.batch_axis
-    return sums if axis is None else lax.psum(sums, axis)
-
-
-def _select(recipe: Recipe, state: TrainState, val_loss: jax.Array) -> TrainState:
-    better = state.running & (val_loss < state.best_loss)
-    best = jax.tree.map(lambda new, old: jnp.where(better, new, old), state.variables, state.best)
-    waited = jnp.where(better, 0, state.waited + 1)
-    out_of_patience = (recipe.patience > 0) & state.running & (waited >= recipe.patience)
-    return state._replace(
-        best=best,
-        best_loss=jnp.where(better, val_loss, state.best_loss),
-        waited=waited,
-        stopped_at=jnp.where(out_of_patience, state.step, state.stopped_at),
-    )
-
-
-def _predict(recipe: Recipe, variables: Variables, hyper: Hyper, images: Any) -> jax.Array:
-    return class_indices(
-        recipe.net.apply(variables, normalise(images), padding_code=recipe.padding(hyper))
-    )
 
 
 def selected_variables(state: TrainState) -> Variables:

@@ -32,11 +32,11 @@ class StepCost(NamedTuple):
 
 def measure_step(group: Group) -> StepCost:
     """Compiles a group's training step and times a few steps of it on random images."""
-    s = group.settings
+    size = group.config.data.size
     slots = fill(group.cells[: group.layout.slots], group.layout.slots)
     hyper = put(group.layout, "cell", stack_hyper(slots))
     state = group.init(hyper)
-    shape = (len(slots), s["optim.batch_size"], s["data.size"], s["data.size"])
+    shape = (len(slots), group.config.optim.batch_size, size, size)
     rng = np.random.default_rng(0)
     images = put(group.layout, "batch", rng.integers(0, 256, (*shape, 3), np.uint8))
     masks = put(group.layout, "batch", rng.integers(0, 2, shape, np.uint8))
@@ -62,7 +62,7 @@ def tune(group: Group, cache: Path | None = None) -> Group:
     program.
     """
     device = group.layout.mesh.devices.flat[0]
-    if group.settings["run.cells_per_device"] or device.platform == "cpu":
+    if group.config.run.cells_per_device or device.platform == "cpu":
         return group
     path = cache or default_data_dir() / "cells_per_device.json"
     known = json.loads(path.read_text()) if path.exists() else {}
@@ -111,6 +111,6 @@ def _seconds_per_cell(group: Group) -> float:
 
 
 def _key(group: Group, kind: str) -> str:
-    shaping = {k: v for k, v in group.settings.items() if k.startswith(_SHAPING)}
+    shaping = {k: v for k, v in group.config.flat().items() if k.startswith(_SHAPING)}
     most = -(-group.part // group.layout.mesh.devices.size)
     return json.dumps([kind, jax.__version__, most, shaping], sort_keys=True)

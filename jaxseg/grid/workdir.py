@@ -5,36 +5,31 @@
     progress/<share>.json  seconds and memory of one process
     data/<items>.json      checksum of the prepared images and masks of a split
 
-cells.csv, metrics.jsonl and progress.json are merged from these (see `merged`), so that no two
-processes ever write one file. Files are written whole: a kill leaves the old or the new one. They
-carry a digest of what they say: one that is damaged is refused.
+cells.csv, metrics.jsonl and progress.json are merged from these (see `record`), so that no two
+processes ever write one file. Files are written whole: a kill leaves the old or the new one. Of a
+status, losses or a progress that cannot be read it is as if they were not there.
 """
 
 import json
-import os
-import platform
-import shlex
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import jax
-import numpy as np
 from etils.epath import Path
 
-from jaxseg.errors import JaxsegError, UsageError, check_permission
+from jaxseg.errors import DamagedError, JaxsegError, UsageError, check_permission
 from jaxseg.grid import storage
-from jaxseg.grid.cells import DEFAULTS, expand
-from jaxseg.grid.processes import Share
+from jaxseg.grid.cells import expand
+from jaxseg.grid.config import DEFAULTS
 from jaxseg.grid.sweeps import flatten
-from jaxseg.grid.workdir_door import Row, read_about, read_progress, read_rows, read_status
 from jaxseg.seals import AGAIN, read_sealed
+from jaxseg.texts import is_number, read_json
 
 # Where things lie and how they are mapped may change between runs of one workdir; numbers may not.
 _MAY_DIFFER = ("run.", "data.data_dir", "data.manual_dir", "data.rehash", "eval.resamples")
-_LOSSES = f"{AGAIN}: the cell's losses by epoch that it holds are lost, its counts are not"
 _NOT_IN_PATHS = ("*", "?", "[", "\\")
 OTHER = "give another --workdir or remove this one"
+STATUSES = ("done", "diverged")  # of a cell that has ended
+Row = dict[str, Any]
 
 
 def open_workdir(
@@ -53,10 +48,10 @@ def open_workdir(
     check_permission(workdir)
     workdir.mkdir(parents=True, exist_ok=True)
     if (workdir / "config.json").exists():
-        check_config(workdir, config, grid)
+        check_same_settings(workdir, config, grid)
 
 
-def check_config(
+def check_same_settings(
     workdir: Path, config: Mapping[str, Any], grid: Sequence[Mapping[str, Any]]
 ) -> None:
     """Raises UsageError naming the fields in which config.json differs from these settings.
@@ -71,7 +66,7 @@ def check_config(
         for name in sorted(here.keys() | there.keys())
         if here.get(name) != there.get(name) and not name.startswith(_MAY_DIFFER)
     ]
-    # The configs agree here in all that `_cells` tells: ours has been checked.
+    # The configs agree here in all that `_cells` compares: ours has been checked.
     cells, old_cells = _cells(config, grid), {} if differing else _cells(config, old["grid"])
     gone = [name for name, settings in old_cells.items() if cells.get(name) != settings]
     if gone:
@@ -90,7 +85,7 @@ def _cells(config: Mapping[str, Any], grid: Sequence[Mapping[str, Any]]) -> dict
     """{cell id: what its numbers depend on}, as JSON would give it back."""
     return {
         cell.id: _plain(
-            {n: value for n, value in cell.settings.items() if not n.startswith(_MAY_DIFFER)}
+            {n: v for n, v in cell.config.flat().items() if not n.startswith(_MAY_DIFFER)}
         )
         for cell in expand(config, grid)
     }
@@ -102,8 +97,19 @@ def _plain(settings: Mapping[str, Any]) -> Row:
 
 
 def read_config(workdir: Path) -> Row:
-    """What config.json says; DamagedError where it is not what a run has written."""
-    return read_about(workdir / "config.json", OTHER)
+    """What config.json says; DamagedError where it is not what a run has written.
+
+    `config` and `data` are objects, `grid` is a list of fields with plain values.
+    """
+    path = workdir / "config.json"
+    blank: Row = {"config": {}, "grid": [], "data": {}}
+    about = blank | read_sealed(path, OTHER)
+    for name, kind in blank.items():
+        if not isinstance(about[name], type(kind)):
+            raise DamagedError(path, f"`{name}` must be a {type(kind).__name__}", OTHER)
+    if not all(isinstance(cell, dict) and _is_plain(cell) for cell in about["grid"]):
+        raise DamagedError(path, "`grid` must be a list of fields and plain values", OTHER)
+    return about
 
 
 def check_data(workdir: Path, checksums: Mapping[str, str]) -> None:
@@ -120,23 +126,6 @@ def check_data(workdir: Path, checksums: Mapping[str, str]) -> None:
             )
 
 
-def environment(devices: Sequence[Any], processes: int) -> Row:
-    """The command, versions and devices of each of the processes, for config.json."""
-    import jaxseg
-
-    several = f"{processes} processes with each " if processes > 1 else ""
-
-    return {
-        "command": shlex.join(["python", *sys.argv]),
-        "jaxseg": jaxseg.__version__,
-        "jax": jax.__version__,
-        "numpy": np.__version__,
-        "python": platform.python_version(),
-        "device": f"{several}{len(devices)} × {devices[0].device_kind} ({devices[0].platform})",
-        "system": f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPU cores",
-    }
-
-
 def counts_path(workdir: Path, cell: str) -> Path:
     """Where the counts of a cell are stored."""
     return workdir / "counts" / f"{cell}.npz"
@@ -144,7 +133,7 @@ def counts_path(workdir: Path, cell: str) -> Path:
 
 def write_status(workdir: Path, cell: str, row: Row) -> None:
     """Marks a cell whose counts are stored as ended; `row` is its part of cells.csv."""
-    storage.write_sealed(workdir / "status" / f"{cell}.json", row)
+    storage.write_json(workdir / "status" / f"{cell}.json", row)
 
 
 def read_finished(workdir: Path, known: Mapping[str, Row] | None = None) -> dict[str, Row]:
@@ -155,24 +144,29 @@ def read_finished(workdir: Path, known: Mapping[str, Row] | None = None) -> dict
     known = {} if known is None else known
     scored = set(storage.names(workdir / "counts", ".npz"))
     rows = {
-        cell: known.get(cell) or read_status(workdir / "status" / f"{cell}.json")
+        cell: known.get(cell) or _read(workdir / "status" / f"{cell}.json")
         for cell in storage.names(workdir / "status", ".json")
     }
-    return {c: row for c, row in rows.items() if c in scored or row["status"] == "diverged"}
+    return {
+        cell: row
+        for cell, row in rows.items()
+        if _is_plain(row)
+        and (row.get("status") == "diverged" or (row.get("status") == "done" and cell in scored))
+    }
 
 
 def read_metrics(workdir: Path, cell: str) -> list[Row]:
     """Rows of a cell by epoch; none before its first."""
-    path = _metrics_path(workdir, cell)
-    return read_rows(path, _LOSSES) if path.exists() else []
+    rows = _read(_metrics_path(workdir, cell)).get("rows")
+    good = isinstance(rows, list) and all(
+        isinstance(row, dict) and row.get("cell") == cell and is_number(row.get("epoch"))
+        for row in rows
+    )
+    return rows if good else []  # pyright: ignore[reportReturnType]
 
 
 def _metrics_path(workdir: Path, cell: str) -> Path:
     return workdir / "metrics" / f"{cell}.json"
-
-
-def _write_metrics(workdir: Path, cell: str, rows: Iterable[Row]) -> None:
-    storage.write_sealed(_metrics_path(workdir, cell), {"rows": list(rows)})
 
 
 def forget_epochs(workdir: Path, cells: Iterable[str], start_epoch: int) -> None:
@@ -181,19 +175,35 @@ def forget_epochs(workdir: Path, cells: Iterable[str], start_epoch: int) -> None
         old = read_metrics(workdir, cell)
         kept = [row for row in old if row["epoch"] < start_epoch]
         if len(kept) < len(old):
-            _write_metrics(workdir, cell, kept)
+            storage.write_json(_metrics_path(workdir, cell), {"rows": kept})
 
 
 def append_metrics(workdir: Path, rows: Iterable[Row]) -> None:
     """Adds one row to the metrics of each cell named in `rows`; whole, as objects cannot grow."""
     for row in rows:
-        _write_metrics(workdir, row["cell"], [*read_metrics(workdir, row["cell"]), row])
+        grown = [*read_metrics(workdir, row["cell"]), row]
+        storage.write_json(_metrics_path(workdir, row["cell"]), {"rows": grown})
 
 
-def add_progress(workdir: Path, share: Share, seconds: Mapping[str, float]) -> None:
-    """Adds a run's seconds to its share's file; the peak memory is the largest of all runs."""
-    path = workdir / "progress" / f"{share.index}-of-{share.count}.json"
-    old = read_progress(path) if path.exists() else {}
-    new = {key: round(old.get(key, 0.0) + value, 4) for key, value in seconds.items()}
-    new["peak_memory_mb"] = max(old.get("peak_memory_mb", 0), seconds["peak_memory_mb"])
-    storage.write_sealed(path, new)
+def progress_path(workdir: Path, share: str) -> Path:
+    """Where the seconds and memory of a process are kept; `share` is such as 0-of-2."""
+    return workdir / "progress" / f"{share}.json"
+
+
+def read_progress(path: Path) -> dict[str, float]:
+    """Seconds and memory of one process by name; none where there is no such file."""
+    return {name: value for name, value in _read(path).items() if is_number(value, least=0)}
+
+
+def _read(path: Path) -> Row:
+    """What a process wrote; nothing where the file lacks or is damaged: it is written again."""
+    try:
+        return read_json(path, AGAIN) if path.exists() else {}
+    except DamagedError:
+        return {}
+
+
+def _is_plain(row: Row) -> bool:
+    """Whether a row holds texts, numbers and nothing, or lists of them."""
+    values = [v for value in row.values() for v in (value if isinstance(value, list) else [value])]
+    return all(value is None or isinstance(value, str | int | float) for value in values)

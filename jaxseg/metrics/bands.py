@@ -1,7 +1,8 @@
 """Bands: rings of pixels at one distance from the frame's centre or border, and counts per band.
 
-A ring map gives every pixel the index of its band: int32 [size, size]. Both maps measure a pixel by
-its depth, the number of whole pixels between it and the nearest border (0 = it touches the border).
+A ring map gives every pixel the index of its band: int32 [size, size], or [H, W] for frames of any
+shape. All maps measure a pixel by its depth, the number of whole pixels between it and the nearest
+border (0 = it touches the border).
 """
 
 import math
@@ -33,7 +34,7 @@ def square_rings(size: int, width: float = 10) -> np.ndarray:
       UsageError: a size below 1 or a width below 1 pixel.
     """
     last = len(square_ring_edges(size, width)) - 1
-    from_outside = np.minimum(np.floor(_depth(size) / width), last)
+    from_outside = np.minimum(np.floor(border_depth((size, size)) / width), last)
     return (last - from_outside).astype(np.int32)
 
 
@@ -61,7 +62,7 @@ def border_rings(size: int, width: float = 8) -> np.ndarray:
       UsageError: a size below 1 or a width below 1 pixel.
     """
     _check(size, width)
-    return np.floor(_depth(size) / width).astype(np.int32)
+    return np.floor(border_depth((size, size)) / width).astype(np.int32)
 
 
 def border_ring_edges(size: int, width: float = 8) -> np.ndarray:
@@ -122,11 +123,6 @@ def _sums(masks: Sequence[jax.Array], one_hot: jax.Array) -> list[jax.Array]:
     return [jnp.moveaxis(part, -1, -2) for part in shaped]
 
 
-def _depth(size: int) -> np.ndarray:
-    along = np.minimum(np.arange(size), np.arange(size)[::-1])
-    return np.minimum(along[:, None], along[None, :])
-
-
 def _check(size: int, width: float) -> None:
     if size < 1:
         raise UsageError(f"size={size}: must be at least 1 pixel")
@@ -160,3 +156,52 @@ def _check_masks(pred, target, rings) -> None:
         raise UsageError(
             f"target: shape {target.shape} must equal the last axes of pred, {pred.shape}"
         )
+
+
+FRAME = 256  # the side of the frame in whose pixels the paper gives its rings
+RING_PX = 10
+# Outer half-widths of the paper's rings, innermost first, in px of a 256 frame: 8, 18, …, 128.
+RING_EDGES = square_ring_edges(FRAME, RING_PX).astype(int)
+N_RINGS = len(RING_EDGES)
+
+
+def centre_rings(shape: tuple[int, int]) -> np.ndarray:
+    """The paper's rings of 10 px at 256, as fractions of the frame, so that any frames compare.
+
+    A pixel of depth d belongs to ring floor(d * 256 / (10 * side)) from outside, on the axis where
+    that is least; rings of a frame that is not square are rectangles of the frame's own form. Equal
+    to `square_rings(size, 10 * size / 256)` for square frames of even size from 26 px on; smaller
+    frames have fewer pixels than rings and leave some empty.
+
+    Args:
+      shape: (height, width) of the frame in pixels.
+    Returns:
+      int32 [H, W] in 0..12; 0 is the innermost.
+    """
+    across = [_depth_along(side) * FRAME // (RING_PX * side) for side in shape]
+    from_outside = np.minimum(across[0][:, None], across[1][None, :])
+    return (N_RINGS - 1 - np.minimum(from_outside, N_RINGS - 1)).astype(np.int32)
+
+
+def border_depth(shape: tuple[int, int], scale_to: int | None = None) -> np.ndarray:
+    """Depth of every pixel: int32 [H, W], 0 touches the border.
+
+    Args:
+      shape: (height, width) of the frame in pixels.
+      scale_to: None counts pixels of this frame. A number counts pixels of a frame of that height
+        and width, to which this one is stretched; a pixel then has the depth of its inner side:
+        ceil((d + 1) * scale_to / side) - 1.
+    Raises:
+      UsageError: scale_to below 2.
+    """
+    rows, columns = map(_depth_along, shape)
+    if scale_to is not None:
+        if scale_to < 2:
+            raise UsageError(f"scale_to={scale_to}: must be the side of a frame, at least 2 px")
+        rows = -(-(rows + 1) * scale_to // shape[0]) - 1
+        columns = -(-(columns + 1) * scale_to // shape[1]) - 1
+    return np.minimum(rows[:, None], columns[None, :]).astype(np.int32)
+
+
+def _depth_along(side: int) -> np.ndarray:
+    return np.minimum(np.arange(side), np.arange(side)[::-1])

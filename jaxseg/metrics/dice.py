@@ -54,12 +54,6 @@ def recall(counts: Counts, empty: str = "nan") -> Counts:
     return _ratio(tp, tp + fn, empty)
 
 
-def precision(counts: Counts, empty: str = "nan") -> Counts:
-    """Positive predictive value (precision), tp / (tp + fp); empty where nothing is predicted."""
-    tp, fp, _ = _split(counts)
-    return _ratio(tp, tp + fp, empty)
-
-
 def _namespace(array: np.ndarray | jax.Array) -> types.ModuleType:
     return jnp if isinstance(array, jax.Array) else np
 

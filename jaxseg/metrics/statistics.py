@@ -20,18 +20,14 @@ from jaxseg.metrics.bootstrap import (
     single_items,
     two_level_interval,
 )
-from jaxseg.metrics.paired import holm
 from jaxseg.metrics.power import seed_figures
-
-__all__ = ["Contrast", "Estimate", "Statistic", "contrast", "difference", "estimate", "holm"]
-__all__ += ["item_mean", "per_image", "pooled"]
 
 Statistic = Callable[[np.ndarray, np.ndarray], np.ndarray]
 Metric = Callable[[np.ndarray], np.ndarray]
 Bands = slice | Sequence[int]
 
 
-class Estimate(NamedTuple):
+class ArmEstimate(NamedTuple):
     """One arm. `n_left_out` of the `n_cases` = seeds × items have no value of their own."""
 
     value: float
@@ -116,7 +112,7 @@ def estimate(
     resamples: int = RESAMPLES,
     level: float = LEVEL,
     seed: int = 0,
-) -> Estimate:
+) -> ArmEstimate:
     """Mean over seeds of the statistic on all items, with the two-level interval of `contrast`.
 
     Args:
@@ -126,7 +122,7 @@ def estimate(
       level: of the interval, in (0, 1).
       seed: of the resampling; the same arguments give the same interval.
     Returns:
-      An Estimate. Seeds whose statistic is NaN are left out; `n_seeds` counts the others.
+      An ArmEstimate. Seeds whose statistic is NaN are left out; `n_seeds` counts the others.
     Raises:
       UsageError: shapes that do not fit, resamples < 1 or a level outside (0, 1).
     """
@@ -137,7 +133,7 @@ def estimate(
     n_left_out = sum(
         int(np.isnan(statistic(counts, rows)).sum()) for rows in single_items(counts.shape[1])
     )
-    return Estimate(
+    return ArmEstimate(
         value=_mean(per_seed[kept]),
         ci_low=low,
         ci_high=high,

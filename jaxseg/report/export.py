@@ -27,7 +27,7 @@ def write_page(folder: str | Path, title: str, sections: Sequence[Section]) -> P
     give equal bytes. Raises JaxsegError for a full disk.
     """
     folder = Path(folder)
-    bodies = [write_files(folder, section) for section in sections]
+    bodies = [write_files(folder, section) for section in sections if not section.is_empty]
     page = folder / "report.html"
     write_bytes(page, utf8(page_html(title, bodies)))
     return page

@@ -34,9 +34,9 @@ def right(table: Table, column: int) -> bool:
 
 
 def prose(sentence: str) -> str:
-    """The sentence with no line break inside an interval or before a per cent sign."""
+    """The sentence with no line break inside an interval or beside a sign."""
     whole = re.sub(r"\[([^\]\s]+), ", "[\\1,\u00a0", sentence)
-    return whole.replace(" %", "\u00a0%")
+    return whole.replace(" %", "\u00a0%").replace("≥ ", "≥\u00a0")
 
 
 def _macro(name: str) -> Any:

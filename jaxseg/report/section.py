@@ -18,10 +18,11 @@ class Measure(NamedTuple):
 
 
 class Label(NamedTuple):
-    """A text with a small line under it, one field of a table."""
+    """A text with a small line under it, one field of a table; a `number` is set flush right."""
 
     text: str
     below: str = ""
+    number: bool = False
 
 
 class Table(NamedTuple):
@@ -29,8 +30,9 @@ class Table(NamedTuple):
 
     `name` makes it a file, `<name>.csv`; without one it is written nowhere. The page shows
     `page_rows` rows and the terminal `terminal_rows`; 0: not there. With a text in `folded` the
-    page hides the table under it until it is opened. Fields are text, numbers, None, `Measure` or
-    `Label`; a file holds the value of a `Measure` and the text of a `Label`.
+    page hides the table under it until it is opened; `note` is a line below it. Fields are text,
+    numbers, None, `Measure` or `Label`; a file holds the value of a `Measure` and the text of a
+    `Label`.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Table(NamedTuple):
     page_rows: int = 40
     terminal_rows: int = 24
     folded: str = ""
+    note: str = ""
 
 
 class Figure(NamedTuple):
@@ -93,3 +96,8 @@ class Section(NamedTuple):
     left_out: Sequence[str] = ()
     code: Sequence[str] = ()
     closing: Sequence[str] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it holds nothing but its title."""
+        return not any(self[2:])

@@ -18,17 +18,19 @@ NARROWEST = 24  # the first column is wrapped down to this width, the others are
 
 
 def terminal_text(sections: Sequence[Section], next_steps: Mapping[str, str]) -> str:
-    """What was read, tables, verdicts, cautions, what was left out, and the next steps by name."""
+    """What was read, tables, verdicts, cautions, what was left out, and the next steps by name.
+
+    Names of files and folders may hold what a terminal would obey; it is printed as `\\x1b`.
+    """
     parts = [
-        [line for s in sections for text in s.taken for line in _hanging(text, "")],
+        [line for s in sections for text in s.taken for line in _wrapped(text)],
         *(_table(table) for s in sections for table in s.tables if table.terminal_rows),
-        [line for s in sections for text in s.verdict for line in textwrap.wrap(text, WIDTH)],
-        [line for s in sections for text in s.notes for line in _hanging(text, "! ")],
+        [line for s in sections for text in s.verdict for line in _wrapped(text, hanging="")],
+        [line for s in sections for text in s.notes for line in _wrapped(text, "! ")],
         *(_left_out(section) for section in sections),
-        [f"{name + ':':8} {text}" for name, text in next_steps.items()],
+        [printable(f"{name + ':':8} {text}") for name, text in next_steps.items()],
     ]
-    # Names of files and folders may hold what a terminal would obey.
-    return "\n\n".join("\n".join(map(printable, part)) for part in parts if part)
+    return "\n\n".join("\n".join(part) for part in parts if part)
 
 
 def _table(table: Table) -> list[str]:
@@ -40,22 +42,23 @@ def _table(table: Table) -> list[str]:
     grid = Grid(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for k, name in enumerate(table.columns[:fit]):
         justify = "right" if right(table, k) else "left"
-        grid.add_column(Text(name), justify=justify, no_wrap=k > 0)
+        grid.add_column(Text(printable(name)), justify=justify, no_wrap=k > 0, overflow="fold")
     for row in rows:
-        grid.add_row(*(Text(printable(field)) for field in row[:fit]))
+        grid.add_row(*map(Text, row[:fit]))
     screen = io.StringIO()
     Console(file=screen, width=WIDTH, color_system=None, legacy_windows=False).print(grid)
     lines = [line.rstrip() for line in screen.getvalue().splitlines()]
     hidden = [("row", len(table.rows) - len(rows)), ("column", len(table.columns) - fit)]
     more = [plural(n, f"more {noun}") for noun, n in hidden if n > 0]
     where = f" in {table.name}.csv" if table.name else ""
-    return [*lines, *([f"… and {' and '.join(more)}{where}"] if more else [])]
+    below = [f"… and {' and '.join(more)}{where}"] if more else []
+    return [*lines, *below, *_wrapped(table.note, hanging="")]
 
 
 def _field(field: object) -> str:
     """A number with its interval behind it; small lines of a text are for the page alone."""
     small = below(field)[:1] if hasattr(field, "low") else []
-    return " ".join([shown(field), *small])
+    return printable(" ".join([shown(field), *small]))
 
 
 def _columns_that_fit(lines: Sequence[Sequence[str]]) -> int:
@@ -74,11 +77,11 @@ def _left_out(section: Section) -> list[str]:
         return []
     rest = f"; all in {section.name}_left_out.csv" if count > MAX_LEFT_OUT else ""
     first = section.left_out[:MAX_LEFT_OUT]
-    lines = [line for text in first for line in _hanging(text, "  ")]
+    lines = [line for text in first for line in _wrapped(text, "  ")]
     return [f"Left out: {plural(count, 'file')}{rest}", *lines]
 
 
-def _hanging(text: str, mark: str) -> list[str]:
-    return textwrap.wrap(
-        text, WIDTH, initial_indent=mark, subsequent_indent="  ", break_long_words=False
-    )
+def _wrapped(text: str, mark: str = "", hanging: str = "  ") -> list[str]:
+    """Lines of at most WIDTH characters; a long path stays in one piece."""
+    marks = {"initial_indent": mark, "subsequent_indent": hanging}
+    return textwrap.wrap(printable(text), WIDTH, break_long_words=False, **marks)

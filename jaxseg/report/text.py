@@ -91,4 +91,6 @@ def below(field: Any) -> list[str]:
 
 def is_number(field: Any) -> bool:
     """Whether a field of a table is set flush right."""
+    if isinstance(field, Label):
+        return field.number
     return isinstance(field, Real | Measure) or field is None or field == MISSING

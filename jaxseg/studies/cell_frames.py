@@ -1,6 +1,7 @@
 """The frames that a cell is audited with: test images of its own data set."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -9,8 +10,8 @@ from numpy.typing import NDArray
 from jaxseg.data.masks import not_judged_as_background
 from jaxseg.data.progress import Progress, track
 from jaxseg.errors import UsageError
+from jaxseg.grid.config import Config
 from jaxseg.grid.prepared import prepared_views
-from jaxseg.grid.sweeps import Settings
 from jaxseg.homes import expand
 
 
@@ -26,31 +27,31 @@ class Frames(NamedTuple):
     taken: str = ""
 
 
-def data_here(settings: Settings, manual_dir: str | None = None) -> Settings:
-    """Settings of a cell for reading its data set on this machine.
+def data_here(config: Config, manual_dir: str | None = None) -> Config:
+    """The config of a cell for reading its data set on this machine.
 
     `manual_dir` is where its images lie now, by default where they lay in training. A workdir may
     be somebody else's: what it says of where to write is not followed, so prepared images go to
     $JAXSEG_CACHE or ~/.cache/jaxseg. Raises UsageError where the images of training are not here.
     """
-    place = settings["data.manual_dir"] if manual_dir is None else manual_dir
+    place = config.data.manual_dir if manual_dir is None else manual_dir
     if place and manual_dir is None and not expand(place).is_dir():
         raise UsageError(
             f"data.manual_dir={place!r}: the grid was trained on images that are not there now; "
             "say where they are with --manual_dir=DIR"
         )
-    return {**settings, "data.manual_dir": place, "data.data_dir": ""}
+    return replace(config, data=replace(config.data, manual_dir=place, data_dir=""))
 
 
-def cell_frames(settings: Settings, side: int, limit: int, progress: Progress = track) -> Frames:
+def cell_frames(config: Config, side: int, limit: int, progress: Progress = track) -> Frames:
     """At most `limit` frames of the cell's test split, evenly spread over it, at `side` pixels.
 
     Raises UsageError for a limit below 1 and what `prepare_views` raises.
     """
     if limit < 1:
         raise UsageError(f"limit={limit}: must be at least 1 image")
-    split = settings["data.test_split"]
-    store = prepared_views(settings, split, ["full"], size=side, progress=progress)["full"]
+    data = config.data
+    store = prepared_views(data, data.test_split, ["full"], size=side, progress=progress)["full"]
     n = len(store.ids)
     picks = np.unique(np.linspace(0, n - 1, min(limit, n)).round().astype(int))
     ids = [store.ids[i] for i in picks]
@@ -59,7 +60,7 @@ def cell_frames(settings: Settings, side: int, limit: int, progress: Progress = 
 
 
 def frames_at(
-    settings: Settings, limit: int, progress: Progress = track
+    config: Config, limit: int, progress: Progress = track
 ) -> Callable[[int], Iterator[tuple[str, NDArray[np.uint8], NDArray[np.uint8]]]]:
     """The function that gives (id, image, mask) one by one for a side in pixels.
 
@@ -67,7 +68,7 @@ def frames_at(
     """
 
     def at(side: int) -> Iterator[tuple[str, NDArray[np.uint8], NDArray[np.uint8]]]:
-        frames = cell_frames(settings, side, limit, progress)
+        frames = cell_frames(config, side, limit, progress)
         each = zip(frames.ids, frames.images, frames.masks)
         return progress(each, len(frames.ids), f"frames of {side} px")
 

@@ -1,4 +1,4 @@
-"""The rows of comparisons.csv: which arms differ, in what, by how much, and how sure that is."""
+"""Which arms of a grid are compared, and the row that compares them."""
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -7,24 +7,11 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxseg.metrics import statistics
-from jaxseg.metrics.bootstrap import LEVEL, RESAMPLES
-from jaxseg.metrics.dice import dice, recall
+from jaxseg.metrics.bootstrap import LEVEL
+from jaxseg.metrics.paired import holm
 from jaxseg.metrics.verdict import judge
-from jaxseg.studies.estimates import (
-    INNER,
-    OUTER,
-    SEED,
-    by_image,
-    index_statistic,
-    regions,
-)
-from jaxseg.studies.results import (
-    Results,
-    clusters,
-    common_seeds,
-    counts,
-    setting,
-)
+from jaxseg.studies.estimates import SEED
+from jaxseg.studies.results import Results
 from jaxseg.studies.rows import ContrastRow
 
 
@@ -36,7 +23,6 @@ class Design(NamedTuple):
     arms: tuple[str, ...]
 
 
-INDEX = "border_shortcut_index"
 SIGNS = (1.0, -1.0, -1.0, 1.0)
 
 
@@ -79,50 +65,11 @@ def _arm(results: Results, settings: dict[str, str]) -> str | None:
     return next((arm for arm in results.arms if results.settings[arm] == settings), None)
 
 
-def compared(results: Results) -> list[tuple[str, str, str]]:
-    """(test set, band, metric) of every comparison: three on the probe, and Dice on full."""
-    probe = results.probe
-    keys = [(probe, "inner-outer", INDEX), (probe, "outer", "recall"), (probe, "all", "dice")]
-    return keys + [("full", "all", "dice")] * ("full" in results.test_sets and probe != "full")
-
-
-def comparisons(results: Results) -> list[ContrastRow]:
-    """Every design of `designs` for every metric of `compared`, metric by metric.
-
-    Holm's correction runs over all designs of one metric and test set.
-    """
-    planned = designs(results)
-    rows = []
-    for test_set, band, metric in compared(results):
-        image = clusters(results, test_set)
-        parts = {
-            arm: regions(by_image(counts(results, arm, test_set, "border"), image))
-            for arm in results.arms
-        }
-        key, statistic = (test_set, band, metric), statistic_of(band, metric)
-        rows += corrected(compare(results, parts, design, key, statistic) for design in planned)
-    return rows
-
-
 def corrected(family: Iterable[ContrastRow | None]) -> list[ContrastRow]:
     """The rows of one family that there are, with Holm's correction over them."""
     rows = [row for row in family if row is not None]
-    adjusted = statistics.holm(np.array([row.p for row in rows])) if rows else []
+    adjusted = holm(np.array([row.p for row in rows])) if rows else []
     return [row._replace(p_holm=float(p)) for row, p in zip(rows, adjusted)]
-
-
-def headline(results: Results, rows: Sequence[ContrastRow]) -> ContrastRow | None:
-    """The comparison that leads the report, chosen before any number is seen; None without pairs.
-
-    Rule: the border shortcut index of the baseline (the first value on every axis) against the arm
-    that differs from it only in data.crop, at the first other crop; where the crop does not vary,
-    in the first axis that does. When those arms did not finish: the first pair that did.
-    """
-    pairs = [row for row in rows if row.kind == "pair" and row.metric == INDEX]
-    baseline = {axis: values[0] for axis, values in results.axes.items()}
-    at_baseline = [row for row in pairs if results.settings[row.arm_b] == baseline]
-    on_crop = [row for row in at_baseline if row.axis == "data.crop"]
-    return next(iter([*on_crop, *at_baseline, *pairs]), None)
 
 
 def compare(
@@ -139,7 +86,7 @@ def compare(
     metric); `weights` has one number an arm of the design, by default those of a pair or an
     interaction.
     """
-    seeds = common_seeds(results, design.arms)
+    seeds = results.common_seeds(design.arms)
     if not seeds:
         return None
     paired = [parts[arm][[results.seeds[arm].index(s) for s in seeds]] for arm in design.arms]
@@ -148,7 +95,7 @@ def compare(
         weights[: len(paired)],
         statistic,
         clusters=np.arange(paired[0].shape[1]),
-        resamples=int(setting(results, "eval.resamples", RESAMPLES)),
+        resamples=results.scoring.resamples,
         level=LEVEL,
         seed=SEED,
     )
@@ -174,11 +121,3 @@ def compare(
         seeds_needed=found.seeds_needed,
         verdict=judge(found.ci_low, found.ci_high, found.p, unit="seeds").word,
     )
-
-
-def statistic_of(band: str, metric: str) -> statistics.Statistic:
-    """The statistic over counts of `tables.regions` behind one compared number."""
-    if metric == INDEX:
-        return index_statistic()
-    bands = {"all": [OUTER, INNER], "outer": [OUTER]}[band]
-    return statistics.pooled({"dice": dice, "recall": recall}[metric], bands=bands)

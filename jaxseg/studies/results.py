@@ -1,9 +1,11 @@
-"""Reads the plain files of a finished workdir; nothing here trains, evaluates or writes."""
+"""The results of a grid: arms, seeds, test sets and counts, from a workdir or from memory.
 
-import copy
-from collections.abc import Sequence
+Nothing here trains, evaluates or writes.
+"""
+
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -11,41 +13,126 @@ from jaxseg.data import arrays
 from jaxseg.data.views import TEST_SETS
 from jaxseg.errors import JaxsegError, check_choice
 from jaxseg.escape import printable
-from jaxseg.seals import AGAIN
+from jaxseg.grid.config import Config, make_config
+from jaxseg.metrics.bootstrap import RESAMPLES
 from jaxseg.studies.workdir_files import (
+    AGAIN,
     COUNTS,
     Cell,
     Examples,
     axes_of,
-    check_about,
     check_form,
-    check_progress,
+    read_about,
     read_cells,
     read_curves,
     read_examples,
-    read_json,
+    read_progress,
 )
 
 LAYOUTS = ("centre", "border")
 
 
-class Results(NamedTuple):
-    """All a report needs of one workdir. `arms` and `seeds` hold only cells that are done."""
+class Scoring(NamedTuple):
+    """How counts were made: side of a frame and width of its border rings in pixels, width of the
+    square rings in pixels of a frame of 256; `empty` as for `metrics.dice`."""
+
+    size: int = 256
+    ring_width: float = 10
+    border_px: int = 8
+    resamples: int = RESAMPLES
+    empty: str = "nan"
+
+
+class Counts(Protocol):
+    """Where the arrays of a run come from.
+
+    Keys are `<test set>.centre` and `.border`, counts [items, bands, classes, 3] whose last axis is
+    (tp, fp, fn), and `<test set>.image`, the image of every item, int [items].
+    """
+
+    def __call__(self, arm: str, seed: int, key: str) -> np.ndarray | None:
+        """The array, or None where there is none; JaxsegError for a damaged one."""
+        ...
+
+    def place(self, arm: str, seed: int) -> str:
+        """Where the arrays of this run lie, for messages."""
+        ...
+
+
+class CountsInMemory(NamedTuple):
+    """Arrays by (arm, seed, key), see `Counts`."""
+
+    arrays: Mapping[tuple[str, int, str], np.ndarray]
+
+    def __call__(self, arm: str, seed: int, key: str) -> np.ndarray | None:
+        """The array, or None where there is none."""
+        return self.arrays.get((arm, seed, key))
+
+    def place(self, arm: str, seed: int) -> str:
+        """Such as `counts of 'zeros', seed 0`."""
+        return f"counts of {arm!r}, seed {seed}"
+
+
+class CountsOfWorkdir(NamedTuple):
+    """The files `counts/<cell>.npz`; `cells` has the name of every (arm, seed)."""
 
     workdir: Path
-    config: dict[str, Any]
-    grid: list[dict[str, Any]]
-    axes: dict[str, list[str]]
-    environment: dict[str, Any]
-    data: dict[str, Any]
-    progress: dict[str, Any]
-    cells: list[Cell]
+    cells: Mapping[tuple[str, int], str]
+
+    def __call__(self, arm: str, seed: int, key: str) -> np.ndarray | None:
+        """The array, or None where the file has none; JaxsegError names a damaged file."""
+        path = self._path(arm, seed)
+        with arrays.naming(path, AGAIN):
+            if key not in arrays.array_names(path):
+                return None
+            found = arrays.read_member(path, key)
+        form = next(form for end, form in COUNTS.items() if key.endswith(end))
+        check_form(path, key, found, form)
+        return found
+
+    def place(self, arm: str, seed: int) -> str:
+        """The path of the file."""
+        return str(self._path(arm, seed))
+
+    def _path(self, arm: str, seed: int) -> Path:
+        return self.workdir / "counts" / f"{self.cells[arm, seed]}.npz"
+
+
+class Results(NamedTuple):
+    """All that a report says of one grid. `arms` and `seeds` hold only cells that are done.
+
+    Results that do not come from a workdir have `arms` to `stored`, with all else left empty.
+
+    Attributes:
+      arms: names, in grid order.
+      seeds: of every arm, ascending.
+      settings: of every arm, the value on each axis.
+      axes: values of every axis, the baseline's first.
+      test_sets: their names.
+      stored: gives the counts.
+      scoring: how they were made.
+      workdir: the folder, or None.
+      config, environment, data, progress: the objects of config.json and progress.json.
+      cells: all rows of cells.csv.
+      curves: rows of metrics.jsonl by cell.
+      examples: shown frames, or None.
+    """
+
     arms: list[str]
     seeds: dict[str, tuple[int, ...]]
     settings: dict[str, dict[str, str]]
+    axes: dict[str, list[str]]
     test_sets: list[str]
-    curves: dict[str, list[dict[str, Any]]]
-    examples: Examples | None
+    stored: Counts
+    scoring: Scoring = Scoring()
+    workdir: Path | None = None
+    config: Mapping[str, Any] = {}
+    environment: Mapping[str, Any] = {}
+    data: Mapping[str, Any] = {}
+    progress: Mapping[str, Any] = {}
+    cells: Sequence[Cell] = ()
+    curves: Mapping[str, Sequence[Mapping[str, Any]]] = {}
+    examples: Examples | None = None
 
     @property
     def left_out(self) -> list[Cell]:
@@ -57,17 +144,103 @@ class Results(NamedTuple):
         """Test set on which border behaviour is judged: quarter, else random, else the first."""
         return next((t for t in ("quarter", "random") if t in self.test_sets), self.test_sets[0])
 
+    @property
+    def place(self) -> str:
+        """Where the counts lie, for messages."""
+        return str(self.workdir / "counts") if self.workdir else "counts"
+
+    @property
+    def planes(self) -> list[str]:
+        """The plane of every test frame by its index; empty where frames have none."""
+        named = [printable(plane) for plane in self.data.get("planes") or []]
+        return named if any(named) else []
+
+    def counts(
+        self, arm: str, test_set: str, layout: str, seeds: Sequence[int] | None = None
+    ) -> np.ndarray:
+        """Counts of one arm, int32 [seeds, items, bands, classes, 3], last axis (tp, fp, fn).
+
+        `layout` is `centre` (square rings, innermost first) or `border` (rings by distance to the
+        border, outermost first). `seeds` defaults to every done seed of the arm. Raises JaxsegError
+        when a file is missing or the seeds were not scored on the same items.
+        """
+        check_choice("layout", layout, LAYOUTS)
+        return self._stacked(arm, f"{test_set}.{layout}", seeds)
+
+    def stability(self, arm: str) -> np.ndarray:
+        """Counts of the predictions along the sequences, int32 [seeds, items, classes, 3].
+
+        Every prediction is scored against the same cell's prediction at the frame's last stage.
+        Raises JaxsegError as `counts` does.
+        """
+        return self._stacked(arm, "sequence.stability", None)
+
+    def clusters(self, test_set: str) -> np.ndarray:
+        """Image index of every item, int32 [items]; items of one image are resampled together."""
+        arm = self.arms[0]
+        seed = self.seeds[arm][0]
+        image = self._array(arm, seed, f"{test_set}.image")
+        items = self._array(arm, seed, f"{test_set}.border")
+        if len(items) != len(image):
+            raise JaxsegError(
+                f"{self.stored.place(arm, seed)}: {test_set}.image names {len(image)} items, "
+                f"{test_set}.border holds {len(items)}; {AGAIN}"
+            )
+        return image
+
+    def common_seeds(self, arms: Sequence[str]) -> tuple[int, ...]:
+        """Seeds done in every one of `arms`, ascending: what a paired comparison may use."""
+        shared = set.intersection(*(set(self.seeds[arm]) for arm in arms))
+        return tuple(sorted(shared))
+
+    def example_prediction(
+        self, arm: str, seed: int, key: str = "examples.prediction"
+    ) -> np.ndarray | None:
+        """Predicted class indices of the examples, uint8 [k, H, W]; None when not stored.
+
+        `key` is `examples.clean_prediction` for what is predicted on `Examples.clean_image`.
+        """
+        found = self.stored(arm, seed, key) if self.examples is not None else None
+        if found is None or self.examples is None:
+            return None
+        if found.shape != self.examples.truth.shape:
+            raise JaxsegError(
+                f"{self.stored.place(arm, seed)}: {key!r} of shape {found.shape}, but examples.npz "
+                f"holds frames of {self.examples.truth.shape}; {AGAIN}"
+            )
+        return found
+
+    @property
+    def fields(self) -> Config:
+        """The config with its types; what an older or foreign workdir lacks has its default."""
+        return make_config(self.config, strict=False)
+
+    def _stacked(self, arm: str, key: str, seeds: Sequence[int] | None) -> np.ndarray:
+        seeds = self.seeds[arm] if seeds is None else seeds
+        stacks = [self._array(arm, seed, key) for seed in seeds]
+        if len({stack.shape for stack in stacks}) != 1:
+            shapes = ", ".join(str(stack.shape) for stack in stacks)
+            raise JaxsegError(
+                f"counts of arm {arm!r}, {key}: shapes {shapes} must be equal; "
+                "the cells were not scored on the same items, run the evaluation again"
+            )
+        return np.stack(stacks)
+
+    def _array(self, arm: str, seed: int, key: str) -> np.ndarray:
+        found = self.stored(arm, seed, key)
+        if found is None:
+            raise JaxsegError(f"{self.stored.place(arm, seed)}: holds no {key!r}; {AGAIN}")
+        return found
+
 
 def load(workdir: str | Path) -> Results:
     """Reads config.json, cells.csv, metrics.jsonl, progress.json and examples.npz of `workdir`.
 
-    Counts are read later, by `counts`. Raises JaxsegError when a file is missing or damaged, or
+    Counts are read later. Raises JaxsegError when a file is missing or damaged, or
     when no cell is done.
     """
     workdir = Path(workdir)
-    about = read_json(workdir / "config.json")
-    about = about | {"config": _with_constants(about)}
-    check_about(workdir / "config.json", about)
+    about = read_about(workdir)
     axes = axes_of(workdir / "config.json", about)
     cells = read_cells(workdir / "cells.csv", list(axes))
     done = [cell for cell in cells if cell.status == "done"]
@@ -77,160 +250,37 @@ def load(workdir: str | Path) -> Results:
         mend = "lower optim.learning_rate" if diverged else "run the same command again"
         raise JaxsegError(f"{workdir / 'cells.csv'}: no cell is done ({states}); {mend}")
     arms = _grid_order(done, axes)
+    fields = make_config(about.get("config", {}), strict=False)
     return Results(
-        workdir=workdir,
-        config=about.get("config", {}),
-        grid=about.get("grid", []),
-        axes=axes,
-        environment=about.get("environment", {}),
-        data=about.get("data", {}),
-        progress=check_progress(
-            workdir / "progress.json", read_json(workdir / "progress.json", {})
-        ),
-        cells=cells,
         arms=arms,
         seeds={arm: tuple(sorted(c.seed for c in done if c.arm == arm)) for arm in arms},
         settings={cell.arm: cell.settings for cell in done},
+        axes=axes,
         test_sets=_stored_test_sets(workdir, done[0]),
+        stored=CountsOfWorkdir(workdir, {(c.arm, c.seed): c.name for c in done}),
+        scoring=Scoring(
+            size=fields.data.size,
+            ring_width=fields.eval.ring_width,
+            border_px=fields.eval.border_px,
+            resamples=fields.eval.resamples,
+            empty=fields.eval.empty,
+        ),
+        workdir=workdir,
+        config=about.get("config", {}),
+        environment=about.get("environment", {}),
+        data=about.get("data", {}),
+        progress=read_progress(workdir / "progress.json"),
+        cells=cells,
         curves=read_curves(workdir / "metrics.jsonl"),
         examples=read_examples(workdir / "examples.npz"),
     )
 
 
-def counts(
-    results: Results, arm: str, test_set: str, layout: str, seeds: Sequence[int] | None = None
-) -> np.ndarray:
-    """Counts of one arm, int32 [seeds, items, bands, classes, 3], last axis (tp, fp, fn).
-
-    `layout` is `centre` (square rings, innermost first) or `border` (rings by distance to the
-    border, outermost first). `seeds` defaults to every done seed of the arm. Raises JaxsegError
-    when a file is missing or the seeds were not scored on the same items.
-    """
-    check_choice("layout", layout, LAYOUTS)
-    return _stacked(results, arm, f"{test_set}.{layout}", seeds)
-
-
-def stability(results: Results, arm: str) -> np.ndarray:
-    """Counts of the predictions along the sequences, int32 [seeds, items, classes, 3].
-
-    Every prediction is scored against the same cell's prediction at the frame's last stage. Raises
-    JaxsegError as `counts` does.
-    """
-    return _stacked(results, arm, "sequence.stability", None)
-
-
-def planes(results: Results) -> list[str]:
-    """The plane of every test frame by its index; empty where frames have none."""
-    named = [printable(plane) for plane in results.data.get("planes") or []]
-    return named if any(named) else []
-
-
-def _stacked(results: Results, arm: str, key: str, seeds: Sequence[int] | None) -> np.ndarray:
-    seeds = results.seeds[arm] if seeds is None else seeds
-    stacks = [_stored(results, arm, seed, key) for seed in seeds]
-    if len({stack.shape for stack in stacks}) != 1:
-        shapes = ", ".join(str(stack.shape) for stack in stacks)
-        raise JaxsegError(
-            f"counts of arm {arm!r}, {key}: shapes {shapes} must be equal; "
-            "the cells were not scored on the same items, run the evaluation again"
-        )
-    return np.stack(stacks)
-
-
-def clusters(results: Results, test_set: str) -> np.ndarray:
-    """Image index of every item, int32 [items]; items of one image are resampled together."""
-    arm = results.arms[0]
-    image = _stored(results, arm, results.seeds[arm][0], f"{test_set}.image")
-    items = _stored(results, arm, results.seeds[arm][0], f"{test_set}.border")
-    if len(items) != len(image):
-        raise JaxsegError(
-            f"{_counts_path(results, arm, results.seeds[arm][0])}: {test_set}.image names "
-            f"{len(image)} items, {test_set}.border holds {len(items)}; {AGAIN}"
-        )
-    return image
-
-
-def common_seeds(results: Results, arms: Sequence[str]) -> tuple[int, ...]:
-    """Seeds that are done in every one of `arms`, ascending: what a paired comparison may use."""
-    shared = set.intersection(*(set(results.seeds[arm]) for arm in arms))
-    return tuple(sorted(shared))
-
-
-def example_prediction(
-    results: Results, arm: str, seed: int, key: str = "examples.prediction"
-) -> np.ndarray | None:
-    """Predicted class indices of the examples, uint8 [k, H, W]; None when not stored.
-
-    `key` is `examples.clean_prediction` for what is predicted on `Examples.clean_image`.
-    """
-    path = _counts_path(results, arm, seed)
-    if results.examples is None or key not in _names(path):
-        return None
-    found = _stored(results, arm, seed, key)
-    if found.shape != results.examples.truth.shape:
-        raise JaxsegError(
-            f"{path}: {key!r} of shape {found.shape}, but examples.npz holds frames of "
-            f"{results.examples.truth.shape}; {AGAIN}"
-        )
-    return found
-
-
-def setting(results: Results, field: str, default: Any = None) -> Any:
-    """Config field by dotted name, such as `eval.border_px`; `default` when absent."""
-    value: Any = results.config
-    for part in field.split("."):
-        if not isinstance(value, dict) or part not in value:
-            return default
-        value = value[part]
-    return value
-
-
-def _counts_path(results: Results, arm: str, seed: int) -> Path:
-    name = next(c.name for c in results.cells if (c.arm, c.seed, c.status) == (arm, seed, "done"))
-    return results.workdir / "counts" / f"{name}.npz"
-
-
-def _stored(results: Results, arm: str, seed: int, key: str) -> np.ndarray:
-    path = _counts_path(results, arm, seed)
-    if key not in _names(path):
-        raise JaxsegError(f"{path}: holds no {key!r}; {AGAIN}")
-    with arrays.naming(path):
-        found = arrays.read_member(path, key)
-    check_form(path, key, found, next(form for end, form in COUNTS.items() if key.endswith(end)))
-    return found
-
-
-def _names(path: Path) -> list[str]:
-    with arrays.naming(path):
-        return arrays.array_names(path)
-
-
-def _with_constants(about: dict[str, Any]) -> Any:
-    """The config with the fields that all overlays of the grid set to the same value.
-
-    What is no config or no grid is left to `check_about`.
-    """
-    config, grid = about.get("config"), about.get("grid")
-    if not (isinstance(config, dict) and isinstance(grid, list) and grid):
-        return config
-    if not all(isinstance(overlay, dict) for overlay in grid):
-        return config
-    merged = copy.deepcopy(config)
-    for field, value in grid[0].items():
-        if field == "seed" or any(field not in o or o[field] != value for o in grid):
-            continue
-        *sections, name = field.split(".")
-        place: Any = merged
-        for section in sections:
-            place = place.get(section) if isinstance(place, dict) else None
-        if isinstance(place, dict):
-            place[name] = value
-    return merged
-
-
 def _stored_test_sets(workdir: Path, cell: Cell) -> list[str]:
     path = workdir / "counts" / f"{cell.name}.npz"
-    names = {key.removesuffix(".border") for key in _names(path) if key.endswith(".border")}
+    with arrays.naming(path, AGAIN):
+        stored = arrays.array_names(path)
+    names = {key.removesuffix(".border") for key in stored if key.endswith(".border")}
     if not names:
         raise JaxsegError(f"{path}: holds counts of no test set; run the evaluation again")
     if unknown := sorted(names - set(TEST_SETS)):

@@ -4,13 +4,12 @@ import math
 
 from jaxseg.metrics.paired import seeds_for_level
 from jaxseg.metrics.verdict import ALPHA, NOT_SIGNIFICANT
-from jaxseg.report.text import number, p_text, plural
-from jaxseg.studies.comparisons import INDEX
+from jaxseg.report.text import interval, number, p_text, plural
 from jaxseg.studies.results import Results
 from jaxseg.studies.rows import ContrastRow, EstimateRow
 
 METRICS = {
-    (INDEX, "inner-outer"): "border shortcut index",
+    ("border_shortcut_index", "inner-outer"): "border shortcut index",
     ("recall", "outer"): "recall at the border",
     ("recall", "inner"): "recall in the interior",
     ("dice", "all"): "Dice",
@@ -94,3 +93,14 @@ def prominent(results: Results, rows: list[ContrastRow], limit: int) -> list[Con
     pairs = [row for row in first if row.kind == "pair"]
     others = [row for row in first if row.kind != "pair"]
     return [*pairs, *others][:limit]
+
+
+def amount(row: ContrastRow) -> str:
+    """The difference with its sign and interval."""
+    return f"{number(row.difference, signed=True)} {interval(row.ci_low, row.ci_high, signed=True)}"
+
+
+def abs_interval(row: ContrastRow) -> str:
+    """The interval of a difference by its size: `[0.381, 0.442]` for either sign."""
+    low, high = sorted((abs(row.ci_low), abs(row.ci_high)))
+    return interval(low, high)

@@ -3,6 +3,7 @@
 Whatever such a file holds, it becomes these values or a JaxsegError: one line that names the file.
 """
 
+import copy
 import csv
 import io
 import re
@@ -17,10 +18,9 @@ from jaxseg.data import arrays
 from jaxseg.errors import JaxsegError
 from jaxseg.escape import one_line, plain, printable
 from jaxseg.metrics.dice import EMPTY
-from jaxseg.seals import AGAIN
-from jaxseg.texts import is_number, parse_json, read_text
-from jaxseg.texts import read_json as read_object
+from jaxseg.texts import is_number, parse_json, read_json, read_text
 
+AGAIN = "delete it and run the same command again"
 MEND = "restore it or run the same command again"
 MAX_NAME = 200  # characters of what becomes part of a file's name
 _CELL = re.compile(r"[\w.+-]+")
@@ -53,62 +53,67 @@ class Examples(NamedTuple):
     clean_image: np.ndarray | None = None
 
 
-def _check_exists(path: Path) -> None:
-    if not path.is_file():
-        raise JaxsegError(f"{path}: not found; a report needs the workdir of a finished grid")
-
-
-def read_json(path: Path, default: dict[str, Any] | None = None) -> dict[str, Any]:
-    """The object in a JSON file; a `default` stands for no file. JaxsegError names a bad file."""
-    if default is not None and not path.is_file():
-        return default
+def read_about(workdir: Path) -> dict[str, Any]:
+    """config.json, whose fields are of the types that a report needs; JaxsegError names it."""
+    path = workdir / "config.json"
     _check_exists(path)
-    return read_object(path, MEND)
+    about = read_json(path, MEND)
+    about |= {"config": _with_constants(about)}
+    _check_about(path, about)
+    return about
+
+
+def read_progress(path: Path) -> dict[str, float]:
+    """progress.json, numbers from 0 by name; empty without the file."""
+    progress = read_json(path, MEND) if path.is_file() else {}
+    for name, value in progress.items():
+        if not is_number(value, least=0):
+            raise JaxsegError(f"{path}: {name}={value!r}: must be a number from 0; {MEND}")
+    return progress
 
 
 def read_cells(path: Path, axes: Sequence[str]) -> list[Cell]:
     """The rows of cells.csv. Raises JaxsegError for no file and for one that cannot be used."""
     _check_exists(path)
     rows = read_rows(path, ("cell", "status", "arm", "seed", *axes))
-    cells = [_cell(path, number, row, axes) for number, row in enumerate(rows, start=2)]
+    cells = [_cell(f"{path}:{number}", row, axes) for number, row in enumerate(rows, start=2)]
     for held in (Counter(c.name for c in cells), Counter((c.arm, c.seed) for c in cells)):
-        if twice := [value for value, times in held.items() if times > 1]:
-            raise JaxsegError(f"{path}: {twice[0]!r} stands in it twice; {MEND}")
+        value, times = max(held.items(), key=lambda item: item[1], default=("", 0))
+        if times > 1:
+            raise JaxsegError(f"{path}: holds {value!r} twice; {MEND}")
     return cells
 
 
-def read_rows(path: Any, needed: Sequence[str]) -> list[dict[str, str]]:
-    """Rows of a CSV file that has the columns `needed`, every field on one line."""
+def _check_exists(path: Path) -> None:
+    if not path.is_file():
+        raise JaxsegError(f"{path}: not found; a report needs the workdir of a finished grid")
+
+
+def read_rows(path: Any, required: Sequence[str]) -> list[dict[str, str]]:
+    """Rows of a CSV file that has the columns `required`, every field on one line."""
     # Not by lines: a quoted message may hold a line break.
     reader = csv.DictReader(io.StringIO(read_text(path, MEND), newline=""), restval="")
     try:
         rows = list(reader)
     except csv.Error as error:
         raise JaxsegError(f"{path}: not valid CSV ({one_line(error)}); {MEND}") from error
-    lacking = [name for name in needed if name not in (reader.fieldnames or ())]
+    lacking = [name for name in required if name not in (reader.fieldnames or ())]
     if rows and lacking:
         raise JaxsegError(f"{path}: column {lacking[0]!r} is missing; {MEND}")
     return [{k: printable(plain(v)) for k, v in row.items() if isinstance(v, str)} for row in rows]
 
 
-def _cell(path: Path, number: int, told: dict[str, str], axes: Sequence[str]) -> Cell:
-    if not _CELL.fullmatch(told["cell"]):
+def _cell(where: str, row: dict[str, str], axes: Sequence[str]) -> Cell:
+    if not _CELL.fullmatch(row["cell"]):
         # It becomes a file's name: counts/<cell>.npz.
-        raise JaxsegError(f"{path}:{number}: cell {told['cell']!r}: must be of [A-Za-z0-9_.+-]")
-    if not re.fullmatch(r"\d{1,18}", told["seed"], re.ASCII):
-        raise JaxsegError(f"{path}:{number}: seed {told['seed'][:40]!r}: must be a whole number")
+        raise JaxsegError(f"{where}: cell {row['cell']!r}: must be of [A-Za-z0-9_.+-]")
+    if not re.fullmatch(r"\d{1,18}", row["seed"], re.ASCII):
+        raise JaxsegError(f"{where}: seed {row['seed'][:40]!r}: must be a whole number")
     for key in ("cell", "arm", *axes):
-        check_name(f"{path}:{number}: {key}", told[key])
-    return Cell(
-        name=told["cell"],
-        arm=told["arm"],
-        seed=int(told["seed"]),
-        status=told["status"],
-        epochs=told.get("epochs", ""),
-        wall_s=told.get("wall_s", ""),
-        message=told.get("message", ""),
-        settings={axis: told[axis] for axis in axes},
-    )
+        check_name(f"{where}: {key}", row[key])
+    rest = {key: row.get(key, "") for key in ("epochs", "wall_s", "message")}
+    settings = {axis: row[axis] for axis in axes}
+    return Cell(row["cell"], row["arm"], int(row["seed"]), row["status"], **rest, settings=settings)
 
 
 def check_name(where: str, name: str) -> str:
@@ -131,13 +136,12 @@ def read_curves(path: Path) -> dict[str, list[dict[str, Any]]]:
             if number == len(lines):
                 break
             raise
-        _check_row(where, row)
+        _check_point(where, row)
         curves.setdefault(row["cell"], {})[row["step"]] = row
     return {cell: [rows[step] for step in sorted(rows)] for cell, rows in curves.items()}
 
 
-def _check_row(where: str, row: dict[str, Any]) -> None:
-    """Raises JaxsegError unless the row has a cell, an epoch, a step and scores or none."""
+def _check_point(where: str, row: dict[str, Any]) -> None:
     if not isinstance(row.get("cell"), str):
         raise JaxsegError(f"{where}: cell={row.get('cell')!r}: must be text; {MEND}")
     for key in ("epoch", "step"):
@@ -153,16 +157,11 @@ def read_examples(path: Path) -> Examples | None:
     """The items of examples.npz; None for no file, JaxsegError for a damaged one."""
     if not path.is_file():
         return None
-    needed = {name: form for name, form in EXAMPLES.items() if name != "clean_image"}
-    found = read_forms(path, needed, EXAMPLES, "delete it; the report then shows no examples")
+    required = {name: form for name, form in EXAMPLES.items() if name != "clean_image"}
+    found = read_forms(path, required, EXAMPLES, "delete it; the report then shows no examples")
     labels = [check_name(f"{path}: label", printable(str(label))) for label in found["label"]]
     rule = printable(str(found["rule"]))
     return Examples(found["image"], found["truth"], labels, rule, found.get("clean_image"))
-
-
-def text(value: Any) -> str:
-    """The text that cells.csv gives an axis value, as `read_cells` reads it."""
-    return "" if value is None else printable(str(value))
 
 
 class Form(NamedTuple):
@@ -192,18 +191,18 @@ EXAMPLES = {
     "rule": Form("U", ()),
     "clean_image": Form("u", ("k", "h", "w", 3), 0, 255),
 }
-_SCORES = ("cells", "frames", "classes")
+_MAPS = ("cells", "frames", "classes")
 SALIENCY = {
     "cells": Form("U", ("cells",)),
     "layer": Form("U", ()),
     "classes": Form("U", ("classes",)),
     "test_set": Form("U", ()),
     "frame": Form("iu", ("frames",), 0, _COUNT),
-    "share": Form("f", _SCORES, 0, 1),
+    "share": Form("f", _MAPS, 0, 1),
     "area": Form("f", ("frames",), 0, 1),
-    "hit": Form("iu", _SCORES, -1, 1),
-    "random_share": Form("f", _SCORES, 0, 1),
-    "random_hit": Form("iu", _SCORES, -1, 1),
+    "hit": Form("iu", _MAPS, -1, 1),
+    "random_share": Form("f", _MAPS, 0, 1),
+    "random_hit": Form("iu", _MAPS, -1, 1),
     "example_frame": Form("iu", ("e",), 0, _COUNT),
     "example_image": Form("u", ("e", "h", "w", 3), 0, 255),
     "example_annotated": Form("b", ("e", "h", "w")),
@@ -265,26 +264,30 @@ _NUMBERS = {
 _WHOLE = ("data.size", "eval.border_px", "eval.resamples")
 
 
-def check_about(path: Path, about: dict[str, Any]) -> None:
-    """Raises JaxsegError, one line, for a config.json that no report can be made of."""
+def _check_about(path: Path, about: dict[str, Any]) -> None:
     for name, kind in _PARTS.items():
         if not isinstance(about.get(name, kind()), kind):
             what = "an object" if kind is dict else "a list"
             raise JaxsegError(f"{path}: {name}: must be {what}; {MEND}")
     config, data = about.get("config", {}), about.get("data", {})
     for field, (least, most) in _NUMBERS.items():
-        value = _field(config, field, least)
-        whole = field in _WHOLE and value != value // 1 if is_number(value) else False
-        if whole or not is_number(value, least, most):
+        value = config_field(config, field, least)
+        kind = "whole number" if field in _WHOLE else "number"
+        fits = is_number(value, least, most)
+        if not fits or (field in _WHOLE and value != int(value)):
             raise JaxsegError(
-                f"{path}: {field}={value!r}: must be a {'whole ' * (field in _WHOLE)}number from "
-                f"{least} to {most}; {MEND}"
+                f"{path}: {field}={value!r}: must be a {kind} from {least} to {most}; {MEND}"
             )
-    empty = _field(config, "eval.empty", EMPTY[0])
+    empty = config_field(config, "eval.empty", EMPTY[0])
     if empty not in EMPTY:
         raise JaxsegError(f"{path}: eval.empty={empty!r}: must be one of {', '.join(EMPTY)}")
     for name in ("classes", "planes"):
         _check_names(f"{path}: data.{name}", data.get(name) or [])
+
+
+def text(value: Any) -> str:
+    """The text that cells.csv gives an axis value, as `read_cells` reads it."""
+    return "" if value is None else printable(str(value))
 
 
 def axes_of(path: Path, about: dict[str, Any]) -> dict[str, list[str]]:
@@ -313,14 +316,6 @@ def check_shares(where: str, values: Sequence[str]) -> None:
             raise JaxsegError(f"{where}={value!r}: must be a number from 0 to 1; {MEND}")
 
 
-def check_progress(path: Path, progress: dict[str, Any]) -> dict[str, Any]:
-    """Returns the progress; raises JaxsegError unless every value is a number from 0."""
-    for name, value in progress.items():
-        if not is_number(value, least=0):
-            raise JaxsegError(f"{path}: {name}={value!r}: must be a number from 0; {MEND}")
-    return progress
-
-
 def _check_names(where: str, names: Any) -> None:
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise JaxsegError(f"{where}: must be a list of names; {MEND}")
@@ -328,7 +323,31 @@ def _check_names(where: str, names: Any) -> None:
         check_name(where, name)
 
 
-def _field(config: Any, field: str, default: Any) -> Any:
+def _with_constants(about: dict[str, Any]) -> Any:
+    """The config with the fields that all overlays of the grid set to the same value.
+
+    What is no config or no grid is left to `_check_about`.
+    """
+    config, grid = about.get("config"), about.get("grid")
+    if not (isinstance(config, dict) and isinstance(grid, list) and grid):
+        return config
+    if not all(isinstance(overlay, dict) for overlay in grid):
+        return config
+    merged = copy.deepcopy(config)
+    for field, value in grid[0].items():
+        if field == "seed" or any(field not in o or o[field] != value for o in grid):
+            continue
+        *sections, name = field.split(".")
+        place: Any = merged
+        for section in sections:
+            place = place.get(section) if isinstance(place, dict) else None
+        if isinstance(place, dict):
+            place[name] = value
+    return merged
+
+
+def config_field(config: Any, field: str, default: Any) -> Any:
+    """Field of a nested object by dotted name; `default` when absent."""
     for part in field.split("."):
         if not isinstance(config, dict) or part not in config:
             return default

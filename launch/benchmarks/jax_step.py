@@ -8,7 +8,7 @@ import numpy as np
 
 from benchmarks.timing import Row, Setting, Variant, measure, random_batch
 from jaxseg.grid.mapping import make_layout, map_cells, put
-from jaxseg.grid.train import Hyper, make_program
+from jaxseg.grid.train import Hyper, Program
 from jaxseg.nets.padding import STANDARD_MODES, padding_code
 from jaxseg.nets.unet import UNet
 
@@ -33,7 +33,7 @@ def make_step(
     """The step of a grid of `n_cells`, on random images that stay on the devices."""
     as_data = padding in STANDARD_MODES and padding != "zeros"
     net = UNet(width=setting.width, padding="zeros" if as_data else padding, dtype=dtype)
-    program = make_program(
+    program = Program(
         net, size=setting.size, loss="dice", select_best=False, padding_as_data=as_data
     )
     layout = make_layout(n_cells, setting.batch, per_device, jax.local_devices())

@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 
 from benchmarks.timing import Row, Setting, rated, row, timed
-from jaxseg.data.lesion_phantoms import draw_lesion
+from jaxseg.data.phantoms.lesions import draw_lesion
 from jaxseg.errors import JaxsegError
 
 _LAUNCH = Path(__file__).parents[1]

@@ -12,13 +12,13 @@ import pytest
 from ultrasound_frames import speckle_frame
 
 import jaxseg
-from jaxseg.data import calipers, marks, screen
-from jaxseg.data.annotations import PLACEMENTS, annotation_sequence, draw_annotations
-from jaxseg.data.rgb import as_rgb
+from jaxseg.data import annotations
+from jaxseg.data.annotations import PLACEMENTS, annotation_sequence, draw_annotations, marks
+from jaxseg.data.images import as_rgb
 from jaxseg.errors import UsageError
 
 SIZES = [(64, 64), (96, 128), (256, 256), (270, 400), (540, 800), (1024, 1024)]
-KINDS = list(itertools.product(PLACEMENTS, screen.COLOURS))
+KINDS = list(itertools.product(PLACEMENTS, annotations.COLOURS))
 
 
 def oval(height=200, width=300, centre=(150, 100), axes=(80, 50), angle=30, label=1):
@@ -70,9 +70,9 @@ def test_the_same_marks_whatever_the_frame_shows(size):
     assert not draw_annotations(own_shade, mask, **options)[1].any()
 
 
-@pytest.mark.parametrize("colour", screen.COLOURS)
+@pytest.mark.parametrize("colour", annotations.COLOURS)
 def test_colours_lie_in_their_ranges(colour):
-    (low, high), (least_saturation, _), (least_value, _) = screen.COLOURS[colour]
+    (low, high), (least_saturation, _), (least_value, _) = annotations.COLOURS[colour]
     for seed in range(20):
         image, annotated = on_grey(oval(), level=0, seed=seed, colour=colour)
         hsv = cv2.cvtColor(image[annotated][None].astype(np.float32) / 255, cv2.COLOR_RGB2HSV)[0]
@@ -120,19 +120,19 @@ def test_independent_marks_know_nothing_of_the_mask():
 
 def test_independent_places_cover_the_frame_and_stay_inside():
     rng = np.random.default_rng(0)
-    measured = [a for _ in range(600) for a in calipers.independent(rng, 1, (200, 300))]
+    measured = [a for _ in range(600) for a in marks.independent(rng, 1, (200, 300))]
     ends = np.concatenate([axes.reshape(-1, 2) for axes in measured])
     assert (ends >= 0).all() and (ends < [300, 200]).all()
     heads, *_ = np.histogram2d(*ends.T, bins=(3, 2), range=((0, 300), (0, 200)))
     assert heads.min() > 0.08 * len(ends)
     assert 0.6 < np.mean([len(axes) == 2 for axes in measured]) < 0.73
-    long = np.array([calipers.lengths(axes)[-1] for axes in measured])
+    long = np.array([marks.lengths(axes)[-1] for axes in measured])
     assert long.min() >= 0.15 * 200 - 2 and long.max() <= 0.8 * 200 + 2
 
 
 @pytest.mark.parametrize("angle", [0, 30, 75, 120])
 def test_tied_axes_are_the_ellipse_diameters(angle):
-    (axes,) = calipers.tied(oval(axes=(80, 50), angle=angle), 2)
+    (axes,) = marks.tied(oval(axes=(80, 50), angle=angle), 2)
     turn = np.deg2rad(angle)
     along, across = np.array([np.cos(turn), np.sin(turn)]), np.array([-np.sin(turn), np.cos(turn)])
     for axis, reach in zip(axes, (50 * across, 80 * along)):
@@ -146,14 +146,14 @@ def test_tied_calipers_are_drawn_on_those_ends():
     for size in SIZES:
         mask = oval(*size, (size[1] // 2, size[0] // 2), (size[0] // 4, size[0] // 6), 20)
         _, annotated = on_grey(mask)
-        for x, y in calipers.tied(mask, 1)[0].reshape(-1, 2):
+        for x, y in marks.tied(mask, 1)[0].reshape(-1, 2):
             assert annotated[y, x]
 
 
 def test_a_thin_structure_is_measured_by_its_length():
     mask = np.zeros((100, 200), np.uint8)
     cv2.line(mask, (30, 40), (150, 60), 1, 5)
-    ((axis,),) = calipers.tied(mask, 2)
+    ((axis,),) = marks.tied(mask, 2)
     assert axis.shape == (2, 2)
     ends = axis[axis[:, 0].argsort()]
     np.testing.assert_allclose(ends, [[30, 40], [150, 60]], atol=4)
@@ -162,15 +162,15 @@ def test_a_thin_structure_is_measured_by_its_length():
 def test_largest_structures_come_first():
     mask = oval(axes=(30, 20), label=9) + oval(centre=(50, 50), axes=(20, 12), label=4)
     mask += oval(centre=(260, 160), axes=(12, 9), label=2)
-    long = [calipers.lengths(axes)[-1] for axes in calipers.tied(mask, 3)]
+    long = [marks.lengths(axes)[-1] for axes in marks.tied(mask, 3)]
     np.testing.assert_allclose(long, [60, 40, 24], atol=3)
-    assert len(calipers.tied(mask, 2)) == 2
+    assert len(marks.tied(mask, 2)) == 2
 
 
 def test_a_head_cut_by_the_frame_keeps_its_ellipse_and_calipers_move_to_the_edge():
     """The centre lies 20 px left of the right edge; the fit must not take the cut for outline."""
     mask = oval(centre=(279, 100), axes=(60, 45), angle=0)
-    short, long = calipers.tied(mask, 1)[0]
+    short, long = marks.tied(mask, 1)[0]
     np.testing.assert_allclose(np.sort(long[:, 0]), [219, 299], atol=2)
     np.testing.assert_allclose(long[:, 1], [100, 100], atol=2)
     np.testing.assert_allclose(short[:, 0], [279, 279], atol=3)
@@ -179,9 +179,9 @@ def test_a_head_cut_by_the_frame_keeps_its_ellipse_and_calipers_move_to_the_edge
 
 def test_axes_longer_than_the_frame_are_cut_and_those_outside_left_out():
     axes = np.array([[[-500, 50], [500, 50]], [[-20, -20], [-5, 90]]], float)
-    assert calipers.clip_axes(axes, (100, 200)).tolist() == [[[0, 50], [199, 50]]]
+    assert marks.clip_axes(axes, (100, 200)).tolist() == [[[0, 50], [199, 50]]]
     whole = np.ones((100, 200), np.uint8)
-    assert all((a >= 0).all() and (a < [200, 100]).all() for a in calipers.tied(whole, 1))
+    assert all((a >= 0).all() and (a < [200, 100]).all() for a in marks.tied(whole, 1))
 
 
 @pytest.mark.parametrize("seed", range(30))
@@ -190,17 +190,15 @@ def test_ragged_masks_have_axes_inside_the_frame(seed):
     mask = (cv2.GaussianBlur(rng.random((70, 90)), (0, 0), rng.uniform(1, 9)) > 0.5).astype(
         np.uint8
     )
-    for axes in calipers.tied(mask, 2):
+    for axes in marks.tied(mask, 2):
         assert (axes >= 0).all() and (axes < [90, 70]).all()
-        assert (calipers.lengths(axes) <= np.hypot(90, 70)).all()
+        assert (marks.lengths(axes) <= np.hypot(90, 70)).all()
 
 
 def test_jittered_ends_lie_a_tenth_of_the_length_away():
     rng = np.random.default_rng(0)
     axes = np.array([[[200, 300], [500, 300]]])
-    moved = np.concatenate(
-        [calipers.jittered(rng, [axes], (600, 800))[0] - axes for _ in range(500)]
-    )
+    moved = np.concatenate([marks.jittered(rng, [axes], (600, 800))[0] - axes for _ in range(500)])
     assert moved.std(axis=(0, 1)) == pytest.approx([30, 30], rel=0.1)
     assert np.abs(moved.mean((0, 1))).max() < 3
 
@@ -208,7 +206,7 @@ def test_jittered_ends_lie_a_tenth_of_the_length_away():
 def test_an_empty_structure_gets_text_and_ruler_but_no_calipers():
     blank, speck = np.zeros((200, 300), np.uint8), np.zeros((200, 300), np.uint8)
     speck[100, 150] = 1
-    assert calipers.tied(blank, 2) == calipers.tied(speck, 2) == []
+    assert marks.tied(blank, 2) == marks.tied(speck, 2) == []
     _, nothing = on_grey(blank)
     _, something = on_grey(oval())
     np.testing.assert_array_equal(on_grey(speck)[1], nothing)
@@ -219,9 +217,13 @@ def test_an_empty_structure_gets_text_and_ruler_but_no_calipers():
 def test_values_are_those_of_the_axes_in_centimetres():
     head = [np.array([[[0, 0], [0, 300]], [[0, 0], [400, 0]]])]
     femur = [np.array([[[0, 0], [0, 250]]])]
-    assert list(screen._values(head, "head", 50)) == ["BPD 6.00 cm", "OFD 8.00 cm", "HC 22.0 cm"]
-    assert list(screen._values(head, "", 50)) == ["D1 6.00 cm", "D2 8.00 cm", "Circ 22.0 cm"]
-    assert list(screen._values(femur + head, "femur", 50))[:2] == ["FL 5.00 cm", "D2 6.00 cm"]
+    assert list(annotations._values(head, "head", 50)) == [
+        "BPD 6.00 cm",
+        "OFD 8.00 cm",
+        "HC 22.0 cm",
+    ]
+    assert list(annotations._values(head, "", 50)) == ["D1 6.00 cm", "D2 8.00 cm", "Circ 22.0 cm"]
+    assert list(annotations._values(femur + head, "femur", 50))[:2] == ["FL 5.00 cm", "D2 6.00 cm"]
 
 
 def test_ruler_ticks_stand_a_centimetre_apart():

@@ -9,11 +9,10 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from jaxseg.data.outlines import fill_outline, outline_mask, rim
-from jaxseg.data.pairs import hc18_pairs, hc18_split
+from jaxseg.data.builders import fill_outline, outline_mask, rim
 from jaxseg.data.prepare import prepare_views
 from jaxseg.data.progress import silent
-from jaxseg.data.sources import check_split, find_files
+from jaxseg.data.sources import check_split, find_files, hc18_pairs, hc18_split
 from jaxseg.errors import JaxsegError, UsageError
 
 STEMS = [f"{n:03d}_HC" for n in range(20)] + ["010_2HC", "010_3HC", "017_2HC"]

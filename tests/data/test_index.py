@@ -127,8 +127,8 @@ def test_names_and_how_masks_are_read_are_part_of_the_mark(tmp_path):
     marks.add(find_files("folders", root).mark)
     from jaxseg.data.mask_coding import MaskOptions
 
-    marks.add(find_files("folders", root, Reading(options=MaskOptions(threshold=0.5))).mark)
-    marks.add(find_files("folders", root, Reading(options=MaskOptions(several="first"))).mark)
+    marks.add(find_files("folders", root, Reading(truth=MaskOptions(threshold=0.5))).mark)
+    marks.add(find_files("folders", root, Reading(truth=MaskOptions(several="first"))).mark)
     assert len(marks) == 4
 
 

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from jaxseg.data.lesion_phantoms import draw_lesion
+from jaxseg.data.phantoms.lesions import draw_lesion
 from jaxseg.errors import UsageError
 
 FRAMES = 400
@@ -123,7 +123,7 @@ def test_arguments_out_of_range_are_refused(arguments):
 def test_drawing_needs_no_tensorflow():
     code = (
         "import sys; sys.modules['tensorflow'] = sys.modules['tensorflow_datasets'] = None\n"
-        "from jaxseg.data.lesion_phantoms import draw_lesion; draw_lesion(0, 0)"
+        "from jaxseg.data.phantoms.lesions import draw_lesion; draw_lesion(0, 0)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 
@@ -131,11 +131,11 @@ def test_drawing_needs_no_tensorflow():
 def test_builder_serves_the_drawn_frames(tmp_path, monkeypatch):
     import tensorflow_datasets as tfds
 
-    from jaxseg.data import lesion_phantoms_builder
+    from jaxseg.data.builders import LesionPhantoms
 
     few = {"train": (0, 6), "validation": (1, 2), "test": (2, 3)}
-    monkeypatch.setattr(lesion_phantoms_builder, "SPLITS", few)
-    builder = lesion_phantoms_builder.LesionPhantoms(data_dir=tmp_path)
+    monkeypatch.setattr(LesionPhantoms, "SPLITS", few)
+    builder = LesionPhantoms(data_dir=tmp_path)
     assert str(builder.info.full_name) == "lesion_phantoms/1.0.0"
     builder.download_and_prepare()
     assert {k: v.num_examples for k, v in builder.info.splits.items()} == {
@@ -152,11 +152,12 @@ def test_builder_serves_the_drawn_frames(tmp_path, monkeypatch):
 
 
 def test_splits_are_large_enough_and_share_no_seed():
-    from jaxseg.data.lesion_phantoms_builder import SPLITS
+    from jaxseg.data.builders import LesionPhantoms
 
-    assert {split: count for split, (_, count) in SPLITS.items()} == {
+    splits = LesionPhantoms.SPLITS
+    assert {split: count for split, (_, count) in splits.items()} == {
         "train": 800,
         "validation": 100,
         "test": 200,
     }
-    assert len({seed for seed, _ in SPLITS.values()}) == 3
+    assert len({seed for seed, _ in splits.values()}) == 3

@@ -5,8 +5,12 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from jaxseg.data.mask_coding import MaskOptions, class_names
-from jaxseg.data.mask_labels import labels_as_json, labels_from_json, survey_file
+from jaxseg.data.mask_coding import (
+    MaskOptions,
+    class_names,
+    labels_from_json,
+    survey_file,
+)
 from jaxseg.data.masks import IGNORED, foreground, look_at, not_judged_as_background, read_masks
 from jaxseg.errors import JaxsegError, UsageError
 
@@ -180,7 +184,7 @@ def photograph(seed=0, top=240):
         (ONE * -1.0, "labels -1 and 0; a mask holds labels from 0 on"),
         (np.full((SIDE, SIDE), 255, np.uint8), "every pixel of all 1 masks is 255"),
         ((TWO + 1).astype(np.uint8), "labels 1, 2 and 3, none of them 0"),
-        (np.array([0, 1, 255], np.uint8)[TWO], "255 stands beside class indices.*--ignore_label"),
+        (np.array([0, 1, 255], np.uint8)[TWO], "255 occurs beside class indices.*--ignore_label"),
         (np.array([0, 2, 90], np.uint8)[TWO], "class indices beside 90"),
         (cv2.resize(TWO * 100, (24, 24), interpolation=cv2.INTER_AREA), "only along edges"),
         (np.dstack([ONE * 255, ONE * 9, ONE]).astype(np.uint8), "a mask in colours"),
@@ -397,7 +401,7 @@ def test_what_a_file_holds_survives_json(tmp_path):
     import json
 
     seen = survey_file(write(tmp_path, "a.png", TWO))
-    again = labels_from_json(json.loads(json.dumps(labels_as_json(seen))))
+    again = labels_from_json(json.loads(json.dumps(seen._asdict())))
     assert again == seen
     assert sum(seen.counts.values()) == SIDE * SIDE and seen.levels == 3
     assert sum(seen.rim.values()) == 4 * SIDE

@@ -20,7 +20,7 @@ def test_no_pattern_is_one_plane():
 @pytest.mark.parametrize(
     ("pattern", "words"),
     [
-        ("([a-z]+", r"data\.planes='\(\[a-z\]\+': no regular expression"),
+        ("([a-z]+", r"data\.planes='\(\[a-z\]\+': not a regular expression"),
         ("[a-z]+", r"must hold one \(group\).*holds 0"),
         ("([a-z]+)_([0-9])", r"must hold one \(group\).*holds 2"),
     ],

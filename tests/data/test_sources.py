@@ -6,8 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from jaxseg.data.pairs import Pair, Patterns, isic2017_pairs
-from jaxseg.data.sources import base_splits, check_split, find_files, find_pairs, find_source
+from jaxseg.data.sources import (
+    Pair,
+    Patterns,
+    base_splits,
+    check_split,
+    find_files,
+    find_pairs,
+    find_source,
+    isic2017_pairs,
+)
 from jaxseg.errors import JaxsegError, UsageError
 
 PAIR = Pair("a", Path("images/a.png"), (Path("masks/a.png"),))

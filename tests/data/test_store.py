@@ -103,7 +103,7 @@ def test_a_damaged_safe_point_is_no_safe_point(tmp_path):
 
 def test_full_disk_is_seen_before_writing(tmp_path, monkeypatch):
     monkeypatch.setattr(store.shutil, "disk_usage", lambda path: types.SimpleNamespace(free=10))
-    with pytest.raises(JaxsegError, match="new: disk full, 896 bytes needed and 10 free"):
+    with pytest.raises(JaxsegError, match="new: disk full, 896 bytes required and 10 free"):
         check_space(tmp_path / "new", store.store_bytes(N, V, S))
 
 
@@ -115,7 +115,7 @@ def test_disk_that_fills_up_while_writing(tmp_path):
 
     writer._files[0].close()
     writer._files[0] = types.SimpleNamespace(write=full)
-    with pytest.raises(JaxsegError, match=r"x\.partial: disk full, 896 bytes needed"):
+    with pytest.raises(JaxsegError, match=r"x\.partial: disk full, 896 bytes required"):
         append(writer, 0, 1)
     writer._files[1].close()
 

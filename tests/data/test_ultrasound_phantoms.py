@@ -7,9 +7,9 @@ import cv2
 import numpy as np
 import pytest
 
-from jaxseg.data import ultrasound_physics as physics
-from jaxseg.data.ultrasound_anatomy import LANDMARKS, PLANES, STRUCTURES, Shape, level
-from jaxseg.data.ultrasound_phantoms import draw_frame, plane_of_frame
+from jaxseg.data.phantoms import ultrasound as physics
+from jaxseg.data.phantoms.anatomy import LANDMARKS, PLANES, STRUCTURES, Shape, level
+from jaxseg.data.phantoms.ultrasound import draw_frame, plane_of_frame
 from jaxseg.errors import UsageError
 
 FRAMES = 160
@@ -210,20 +210,18 @@ def test_arguments_out_of_range_are_refused(arguments):
 def test_drawing_needs_no_tensorflow():
     code = (
         "import sys; sys.modules['tensorflow'] = sys.modules['tensorflow_datasets'] = None\n"
-        "from jaxseg.data.ultrasound_phantoms import draw_frame; draw_frame(0, 0)"
+        "from jaxseg.data.phantoms.ultrasound import draw_frame; draw_frame(0, 0)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_builder_serves_the_drawn_frames(tmp_path, monkeypatch):
-    from jaxseg.data.host import quiet_tfds
+    from jaxseg.data.builders import UltrasoundPhantoms
     from jaxseg.data.prepare import prepare_views
     from jaxseg.data.progress import silent
 
-    with quiet_tfds():
-        from jaxseg.data import ultrasound_phantoms_builder
     few = {"train": (0, 8), "validation": (1, 2), "test": (2, 4)}
-    monkeypatch.setattr(ultrasound_phantoms_builder, "SPLITS", few)
+    monkeypatch.setattr(UltrasoundPhantoms, "SPLITS", few)
     options = {"size": 128, "views": ["full"], "data_dir": tmp_path, "progress": silent}
     for split, seed, count in (("train[:5]", 0, 5), ("test", 2, 4)):
         store = prepare_views("ultrasound_phantoms", split, **options)["full"]
@@ -236,9 +234,10 @@ def test_builder_serves_the_drawn_frames(tmp_path, monkeypatch):
 
 
 def test_splits_are_80_10_10_hold_every_plane_alike_and_share_no_seed():
-    from jaxseg.data.ultrasound_phantoms_builder import SPLITS
+    from jaxseg.data.builders import UltrasoundPhantoms
 
-    counts = {split: count for split, (_, count) in SPLITS.items()}
+    splits = UltrasoundPhantoms.SPLITS
+    counts = {split: count for split, (_, count) in splits.items()}
     assert counts == {"train": 800, "validation": 100, "test": 100}
-    assert len({seed for seed, _ in SPLITS.values()}) == 3
+    assert len({seed for seed, _ in splits.values()}) == 3
     assert all(count % len(PLANES) == 0 for count in counts.values())

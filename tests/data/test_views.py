@@ -4,11 +4,12 @@ import cv2
 import numpy as np
 import pytest
 
-from jaxseg.data import annotations, overlays, removal, views
+from jaxseg.data import annotations, views
+from jaxseg.data.annotations import removal
+from jaxseg.data.phantoms.ultrasound import draw_frame
 from jaxseg.data.pipeline import cut
 from jaxseg.data.prepare import prepare_views
 from jaxseg.data.progress import silent
-from jaxseg.data.ultrasound_phantoms import draw_frame
 from jaxseg.data.views import Marking, edition, find_view, training_view
 from jaxseg.errors import UsageError
 
@@ -36,7 +37,7 @@ def prepared(root, *names):
 def test_names_are_those_of_the_functions():
     # Written out in views, so that prepared frames are read without OpenCV.
     assert views.PLACEMENTS == annotations.PLACEMENTS
-    assert tuple(overlays.COLOURS) == views.COLOURS
+    assert tuple(removal.COLOURS) == views.COLOURS
     assert tuple(removal.METHODS) == views.METHODS
 
 

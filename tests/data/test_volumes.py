@@ -95,7 +95,7 @@ def test_what_is_no_volume_is_named(tmp_path, monkeypatch):
         volumes.read_slice(save(tmp_path / "a.nii").with_name("a.nii#9"))
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     (tmp_path / "c.nii.gz").write_bytes(b"")
-    with pytest.raises(JaxsegError, match=r"c\.nii\.gz: NIfTI files need nibabel; pip install"):
+    with pytest.raises(JaxsegError, match=r"c\.nii\.gz: NIfTI files require nibabel; pip install"):
         read_file(tmp_path / "c.nii.gz")
 
 

@@ -112,7 +112,7 @@ def inspected(home: Home) -> list[Row]:
 
 def small_file(name: str, home: Home) -> list[Row]:
     """A file that a resumed run reads; damaged in two ways, then removed as the line says."""
-    begin = home.half if name.startswith(("config", "data", "metrics/")) else home.finished
+    begin = home.half if name.startswith(("config", "data")) else home.finished
     workdir = begin(f"run of {name.replace('/', '_')}")
     path, whole = workdir / name, (workdir / name).read_bytes()
     refused = {}
@@ -134,6 +134,22 @@ def _mended(name: str, refused: dict[str, Ended], after: Ended, equal: bool) -> 
         )
         for damage, first in refused.items()
     ]
+
+
+def own_file(name: str, home: Home) -> list[Row]:
+    """A file that a process wrote of its own: where it cannot be read it is as if not there."""
+    begin = home.half if name.startswith("metrics/") else home.finished
+    workdir = begin(f"run of {name.replace('/', '_')}")
+    path, whole, rows = workdir / name, (workdir / name).read_bytes(), []
+    for damage in DAMAGES:
+        path.write_bytes(whole)
+        DAMAGES[damage](path)
+        first = home.run(workdir)
+        after = home.run(workdir)
+        good = first == (0, []) and after.said == []
+        said = "nothing: it is written again"
+        rows.append(make_row(f"{name}, {damage}", said, after, home.equal(workdir), good))
+    return rows
 
 
 def merged_files(home: Home) -> Row:
@@ -181,13 +197,15 @@ def programs(home: Home) -> list[Row]:
 
 
 SMALL_FILES = (
-    "config.json", "status/zeros-s1.json", "counts/zeros-s1.npz", "metrics/zeros-s1.json",
-    "progress/0-of-1.json", "data/lesion_phantoms/train_from_to16/full-32.json", "examples.npz",
+    "config.json", "counts/zeros-s1.npz", "data/lesion_phantoms/train_from_to16/full-32.json",
+    "examples.npz",
 )  # fmt: skip
+OWN_FILES = ("status/zeros-s1.json", "metrics/zeros-s1.json", "progress/0-of-1.json")
 DAMAGE_ROWS: dict[str, Callable[[Home], Row | list[Row]]] = {
     "each file of a checkpoint": checkpoints,
     "inspecting a damaged checkpoint": inspected,
     **{f"{name}, damaged": partial(small_file, name) for name in SMALL_FILES},
+    **{f"{name}, damaged": partial(own_file, name) for name in OWN_FILES},
     "merged files, damaged": merged_files,
     "cache: images.npy": partial(
         data, "prepared/lesion*/train*/full-32/images.npy", "compiled", 0.5
@@ -195,7 +213,5 @@ DAMAGE_ROWS: dict[str, Callable[[Home], Row | list[Row]]] = {
     "cache: store.json": partial(
         data, "prepared/lesion*/train*/full-32/store.json", "compiled", 0.5
     ),
-    # Of 600 records the first 16 are read.
-    "cache: records": partial(data, "tfds/*/lesion*/*/*train.tfrecord*", "prepared", 1e-3),
     "cache: compiled program": programs,
 }

@@ -1,7 +1,8 @@
-"""Where the doors find the launchers and the honest workdirs of other tests."""
+"""Where the doors find the honest workdirs of other tests."""
 
 import pathlib
 import sys
 
 ROOT = pathlib.Path(__file__).parents[2]
-sys.path += [str(ROOT / "launch"), str(ROOT / "tests/report")]
+sys.path.append(str(ROOT / "tests/studies"))
+sys.path.append(str(ROOT / "tests/studies/annotations"))

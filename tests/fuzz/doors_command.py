@@ -4,11 +4,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import grid as launcher
 from absl import flags
 from hypothesis import strategies as st
 from strategies import TEXTS
 
+from jaxseg.cli import grid as launcher
 from jaxseg.grid.cells import expand, group_cells
 from jaxseg.grid.processes import find_share, shares
 from jaxseg.grid.sweeps import flatten, override_axes
@@ -54,7 +54,7 @@ def commanded(words: list[str], folder: Path) -> None:
 
 
 def _checked(argv: list[str]) -> Any:
-    overlays = launcher.load_grid(launcher.config_argument(argv))
+    overlays = launcher.load_grid(launcher.locate_config(argv)[1])
     launcher.parse_flags(argv)
     share = find_share(launcher._SHARD.value, {})
     config = launcher._CONFIG.value.to_dict()
@@ -63,7 +63,7 @@ def _checked(argv: list[str]) -> Any:
         overlays = override_axes(overlays, launcher._GRID.value, flatten(config))
     groups = group_cells(expand(config, overlays))
     for cells in groups:
-        check_saliency_layer(cells[0].settings)
+        check_saliency_layer(cells[0].config)
     return shares(groups, share.count)
 
 

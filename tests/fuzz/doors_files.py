@@ -8,19 +8,16 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 from lying_arrays import archives, arrays
-from strategies import mutated, picture_seeds, pictures
+from strategies import mutated, pictures
 
-from jaxseg.data import decoding
 from jaxseg.data import volumes as volume_files
+from jaxseg.data.builders import outline_mask
 from jaxseg.data.files import scan
-from jaxseg.data.images import read_image
+from jaxseg.data.images import MAX_LIMIT_PX, read_image
 from jaxseg.data.mask_coding import MaskOptions
 from jaxseg.data.masks import Masks, look_at
-from jaxseg.data.outlines import outline_mask
-from jaxseg.data.paired import image_bytes
-from jaxseg.data.pairs import Pair
 from jaxseg.errors import JaxsegError
-from jaxseg.studies.predictions.folders import audit_folder
+from jaxseg.studies.dataset.measures import measure_folder
 
 LIMIT_PX = 1_000_000
 NAME = "case\n\x1b[2J<b>"  # of every file: its name must not break the line that refuses it
@@ -42,7 +39,6 @@ def of_formats(*suffixes: str) -> st.SearchStrategy[Case]:
 
 
 def decoded_formats() -> st.SearchStrategy[Case]:
-    """Those that builders keep encoded, and one that they do not."""
     return of_formats(".png", ".jpg", ".tif")
 
 
@@ -67,7 +63,7 @@ def audited_picture(case: Case, folder: Path) -> None:
 def audited_mask(case: Case, folder: Path) -> None:
     """With outlines filled."""
     written(folder, case)
-    audit_folder("case", folder, fill=True)
+    measure_folder("case", folder, fill=True)
 
 
 def trained_mask(case: Case, folder: Path) -> None:
@@ -77,15 +73,8 @@ def trained_mask(case: Case, folder: Path) -> None:
 
 
 def trained_image(case: Case, folder: Path) -> None:
-    """As the builders take images up; what they leave encoded is decoded later."""
-    path = written(folder, case)
-    pairs = {"train": [Pair("case", path, (path,))]}
-    decoding.decode(image_bytes(path), _mask_png(), "case", pairs)
-
-
-@functools.cache
-def _mask_png() -> bytes:
-    return picture_seeds(".png")[0]
+    """As the builders read images: with the largest limit."""
+    read_image(written(folder, case), MAX_LIMIT_PX)
 
 
 def both(*reads: Any) -> None:

@@ -17,15 +17,16 @@ from etils import epath
 from fake_annotation_workdir import default_arms, fake_study
 from fake_workdir import fake_workdir
 from hypothesis import strategies as st
+from jaxseg.studies.position.analysis import analyse
 from lying_arrays import archives, arrays, zipped
 from strategies import changed_csv, changed_json, mutated
 
-from jaxseg.grid import checkpoints, loading, merged, record, storage
+from jaxseg.grid import checkpoints, loading, record, storage
 from jaxseg.grid import workdir as files
-from jaxseg.grid.cells import Cell, expand, group_cells, make_net
+from jaxseg.grid.cells import Cell, expand, group_cells
+from jaxseg.grid.config import make_net
 from jaxseg.report.page import write_report
 from jaxseg.studies.position import figures
-from jaxseg.studies.position.analysis import analyse
 
 ROOT = Path(__file__).parents[2]
 Case = tuple[str, str, bytes]  # template, file below it, what is put in its place
@@ -61,7 +62,7 @@ def settings() -> dict[str, Any]:
 def _trained(root: Path) -> None:
     """A workdir with one finished checkpoint of two cells and what a process writes of its own."""
     cells = expand(settings(), [{"seed": 0}, {"seed": 1}])
-    net = make_net(cells[0].settings, classes=1)
+    net = make_net(cells[0].config.net, classes=1)
     variables = net.init(jax.random.key(0), np.zeros((1, 8, 8, 3), np.float32))
     tree = jax.tree.map(lambda leaf: np.stack([np.asarray(leaf)] * 2), variables)
     position = checkpoints.Position(3, 0, [], [0.5, 0.5], [-1, -1], [-1, -1], 2.0)
@@ -75,11 +76,10 @@ def _trained(root: Path) -> None:
         files.append_metrics(epath.Path(root), [{"cell": cell.id, "epoch": 0, "loss": 0.5}])
         (root / "counts").mkdir(exist_ok=True)
         (root / f"counts/{cell.id}.npz").write_bytes(zipped([("a.npy", b"")]))
-    seconds = {"wall_s": 1.5, "peak_memory_mb": 100}
-    files.add_progress(epath.Path(root), record.Share(), seconds)
+    record.Seconds(epath.Path(root), record.Share()).write()
     about = {"config": settings(), "grid": [{"seed": 0}, {"seed": 1}], "data": {"feed": "host"}}
     storage.write_sealed(root / "config.json", about)
-    merged.merge_all(epath.Path(root), group_cells(cells), (), {})
+    record.merge_all(epath.Path(root), group_cells(cells), (), {})
 
 
 @st.composite
@@ -185,8 +185,8 @@ def resumed(case: Case, folder: Path) -> None:
     files.open_workdir(root, about, [{"seed": 0}, {"seed": 1}])
     record.read_feed(root)
     files.forget_epochs(root, [cell.id for cell in cells], 1)
-    files.add_progress(root, record.Share(), {"wall_s": 1.0, "peak_memory_mb": 5})
-    merged.merge_all(root, group_cells(cells), (), files.read_finished(root))
+    record.Seconds(root, record.Share()).write()
+    record.merge_all(root, group_cells(cells), (), files.read_finished(root))
 
 
 def inspected(case: Case, folder: Path) -> None:
@@ -195,6 +195,6 @@ def inspected(case: Case, folder: Path) -> None:
     cell = "zeros-s0"
     inspect_checkpoint.describe_cells(root)
     tree, meta = checkpoints.restore_cell(root, cell)
-    inspect_checkpoint.describe_tree(inspect_checkpoint.flat_arrays(tree))
+    inspect_checkpoint.describe_tree(inspect_checkpoint.named_leaves(tree))
     inspect_checkpoint.describe_settings(root, cell, meta)
     loading.load_variables(root, cell)

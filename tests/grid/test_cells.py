@@ -2,7 +2,7 @@ import pytest
 
 from jaxseg.errors import UsageError
 from jaxseg.grid.cells import expand, group_cells
-from jaxseg.grid.sweeps import flatten, grid_axes, override_axes, product, zipped
+from jaxseg.grid.sweeps import flatten, grid_axes, override_axes, product
 
 CONFIG = {
     "name": "t",
@@ -19,11 +19,8 @@ CONFIG = {
 }  # fmt: skip
 
 
-def test_product_and_zip_make_plain_overlays():
+def test_products_make_plain_overlays():
     assert product(a=(1, 2), b=("x",)) == [{"a": 1, "b": "x"}, {"a": 2, "b": "x"}]
-    assert zipped(a=(1, 2), b=(3, 4)) == [{"a": 1, "b": 3}, {"a": 2, "b": 4}]
-    with pytest.raises(UsageError, match="equally long"):
-        zipped(a=(1, 2), b=(3,))
 
 
 def test_flatten_names_fields_by_their_way_and_makes_lists_tuples():
@@ -37,8 +34,8 @@ def test_cells_carry_their_settings_arm_and_seed():
     assert [cell.id for cell in cells][:3] == ["zeros-center-s0", "zeros-center-s1",
                                                "zeros-random-s0"]  # fmt: skip
     assert cells[-1].arm == "reflect/random" and cells[-1].seed == 1
-    assert cells[-1].settings["data.crop"] == "random"
-    assert cells[-1].settings["optim.epochs"] == 2
+    assert cells[-1].config.data.crop == "random"
+    assert cells[-1].config.optim.epochs == 2
 
 
 def test_standard_paddings_share_a_program_and_others_do_not():
@@ -83,7 +80,7 @@ def test_overrides_replace_and_add_axes():
 )
 def test_bad_overlays_are_named(overlay, message):
     if "name" in overlay:
-        assert expand(CONFIG, [overlay])[0].settings["name"] == "x"  # a full name wins
+        assert expand(CONFIG, [overlay])[0].config.name == "x"  # a full name wins
         return
     with pytest.raises(UsageError, match=message):
         expand(CONFIG, [overlay])
@@ -92,7 +89,7 @@ def test_bad_overlays_are_named(overlay, message):
 def test_empty_grids_doubles_and_bad_override_words_are_refused():
     with pytest.raises(UsageError, match="no cells"):
         expand(CONFIG, [])
-    with pytest.raises(UsageError, match="stands in it twice"):
+    with pytest.raises(UsageError, match="is listed twice"):
         expand(CONFIG, [{"seed": 1}, {"seed": 1}])
     for text, message in (
         ("padding", "must look like"),

@@ -8,7 +8,7 @@ import pytest
 
 PROGRAM = """
 import sys, pathlib, jax, jax.numpy as jnp
-from jaxseg.grid.compiled import keep_compiled
+from jaxseg.grid.devices import keep_compiled
 keep_compiled(pathlib.Path(sys.argv[1]), at_least_s=0.0)
 @jax.jit
 def own(x):

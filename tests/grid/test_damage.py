@@ -14,7 +14,7 @@ from run_oracles import PAIR, assert_equal, read_counts, read_metrics
 
 from jaxseg.data.arrays import naming, read_member
 from jaxseg.errors import DamagedError, JaxsegError
-from jaxseg.grid import checkpoint_door, checkpoints, chunk, integrity, loading, storage
+from jaxseg.grid import checkpoints, chunk, loading, storage
 from jaxseg.grid import workdir as files
 from jaxseg.grid.run import run_grid
 from jaxseg.seals import read_sealed, seal, unseal
@@ -84,11 +84,11 @@ def test_arrays_that_are_whole_but_others_are_refused(copied):
 
 def test_a_digest_knows_values_names_shapes_and_types_but_no_containers():
     a, b = np.zeros((2, 3), np.float32), np.int32(1)
-    digest = integrity.tree_digest({"x": [a, b]})
-    assert digest == integrity.tree_digest({"x": {"1": b, "0": jax.numpy.asarray(a)}})
+    digest = checkpoints.tree_digest({"x": [a, b]})
+    assert digest == checkpoints.tree_digest({"x": {"1": b, "0": jax.numpy.asarray(a)}})
     others = [[a + 1, b], [a.reshape(3, 2), b], [a.astype(np.int32), b], [a, b, None, b]]
-    assert digest not in {integrity.tree_digest({"x": other}) for other in others}
-    assert digest != integrity.tree_digest({"y": [a, b]})
+    assert digest not in {checkpoints.tree_digest({"x": other}) for other in others}
+    assert digest != checkpoints.tree_digest({"y": [a, b]})
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -125,14 +125,30 @@ def test_a_run_that_finds_a_damaged_checkpoint_trains_anew_and_says_so(
 
 
 @pytest.mark.parametrize("damage", [_cut, _flip], ids=["cut", "flipped"])
-@pytest.mark.parametrize(
-    "name", ["status/0.05-s0.json", "metrics/0.05-s0.json", "progress/0-of-1.json", "config.json"]
-)
-def test_a_damaged_file_of_a_resumed_run_is_named(copied, tiny_config, damage, name):
-    damage(copied / name)
-    with pytest.raises(DamagedError, match=rf"{name}: damaged: .*; ") as refused:
+def test_a_damaged_config_of_a_resumed_run_is_named(copied, tiny_config, damage):
+    damage(copied / "config.json")
+    with pytest.raises(DamagedError, match=r"config.json: damaged: .*; ") as refused:
         run_grid(tiny_config, PAIR, copied)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("content", ["", '{"status": ', "[1]", '{"status": "dnne"}', "{}"])
+@pytest.mark.parametrize("name", ["status/0.05-s0.json", "progress/0-of-1.json"])
+def test_what_a_process_wrote_is_written_again_where_it_is_damaged(
+    copied, undisturbed, tiny_config, name, content
+):
+    (copied / name).write_text(content)
+    run_grid(tiny_config, PAIR, copied)
+    assert_equal(read_counts(copied), read_counts(undisturbed))
+    assert (copied / "cells.csv").read_bytes() == (undisturbed / "cells.csv").read_bytes()
+    assert (copied / "metrics.jsonl").read_bytes() == (undisturbed / "metrics.jsonl").read_bytes()
+
+
+def test_of_damaged_losses_it_is_as_if_there_were_none(copied, undisturbed, tiny_config):
+    _cut(copied / "metrics/0.05-s0.json")
+    run_grid(tiny_config, PAIR, copied)
+    assert_equal(read_counts(copied), read_counts(undisturbed))
+    assert {row["cell"] for row in read_metrics(copied)} == {"0.01-s0"}
 
 
 @pytest.mark.parametrize("name", ["status/0.05-s0.json", "counts/0.05-s0.npz"])
@@ -191,23 +207,28 @@ def test_other_data_than_a_workdir_was_begun_with_is_refused(tmp_path):
 def test_what_a_failed_read_leaves_behind_stays_muted_when_others_succeed():
     log, hook = logging.getLogger("asyncio"), sys.unraisablehook
     filters = [*log.filters]
+    checkpoints._mute_leftovers.cache_clear()
     late = logging.makeLogRecord({"msg": "Future exception was never retrieved"})
     try:
-        with contextlib.suppress(ValueError), integrity.failing_quietly():
+        with checkpoints.failing_quietly():
+            pass
+        assert log.filters == filters and sys.unraisablehook is hook
+        with contextlib.suppress(ValueError), checkpoints.failing_quietly():
             raise ValueError
-        with integrity.failing_quietly():
+        with checkpoints.failing_quietly():
             pass
         assert not log.filter(late)
     finally:
         log.filters[:], sys.unraisablehook = filters, hook
+        checkpoints._mute_leftovers.cache_clear()
 
 
 def test_a_chunk_of_many_cells_is_read_and_one_of_huge_cells_is_not_called_damaged():
     folder, gib = epath.Path("run/checkpoints/a/0"), 2**28  # float32
     for cells, size in ((100, 1), (1, 4)):
         arrays = {"x": jax.ShapeDtypeStruct((cells, size * gib), np.float32)}
-        checkpoint_door.check_arrays(folder, arrays, cells)
+        checkpoints._check_arrays(folder, arrays, cells)
     arrays = {"x": jax.ShapeDtypeStruct((2, 5 * gib), np.float32)}
     with pytest.raises(JaxsegError, match="5368709120 bytes a cell, must be at most") as refused:
-        checkpoint_door.check_arrays(folder, arrays, 2)
+        checkpoints._check_arrays(folder, arrays, 2)
     assert not isinstance(refused.value, DamagedError)

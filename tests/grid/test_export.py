@@ -16,8 +16,8 @@ from run_oracles import PAIR
 
 import jaxseg
 from jaxseg.errors import JaxsegError, UsageError
-from jaxseg.grid import export, loading
-from jaxseg.grid.cells import make_net
+from jaxseg.grid import loading
+from jaxseg.grid.config import make_config, make_net
 from jaxseg.grid.run import run_grid
 from jaxseg.grid.train import SCALING, class_indices, normalise
 from jaxseg.seals import seal
@@ -55,7 +55,7 @@ def test_the_description_is_enough_to_predict_without_load_export(exported, imag
             place[leaf] = stored[name]
     scaled = eval(about["input"]["scaling"], {"float32": np.float32, "image": images})
     options = {k[4:]: v for k, v in about["settings"].items() if k.startswith("net.")}
-    options.pop("name")
+    del options["name"]
     logits = jaxseg.UNet(classes=len(about["classes"]), **options).apply(variables, scaled)
     mask = np.where((logits > 0).any(-1), 1 + np.argmax(logits, -1), 0)
     predict, _ = jaxseg.load_export(exported)
@@ -86,20 +86,18 @@ def test_scaling_is_told_as_it_is_done():
     ids=str,
 )
 def test_networks_of_every_kind_come_back(net, tiny_config, images, tmp_path, monkeypatch):
-    flat = export.DEFAULTS | {f"{a}.{b}": v for a in ("data", "net", "optim", "eval", "run")
-                              for b, v in tiny_config[a].items()}  # fmt: skip
-    flat |= {"name": "t", "seed": 3} | {f"net.{k}": v for k, v in net.items()}
-    flat |= {"net.depth": 3, "optim.loss": "dtu" if net["name"] == "dtunet" else "dice"}
-    network = make_net(flat, classes=2)
+    tiny_config["net"] |= {"depth": 3} | net
+    tiny_config["optim"]["loss"] = "dtu" if net["name"] == "dtunet" else "dice"
+    config = make_config(tiny_config)
+    network = make_net(config.net, classes=2)
     variables = jax.tree.map(np.asarray, network.init(jax.random.key(1), jnp.zeros((1, 32, 32, 3))))
     meta = {"classes": ["a", "b"], "epoch": 3}
-    monkeypatch.setattr(export, "load_variables", lambda *_: (network, variables, flat))
-    monkeypatch.setattr(export, "restore_cell", lambda *_: (None, meta))
+    monkeypatch.setattr(loading, "_load", lambda *_: (network, variables, config, meta))
     jaxseg.export_cell("", "c", tmp_path / "c.npz")
     predict, found = jaxseg.load_export(tmp_path / "c.npz")
     own = jax.jit(lambda x: class_indices(network.apply(variables, normalise(x))))(images)
     np.testing.assert_array_equal(predict(images), own)
-    assert found["net.name"] == net["name"] and set(np.unique(own)) <= {0, 1, 2}
+    assert found.net.name == net["name"] and set(np.unique(own)) <= {0, 1, 2}
 
 
 def _rewritten(path, change):
@@ -184,7 +182,8 @@ def test_damage_is_named_or_harmless(exported, tmp_path, at, flip, cut):
     except JaxsegError as error:
         assert "damaged.npz" in str(error) and str(error).isprintable()
     else:
-        assert found == export.read_description(exported)["settings"]  # bytes that say nothing
+        about = loading.read_description(exported)
+        assert found == make_config(about["settings"])  # bytes that say nothing
 
 
 @pytest.mark.parametrize("name", ["cell", "cell.npy", "cell.npz.gz", "cell.NPZ"])
@@ -206,9 +205,8 @@ def test_a_path_without_npz_is_refused_before_anything_is_read(name, tmp_path):
 def test_unfinished_and_diverged_cells_are_refused(
     undisturbed, tmp_path, monkeypatch, change, said
 ):
-    tree, saved = loading.restore_found(undisturbed, CELL)
-    saved = saved._replace(meta=saved.meta | change)
-    monkeypatch.setattr(loading, "restore_found", lambda *_: (tree, saved))
+    tree, meta = loading.restore_cell(undisturbed, CELL)
+    monkeypatch.setattr(loading, "restore_cell", lambda *_: (tree, meta | change))
     with pytest.raises(JaxsegError, match=said):
         jaxseg.export_cell(undisturbed, CELL, tmp_path / "cell.npz")
     assert not list(tmp_path.iterdir())
@@ -224,7 +222,7 @@ def test_a_cell_of_an_interrupted_run_is_refused_and_exported_when_finished(
     with pytest.raises(ZeroDivisionError):  # trained and scored, the row not yet written
         run_grid(tiny_config, PAIR, tmp_path / "run")
     jaxseg.export_cell(tmp_path / "run", CELL, tmp_path / "cell.npz")
-    assert jaxseg.load_export(tmp_path / "cell.npz")[1]["optim.epochs"] == 2
+    assert jaxseg.load_export(tmp_path / "cell.npz")[1].optim.epochs == 2
 
 
 def test_loading_takes_neither_the_workdir_nor_tensorflow(exported):

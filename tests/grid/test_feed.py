@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from etils import epath
 
+from jaxseg.data import pipeline
 from jaxseg.errors import JaxsegError, UsageError
 from jaxseg.grid import frames as frames_module
 from jaxseg.grid.cells import expand
@@ -53,7 +54,7 @@ def test_the_feeds_agree(tiny_config, cells_per_device, grid):
         np.testing.assert_array_equal(masks, labels)
         for i, cell in enumerate(slots):
             apart = np.abs(images[i].astype(int) - pixels[i]).max()
-            assert apart <= (1 if cell.settings["data.crop"] == "random" else 0)
+            assert apart <= (1 if cell.config.data.crop == "random" else 0)
 
 
 @pytest.mark.parametrize("feed", ["host", "device"])
@@ -110,11 +111,22 @@ def test_auto_takes_the_device_where_images_fit(monkeypatch):
     assert choose_feed("auto", None, stores, small) == "host"
     assert choose_feed("auto", "host", stores, large) == "host"  # as the workdir was begun
     assert choose_feed("device", None, stores, small) == "device"
-    monkeypatch.setattr(frames_module, "has_tensorflow", lambda: False)
+    for module in (frames_module, pipeline):
+        monkeypatch.setattr(module, "has_tensorflow", lambda: False)
     assert choose_feed("auto", None, stores, small) == "device"
     for wanted, kept in (("host", None), ("auto", "host")):
         with pytest.raises(JaxsegError, match=r"data.feed='host': TensorFlow is not installed"):
             choose_feed(wanted, kept, stores, cpu)
+
+
+def test_the_host_feed_without_tensorflow_is_refused_before_any_work(
+    monkeypatch, tiny_config, tmp_path
+):
+    monkeypatch.setattr(pipeline, "has_tensorflow", lambda: False)
+    tiny_config["data"] |= {"feed": "host", "data_dir": str(tmp_path / "cache")}
+    with pytest.raises(JaxsegError, match=r"not installed; pip install tensorflow-cpu"):
+        run_grid(tiny_config, GRID[:1], tmp_path / "run")
+    assert not (tmp_path / "cache").exists()
 
 
 def test_waiting_is_sampled():

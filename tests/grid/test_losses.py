@@ -5,18 +5,19 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxseg.data.lesion_phantoms import draw_lesion
+from jaxseg.data.phantoms.lesions import draw_lesion
 from jaxseg.grid.losses import (
     dice_focal,
     erase_patches,
     maps_loss,
     per_example_loss,
+    training_loss,
     triplet_loss,
+    validation_loss,
     with_background,
 )
 from jaxseg.grid.mapping import DATA, make_layout, map_cells, put
-from jaxseg.grid.objective import training_loss, validation_loss
-from jaxseg.grid.train import Hyper, make_program
+from jaxseg.grid.train import Hyper, Program
 from jaxseg.nets.dtunet import DTUNet, Maps
 
 LOG2 = np.log(2)
@@ -170,7 +171,7 @@ def _options():
 
 def test_dtu_net_learns_generated_lesions(lesions):
     net = DTUNet(width=4, depth=2, upsampling="nearest")
-    program = make_program(net, **_options())
+    program = Program(net, **_options())
     step, validate = jax.jit(program.step), jax.jit(program.validate)
     state, hyper, scores = jax.jit(program.init)(_hyper()), _hyper(), []
     for _ in range(2):

@@ -7,7 +7,7 @@ from jaxseg.data.streams import Stream, annotated_images
 from jaxseg.errors import UsageError
 from jaxseg.grid.cells import expand, group_cells
 from jaxseg.grid.evaluate import stability, validation_items
-from jaxseg.grid.marking import cell_stream, test_views, validation_stream
+from jaxseg.grid.prepared import cell_stream, validation_stream, views_of_tests
 from jaxseg.grid.sweeps import product
 
 ANNOTATE = {
@@ -28,22 +28,22 @@ def test_arms_of_a_study_share_one_program(study):
     grid = product(contamination=(0.0, 0.5, 1.0), placement=("tied", "independent"), seed=(0, 1))
     cells = expand(study, [*grid, {"removal": "telea"}, {"removal": "noise", "drawn": False}])
     assert len(group_cells(cells)) == 1
-    assert len({cell_stream(cell.settings) for cell in cells}) == len(cells)
+    assert len({cell_stream(cell.config) for cell in cells}) == len(cells)
 
 
 def test_streams_name_the_view_and_the_share(study):
     (cell,) = expand(study, [{"removal": "telea", "drawn": False, "seed": 3}])
-    assert cell_stream(cell.settings) == Stream("center", 3, "train.tied.yellow.telea.placebo", 1.0)
-    assert validation_stream(cell.settings).seed == 0
-    assert test_views(cell.settings) == {
+    assert cell_stream(cell.config) == Stream("center", 3, "train.tied.yellow.telea.placebo", 1.0)
+    assert validation_stream(cell.config).seed == 0
+    assert views_of_tests(cell.config) == {
         "clean": "clean.yellow", "annotated": "annotated.yellow", "sequence": "sequence.yellow",
     }  # fmt: skip
 
 
 def test_a_config_without_the_section_is_as_before(tiny_config):
     (cell,) = expand(tiny_config, [{"crop": "random"}])
-    assert cell_stream(cell.settings) == Stream("random", 0)
-    assert validation_stream(cell.settings).store == "random"
+    assert cell_stream(cell.config) == Stream("random", 0)
+    assert validation_stream(cell.config).store == "random"
 
 
 @pytest.mark.parametrize(

@@ -7,16 +7,16 @@ import sys
 import jax
 import numpy as np
 import pytest
+from jaxseg.studies.position.cautions import condition_cautions
 from run_oracles import PAIR, assert_equal, read_counts, read_rows
 
 from jaxseg.errors import JaxsegError, UsageError
-from jaxseg.grid import numerics
+from jaxseg.grid import devices
 from jaxseg.grid.cells import expand
 from jaxseg.grid.devices import check_devices
 from jaxseg.grid.loading import load_cell
 from jaxseg.grid.run import run_grid
 from jaxseg.grid.sweeps import MOST_SEED
-from jaxseg.studies.position.cautions import condition_cautions
 
 # A value of each setting under which a grid used to give other numbers or to stop.
 HOSTILE = {
@@ -51,7 +51,7 @@ def hostile():
 
 
 def test_every_pinned_setting_has_a_hostile_value():
-    names = {f"jax_{name}" for name in numerics._PINNED} | {*numerics._PINNED_GLOBALLY}
+    names = {f"jax_{name}" for name in devices._PINNED} | {*devices._PINNED_GLOBALLY}
     assert names - {"jax_default_device", "jax_allow_f16_reductions"} == {*HOSTILE}
 
 
@@ -76,14 +76,14 @@ def test_settings_of_the_calling_thread_do_not_matter_either(undisturbed):
 
 
 def test_settings_are_back_after_an_error_too(hostile):
-    with pytest.raises(ZeroDivisionError), numerics.pinned():
+    with pytest.raises(ZeroDivisionError), devices.pinned():
         assert jax.config.jax_random_seed_offset == 0 and not jax.config.jax_enable_x64
         raise ZeroDivisionError
     assert {name: getattr(jax.config, name) for name in HOSTILE} == HOSTILE
 
 
 def test_rank_promotion_stays_as_the_tests_set_it():
-    with numerics.pinned():
+    with devices.pinned():
         assert jax.config.jax_numpy_rank_promotion == "raise"
 
 

@@ -3,6 +3,7 @@
 import shlex
 
 import pytest
+from jaxseg.studies.position.analysis import analyse
 from run_oracles import PAIR, assert_equal, read_counts
 
 from jaxseg.errors import UsageError
@@ -10,7 +11,6 @@ from jaxseg.grid.loading import load_variables
 from jaxseg.grid.run import run_grid
 from jaxseg.report.page import write_report
 from jaxseg.report.terminal import terminal_table
-from jaxseg.studies.position.analysis import analyse
 
 ODD = 'it\'s 100 % of #1, "é" & $HOME;~'
 

@@ -4,8 +4,7 @@ import numpy as np
 import optax
 import pytest
 
-from jaxseg.errors import UsageError
-from jaxseg.grid.optimiser import Optimiser, check_selection, make_optimiser
+from jaxseg.grid.train import Optimiser, make_optimiser
 
 RATE = np.float32(0.01)
 
@@ -40,17 +39,3 @@ def test_cosine_falls_from_the_rate_to_nothing_over_the_training(decay):
     sizes = np.abs(_updates(make_optimiser(spec, RATE), steps=6)[:, 0])
     np.testing.assert_allclose(sizes[:4], 0.005 * (1 + np.cos(np.pi * np.arange(4) / 4)), rtol=1e-3)
     np.testing.assert_allclose(sizes[4:], 0, atol=1e-9)
-
-
-@pytest.mark.parametrize(
-    "arguments, message",
-    [
-        (("best", 0, ""), r"optim\.select='best': needs data\.val_split"),
-        (("last", 3, "validation"), r"optim\.patience=3: .* needs optim\.select=best"),
-    ],
-)
-def test_selection_needs_what_it_goes_by(arguments, message):
-    with pytest.raises(UsageError, match=message):
-        check_selection(*arguments)
-    check_selection("best", 3, "validation")
-    check_selection("last", 0, "")

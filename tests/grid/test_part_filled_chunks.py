@@ -6,9 +6,7 @@ a cell is trained once, and the counts are those of a run that nobody disturbed.
 
 import contextlib
 import os
-import pathlib
 import random
-import runpy
 import signal
 from collections import Counter
 from types import SimpleNamespace
@@ -19,18 +17,18 @@ import pytest
 from etils import epath
 from run_oracles import assert_equal, read_counts, read_metrics, read_rows
 
+from jaxseg.cli.inspect import describe_cells
 from jaxseg.errors import Interrupted
 from jaxseg.grid import checkpoints, chunk, interrupt, loading
 from jaxseg.grid.cells import Cell
+from jaxseg.grid.chunk import plan_chunks
+from jaxseg.grid.config import Config
 from jaxseg.grid.mapping import make_layout, put_cells, take_cells
 from jaxseg.grid.processes import Share
-from jaxseg.grid.resume import plan_chunks
 from jaxseg.grid.run import run_grid
 from jaxseg.grid.sweeps import product
 
 STEPS = 6  # of a cell: 2 epochs of 3
-ROOT = pathlib.Path(__file__).parents[2]
-INSPECT = runpy.run_path(str(ROOT / "launch" / "inspect_checkpoint.py"))
 
 
 def seeds(*numbers):
@@ -93,7 +91,7 @@ def interrupted(config, grid, workdir, stop_at, share=Share()):  # noqa: B008
     """Runs a grid until a signal in step `stop_at` of this run; the steps that cells were fed."""
     with counted(stop_at) as fed, pytest.raises(Interrupted), interrupt.handled(""):
         run_grid(config, grid, workdir, share)
-    INSPECT["describe_cells"](epath.Path(workdir))  # no checkpoint of an interrupted run is damaged
+    describe_cells(epath.Path(workdir))  # no checkpoint of an interrupted run is damaged
     return fed
 
 
@@ -101,7 +99,7 @@ def finished(config, grid, workdir):
     """Runs a grid to its end; the steps that cells were fed."""
     with counted() as fed:
         assert run_grid(config, grid, workdir) == []
-    lines = INSPECT["describe_cells"](epath.Path(workdir)).splitlines()
+    lines = describe_cells(epath.Path(workdir)).splitlines()
     assert len(lines) == len(grid) and all(" finished " in line for line in lines)
     for cell, row in read_rows(workdir).items():
         if row["status"] == "done":
@@ -228,7 +226,7 @@ def _saved(workdir, cells, progress, classes=("lesion",)):
 @pytest.mark.parametrize("seed", range(4))
 def test_whatever_chunks_were_saved_cells_go_on_from_their_furthest(seed, tmp_path):
     rng, workdir = random.Random(seed), epath.Path(tmp_path)
-    cells = [Cell(f"c-s{i}", "c", i, {}) for i in range(rng.randint(3, 6))]
+    cells = [Cell(f"c-s{i}", "c", Config(seed=i)) for i in range(rng.randint(3, 6))]
     furthest = {}
     for epoch in range(1, 4):  # three runs, each with other chunks and some of the cells
         slots, start = rng.randint(1, 4), rng.randint(0, 2)
@@ -264,7 +262,7 @@ def test_whatever_chunks_were_saved_cells_go_on_from_their_furthest(seed, tmp_pa
 
 def test_a_checkpoint_of_slots_as_older_runs_left_is_read(tmp_path):
     """Two cells in four slots, with entries for all four of them."""
-    workdir, cells = epath.Path(tmp_path), [Cell(f"c-s{i}", "c", i, {}) for i in range(2)]
+    workdir, cells = epath.Path(tmp_path), [Cell(f"c-s{i}", "c", Config(seed=i)) for i in range(2)]
     four = [0.5, 0.25, 0.25, 0.25]
     position = checkpoints.Position(1, 2, [four, four], four, [-1] * 4, [-1] * 4, 1.0)
     tree = {"params": {"w": np.arange(8, dtype=np.float32).reshape(4, 2)}}
@@ -280,7 +278,7 @@ def test_a_checkpoint_of_slots_as_older_runs_left_is_read(tmp_path):
 
 
 def test_a_checkpoint_replaced_while_it_is_read_is_not_damaged(tmp_path, monkeypatch):
-    workdir, cells = epath.Path(tmp_path), [Cell("c-s1", "c", 1, {})]
+    workdir, cells = epath.Path(tmp_path), [Cell("c-s1", "c", Config(seed=1))]
     _saved(workdir, cells, ("variables", 1, 0))
     real, calls = checkpoints.restore_chunk, []
 
@@ -306,7 +304,7 @@ def test_cells_sent_to_slots_come_back(count, per_device, cells):
 
 
 def test_what_a_kill_leaves_of_a_removed_folder_is_no_damaged_checkpoint(tmp_path, monkeypatch):
-    workdir, cells = epath.Path(tmp_path), [Cell(f"c-s{i}", "c", i, {}) for i in range(2)]
+    workdir, cells = epath.Path(tmp_path), [Cell(f"c-s{i}", "c", Config(seed=i)) for i in range(2)]
     _saved(workdir, cells, ("state", 1, 0))
     _saved(workdir, cells[:1], ("state", 2, 0))
     first, second = (checkpoints.find_cells(tmp_path)[cell.id].folder for cell in cells)

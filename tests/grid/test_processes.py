@@ -6,6 +6,7 @@ from etils import epath
 from jaxseg.errors import JaxsegError, UsageError
 from jaxseg.grid import checkpoints
 from jaxseg.grid.cells import Cell, expand, group_cells
+from jaxseg.grid.config import Config
 from jaxseg.grid.mapping import CELL, DATA, make_layout
 from jaxseg.grid.processes import (
     Share,
@@ -121,7 +122,7 @@ def test_a_process_that_jax_joined_to_others_is_refused():
 
 
 def test_a_finished_cell_is_found_beside_what_other_chunks_left_of_it(tmp_path):
-    a, b = (Cell(name, name, 0, {}) for name in "ab")
+    a, b = (Cell(name, name, Config()) for name in "ab")
     for chunk, kind in (([a], "variables"), ([b, a], "state")):
         with checkpoints.open_manager(epath.Path(tmp_path), chunk) as manager:
             never = [-1] * len(chunk)

@@ -6,12 +6,12 @@ import time
 import pytest
 from run_oracles import PAIR
 
-from jaxseg.errors import DamagedError, JaxsegError
+from jaxseg.errors import JaxsegError
 from jaxseg.grid import record, run
 from jaxseg.grid.processes import Share
 from jaxseg.grid.run import run_grid
 from jaxseg.grid.storage import as_folder
-from jaxseg.grid.workdir_door import read_progress
+from jaxseg.grid.workdir import read_progress
 
 PLACE = "progress/0-of-1.json"
 
@@ -52,29 +52,33 @@ def test_interrupted_and_failed_runs_count(tiny_config, tmp_path, monkeypatch):
 
 
 def test_of_a_killed_run_what_was_written_on_the_way_counts(tmp_path, monkeypatch):
-    seconds, folder = record.Seconds(), as_folder(tmp_path)
-    record.keep_progress(folder, Share(), seconds)
+    folder = as_folder(tmp_path)
+    seconds = record.Seconds(folder, Share())
+    seconds.write_now_and_then()
     assert not list(tmp_path.iterdir())  # not every step
     seconds["train_s"] += 2.0
     seconds.since -= 100.0
-    record.keep_progress(folder, Share(), seconds)
+    seconds.write_now_and_then()
     assert _wall(tmp_path) == pytest.approx(100.0, abs=0.5) and seconds["train_s"] == 0
-    record.keep_progress(folder, Share(), seconds)
-    record.add_progress(folder, Share(), seconds)
+    seconds.write_now_and_then()
+    seconds.write()
     found = read_progress(folder / PLACE)
     assert found["train_s"] == 2.0 and found["wall_s"] == pytest.approx(100.0, abs=0.5)
 
 
 def test_a_run_that_fails_says_its_own_error_not_that_of_the_file(tmp_path):
-    (tmp_path / "progress").mkdir()
-    (tmp_path / PLACE).write_text("{}")
-    with (
-        pytest.raises(JaxsegError, match="own"),
-        record.progress_kept(as_folder(tmp_path), Share(), record.Seconds()),
-    ):
+    (tmp_path / "progress").touch()  # no folder, so that no file can be written below it
+    seconds = record.Seconds(as_folder(tmp_path), Share())
+    with pytest.raises(JaxsegError, match="own"), seconds.written():
         raise JaxsegError("own")
-    with (
-        pytest.raises(DamagedError),
-        record.progress_kept(as_folder(tmp_path), Share(), record.Seconds()),
-    ):
+    with pytest.raises(OSError), seconds.written():
         pass
+
+
+@pytest.mark.parametrize("content", ["{}", "no JSON", '{"wall_s": "long", "train_s": 2}'])
+def test_of_a_damaged_file_it_is_as_if_it_was_not_there(tmp_path, content):
+    (tmp_path / "progress").mkdir()
+    (tmp_path / PLACE).write_text(content)
+    with record.Seconds(as_folder(tmp_path), Share()).written():
+        pass
+    assert 0 <= _wall(tmp_path) < 5

@@ -128,8 +128,8 @@ def test_a_grid_that_grows_trains_what_is_new_alone(done, tiny_config, tmp_path)
 
 
 def test_a_loaded_cell_predicts_what_was_counted(done):
-    predict, settings = jaxseg.load_cell(done, "reflect-random-s0")
-    assert settings["net.padding"] == "reflect" and settings["data.crop"] == "random"
+    predict, config = jaxseg.load_cell(done, "reflect-random-s0")
+    assert config.net.padding == "reflect" and config.data.crop == "random"
     with np.load(done / "examples.npz") as examples, \
             np.load(done / "counts" / "reflect-random-s0.npz") as counts:  # fmt: skip
         differing = predict(examples["image"]) != counts["examples.prediction"]

@@ -5,14 +5,14 @@ import numpy as np
 import pytest
 from etils import epath
 from etils.epath import backend, gpath
+from jaxseg.studies.position.analysis import analyse
+from jaxseg.studies.remote import local_results
 
 from jaxseg.errors import JaxsegError
 from jaxseg.grid import checkpoints, locks, run, storage
 from jaxseg.grid.run import run_grid
 from jaxseg.grid.sweeps import product
 from jaxseg.report.page import write_report
-from jaxseg.studies.position.analysis import analyse
-from jaxseg.studies.remote import local_results
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 
 from jaxseg.grid.losses import per_example_loss
 from jaxseg.grid.mapping import DATA, chunks, fill, make_layout, map_cells, put
-from jaxseg.grid.train import Hyper, class_indices, make_program, one_hot
+from jaxseg.grid.train import Hyper, Program, class_indices, one_hot
 from jaxseg.nets.padding import padding_code
 from jaxseg.nets.unet import UNet
 
@@ -15,7 +15,7 @@ SIZE, BATCH = 16, 4
 
 def _program(**options):
     net = UNet(width=2, depth=2, upsampling="nearest", **options)
-    return make_program(net, size=SIZE, loss="dice", select_best=True, padding_as_data=True)
+    return Program(net, size=SIZE, loss="dice", select_best=True, padding_as_data=True)
 
 
 def _hyper(seed, mode="zeros", rate=1e-2):

@@ -19,7 +19,9 @@ from jaxseg.report.terminal import terminal_text
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 
 
-def _outcome(name="dataset", verdict="It is so: p < 0.05.", rows=3, columns=2, left_out=0):
+def _section(
+    name="dataset", verdict="It is so: p < 0.05.", rows=3, columns=2, left_out=0, code="c"
+):
     figure = Figure(figsize=(9, 2))
     figure.subplots().plot([0, 1])
     heads = ["measure", *(f"column number {k}" for k in range(columns - 1))]
@@ -29,14 +31,15 @@ def _outcome(name="dataset", verdict="It is so: p < 0.05.", rows=3, columns=2, l
         title=f"Title of {name}",
         verdict=[verdict],
         tables=[Table(f"{name}_numbers", "Numbers", heads, body)],
-        pictures=[Picture(f"{name}_line", "A line", 'A "line" that rises', figure)],
+        figures=[Picture(f"{name}_line", "A line", 'A "line" that rises', figure)],
         notes=["Mind <this>."],
         left_out=[f"/data/{k}.png: damaged" for k in range(left_out)],
+        code=[code],
     )
 
 
 def test_tables_figures_and_the_page_are_written(tmp_path):
-    page = add_to_page(tmp_path / "out", _outcome(left_out=12), command="python x <y>")
+    page = add_to_page(tmp_path / "out", _section(left_out=12, code="python x <y>"))
     text = page.read_text()
     assert "It is so: p &lt; 0.05." in text and "Mind &lt;this&gt;." in text
     assert "python x &lt;y&gt;" in text and 'alt="A &quot;line&quot; that rises"' in text
@@ -51,30 +54,32 @@ def test_tables_figures_and_the_page_are_written(tmp_path):
 
 
 def test_audits_of_one_folder_come_together_and_replace_themselves(tmp_path):
-    add_to_page(tmp_path, _outcome("shift"), command="a")
-    add_to_page(tmp_path, _outcome("dataset", "Old words."), command="b")
-    text = add_to_page(tmp_path, _outcome("dataset", "New words."), command="c").read_text()
+    order = ("dataset", "shift")
+    add_to_page(tmp_path, _section("shift"), order)
+    add_to_page(tmp_path, _section("dataset", "Old words."), order)
+    text = add_to_page(tmp_path, _section("dataset", "New words."), order).read_text()
     assert "Old words." not in text and text.count("New words.") == 1
     assert text.index('<section id="dataset">') < text.index('<section id="shift">')
     assert '<a href="#shift">Title of shift</a>' in text
 
 
-def test_equal_outcomes_give_equal_bytes(tmp_path):
+def test_equal_sections_give_equal_bytes(tmp_path):
     for name in ("a", "b"):
-        add_to_page(tmp_path / name, _outcome(), command="c")
+        add_to_page(tmp_path / name, _section())
     for path in (p for p in (tmp_path / "a").rglob("*") if p.is_file()):
         assert path.read_bytes() == (tmp_path / "b" / path.relative_to(tmp_path / "a")).read_bytes()
 
 
 def test_long_tables_end_with_a_link_and_wide_ones_fit_the_terminal(tmp_path):
-    outcome = _outcome(rows=100, columns=9, left_out=11)
-    text = add_to_page(tmp_path, outcome, command="c").read_text()
+    section = _section(rows=100, columns=9, left_out=11)
+    text = add_to_page(tmp_path, section).read_text()
     assert text.count("<tr>") == 41 and "60 more rows in" in text
-    printed = terminal_text(outcome, tmp_path / "report.html", "go on")
+    steps = {"Report": str(tmp_path / "report.html"), "Next": "go on"}
+    printed = terminal_text([section], steps)
     assert "… and 76 more rows and 4 more columns in dataset_numbers.csv" in printed
     assert "Left out: 11 files; all in dataset_left_out.csv" in printed
     assert max(map(len, printed.splitlines()[:-2])) <= 100
-    assert printed.endswith(f"Report: {tmp_path / 'report.html'}\nNext:   go on")
+    assert printed.endswith(f"Report:  {tmp_path / 'report.html'}\nNext:    go on")
 
 
 @pytest.mark.parametrize("made", ["grid", "file"])
@@ -86,7 +91,7 @@ def test_a_grids_workdir_and_a_file_are_refused(made, tmp_path):
     else:
         out.write_text("")
     with pytest.raises(UsageError, match=f"--out {out}: is "):
-        add_to_page(out, _outcome(), command="c")
+        add_to_page(out, _section())
 
 
 # Everything but what stands in the page itself is refused, and a refusal is told.
@@ -131,8 +136,8 @@ def opened(page, folder, width):
 @pytest.mark.parametrize("width", [390, 1200])
 def test_the_page_opens_in_a_browser_without_requests_errors_or_scrolling(width, tmp_path):
     out = tmp_path / "out"
-    add_to_page(out, _outcome("shift", columns=9, left_out=3), command="python " + "x" * 300)
-    page = add_to_page(out, _outcome(verdict="word " * 60), command="c")
+    add_to_page(out, _section("shift", columns=9, left_out=3, code="python " + "x" * 300))
+    page = add_to_page(out, _section(verdict="word " * 60))
     told = opened(page, tmp_path, width)
     assert told["trouble"] == [] and told["fetched"] == []
     assert told["width"] in (width, width - 15) and told["scroll"] <= told["width"]

@@ -1,30 +1,29 @@
-"""The arms of a study of annotations: which is the baseline, which belong to one dose-response."""
+"""The arms of a study of annotations: their settings, their names for readers, and their parts.
 
+Which is the baseline, which the others are held against, and which belong to one dose-response.
+"""
+
+from collections.abc import Mapping
 from typing import NamedTuple
 
-from jaxseg.studies.annotations.names import (
-    DOSE,
-    DRAWN,
-    FIELDS,
-    PLACEMENT,
-    REMOVAL,
-    arm_value,
-    dose,
-    is_drawn,
-    line_name,
-    removes,
-    without,
-)
-from jaxseg.studies.arm_styles import ARMS_PER_PANEL
+from jaxseg.errors import JaxsegError
+from jaxseg.studies.grid_figures import ARMS_PER_PANEL
 from jaxseg.studies.results import Results
+from jaxseg.studies.wording import short
+from jaxseg.studies.workdir_files import check_shares, text
 
+DOSE = "annotate.contamination"
+PLACEMENT = "annotate.placement"
+REMOVAL = "annotate.removal"
+DRAWN = "annotate.drawn"
+FIELDS = (DOSE, PLACEMENT, REMOVAL, DRAWN)
 MITIGATION = "telea"
 # At least so many doses make a trend; two are a pair.
 TREND_DOSES = 3
 
 
 class Roles(NamedTuple):
-    """The arms a study is told by; None where the grid has no such finished arm.
+    """The arms that the headline and its findings are about; None where no such arm has finished.
 
     `baseline` relies on annotations if any arm does; `mitigated` is trained on the same frames
     with the annotations removed; `control` on frames that never had any; `placebo` on frames
@@ -49,6 +48,98 @@ class Line(NamedTuple):
     arms: dict[float, str]
 
 
+def arm_value(results: Results, arm: str, field: str) -> str:
+    """The arm's value of a field of FIELDS as text, from its axes or else from the config.
+
+    Raises JaxsegError where neither has it.
+    """
+    if field in results.settings[arm]:
+        return results.settings[arm][field]
+    value = results.fields.flat().get(field)
+    if value is None:
+        raise JaxsegError(
+            f"{file_of(results, 'config.json')}: has no {field}, though test frames with "
+            "annotations were scored; run the same command again"
+        )
+    return text(value)
+
+
+def dose(results: Results, arm: str) -> float:
+    """Share of the arm's training frames that carry annotations, in [0, 1]."""
+    value = arm_value(results, arm, DOSE)
+    check_shares(f"{file_of(results, 'cells.csv')}: arm {arm!r}: {DOSE}", [value])
+    return float(value)
+
+
+def removes(results: Results, arm: str) -> bool:
+    """Whether anything is removed from the arm's training frames."""
+    return arm_value(results, arm, REMOVAL) != "none"
+
+
+def is_drawn(results: Results, arm: str) -> bool:
+    """False for a placebo: marks' places are removed without a mark ever drawn there."""
+    return arm_value(results, arm, DRAWN) == "True"
+
+
+def file_of(results: Results, name: str) -> str:
+    """The file or folder of the workdir, for messages."""
+    return str(results.workdir / name) if results.workdir else name
+
+
+def _without(settings: Mapping[str, str], free: tuple[str, ...]) -> dict[str, str]:
+    """The settings but those of the axes in `free`."""
+    return {axis: value for axis, value in settings.items() if axis not in free}
+
+
+# Names.
+
+
+def arm_names(results: Results) -> dict[str, str]:
+    """A reader's name for every arm, such as `100 % annotated, tied, removed by telea`."""
+    brief = {arm: _arm_name(results, arm, brief=True) for arm in results.arms}
+    taken = list(brief.values())
+    return {
+        arm: name if taken.count(name) == 1 else _arm_name(results, arm, brief=False)
+        for arm, name in brief.items()
+    }
+
+
+def _arm_name(results: Results, arm: str, brief: bool) -> str:
+    """`brief` leaves out what has no effect where no annotation is drawn."""
+    share, drawn = dose(results, arm), is_drawn(results, arm)
+    parts = _name_parts(results, arm)
+    if share and not drawn:
+        start = f"{100 * share:g} % {parts.pop('removal', 'placebo without removal')}"
+    else:
+        start = f"{100 * share:g} % annotated" if share else "never annotated"
+        if brief and not share:
+            parts.pop("placement", None)
+            if not drawn:
+                parts.pop("removal", None)
+    return ", ".join([start, *parts.values()])
+
+
+def line_name(results: Results, arm: str) -> str:
+    """What an arm shares with all that differ from it only in the dose."""
+    return ", ".join(_name_parts(results, arm).values()) or "annotations not removed"
+
+
+def _name_parts(results: Results, arm: str) -> dict[str, str]:
+    """How annotations are placed and removed, then all other axes; what is the same is left out."""
+    parts = {}
+    if PLACEMENT in results.axes:
+        parts["placement"] = arm_value(results, arm, PLACEMENT)
+    if removes(results, arm):
+        method = arm_value(results, arm, REMOVAL).replace("_", " ")
+        how = "removed by" if is_drawn(results, arm) else "placebo of"
+        parts["removal"] = f"{how} {method}"
+    others = _without(results.settings[arm], FIELDS)
+    return parts | {axis: f"{short(axis)} {value}" for axis, value in others.items()}
+
+
+# Parts.
+
+
 def roles(results: Results) -> Roles:
     """Chosen by settings alone, before any number is seen.
 
@@ -59,10 +150,10 @@ def roles(results: Results) -> Roles:
     the mitigated arm's removal where it has one).
     """
     baseline = max(results.arms, key=lambda arm: _closeness(results, arm))
-    removed = [arm for arm in _alike(results, baseline, (REMOVAL,)) if removes(results, arm)] * (
-        not removes(results, baseline)
-    )
-    mitigated = _preferred(results, removed, MITIGATION)
+    mitigated = None
+    if not removes(results, baseline):
+        removed = [arm for arm in _alike(results, baseline, (REMOVAL,)) if removes(results, arm)]
+        mitigated = _preferred(results, removed, MITIGATION)
     placebos = [
         arm
         for arm in _alike(results, baseline, (REMOVAL, DRAWN))
@@ -89,7 +180,8 @@ def lines(results: Results) -> list[Line]:
     """
     grouped: dict[tuple, dict[float, str]] = {}
     for arm in results.arms:
-        grouped.setdefault(_rest(results, arm), {})[dose(results, arm)] = arm
+        rest = tuple(_without(results.settings[arm], (DOSE,)).items())
+        grouped.setdefault(rest, {})[dose(results, arm)] = arm
     zeros = {_at_zero(results, arm): arm for arm in results.arms if dose(results, arm) == 0}
     found = []
     for arms in grouped.values():
@@ -97,16 +189,11 @@ def lines(results: Results) -> list[Line]:
         zero = zeros.get(_at_zero(results, one))
         whole = ({0.0: zero} if zero else {}) | arms
         found.append(Line(line_name(results, one), dict(sorted(whole.items()))))
-    return [line for line in found if not _is_start_of_another(line, found)]
+    starts = {line.arms.get(0.0) for line in found if len(line.arms) > 1}
+    return [line for line in found if set(line.arms) != {0.0} or line.arms[0.0] not in starts]
 
 
-def _is_start_of_another(line: Line, others: list[Line]) -> bool:
-    return set(line.arms) == {0.0} and any(
-        len(other.arms) > 1 and other.arms.get(0.0) == line.arms[0.0] for other in others
-    )
-
-
-def told_arms(results: Results) -> list[str]:
+def shown_arms(results: Results) -> list[str]:
     """Arms of figures and tables that cannot show all: all that fit, else those of `roles` and
     those one axis other than the dose away from the baseline, in grid order."""
     if len(results.arms) <= ARMS_PER_PANEL:
@@ -136,11 +223,11 @@ def _closeness(results: Results, arm: str) -> tuple[bool, bool, bool, int, float
 
 def _alike(results: Results, baseline: str, free: tuple[str, ...]) -> list[str]:
     """Arms but the baseline that equal it on all axes except `free`."""
-    kept = without(results.settings[baseline], free)
+    kept = _without(results.settings[baseline], free)
     return [
         arm
         for arm in results.arms
-        if arm != baseline and without(results.settings[arm], free) == kept
+        if arm != baseline and _without(results.settings[arm], free) == kept
     ]
 
 
@@ -149,12 +236,8 @@ def _preferred(results: Results, arms: list[str], removal: str) -> str | None:
     return next(iter([*named, *arms]), None)
 
 
-def _rest(results: Results, arm: str) -> tuple:
-    return tuple(without(results.settings[arm], (DOSE,)).items())
-
-
 def _at_zero(results: Results, arm: str) -> tuple:
     """All that training frames of contamination 0 depend on."""
-    rest = without(results.settings[arm], FIELDS)
+    rest = _without(results.settings[arm], FIELDS)
     removal = arm_value(results, arm, REMOVAL) if is_drawn(results, arm) else "none"
     return (*rest.items(), removal)

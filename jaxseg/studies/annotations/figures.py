@@ -1,42 +1,58 @@
-"""Figures of a study of annotations: dose-response, and stability along a sequence (Fig. 2)."""
+"""Figures of a study of annotations: dose-response, stability along a sequence, examples."""
 
 from collections.abc import Sequence
 
+import matplotlib.colors
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from jaxseg.metrics.dice import dice
 from jaxseg.report.plot import (
     COLOURS,
     DASHES,
     MARKERS,
     Style,
+    bare,
+    curve,
+    draw_errors,
+    errors_legend,
     legend_below,
     page_style,
+    wrapped,
 )
-from jaxseg.studies.annotations.arms import Line, lines, told_arms
-from jaxseg.studies.annotations.measures import (
-    ALL,
-    ANNOTATED,
-    SEQUENCE,
-    Study,
-)
-from jaxseg.studies.annotations.names import (
+from jaxseg.studies.annotations.arms import (
     PLACEMENT,
+    Line,
     arm_names,
     arm_value,
     dose,
+    lines,
+    shown_arms,
 )
-from jaxseg.studies.annotations.tables import RELIANCE, TO_LAST, difference_of
-from jaxseg.studies.arm_styles import ARMS_PER_PANEL, Look
+from jaxseg.studies.annotations.measures import (
+    ALL,
+    ANNOTATED,
+    RELIANCE,
+    SEQUENCE,
+    TO_LAST,
+    Study,
+    defined_mean,
+    difference_of,
+    in_truth,
+)
+from jaxseg.studies.grid_figures import ARMS_PER_PANEL, Look
 from jaxseg.studies.results import Results
 from jaxseg.studies.rows import EstimateRow, value_of
 
 NEVER = Style("#000000", ":", "o")
 HUES = tuple(colour for colour in COLOURS if colour != NEVER.colour)
+# Structures that lie in one frame stand next to each other in the list of classes: they differ.
+STRUCTURE_HUES = COLOURS[:6]
 # Percent of contamination by which neighbouring lines stand apart, so that no bar hides another.
 APART = 1.2
+PREDICTIONS = {"clean": "examples.clean_prediction", "annotated": "examples.prediction"}
 
 
 def line_styles(results: Results) -> dict[str, Style]:
@@ -60,8 +76,8 @@ def arm_looks(results: Results) -> dict[str, Style]:
 
 
 def study_look(results: Results) -> Look:
-    """The told arms in one panel, under their readers' names."""
-    looks, names, arms = arm_looks(results), arm_names(results), told_arms(results)
+    """The arms of `shown_arms` in one panel, under their readers' names."""
+    looks, names, arms = arm_looks(results), arm_names(results), shown_arms(results)
     styles = {arm: looks[arm] for arm in arms}
     return Look([("", arms)], styles, {names[arm]: style for arm, style in styles.items()})
 
@@ -69,63 +85,35 @@ def study_look(results: Results) -> Look:
 def dose_response(results: Results, rows: Sequence[EstimateRow]) -> Figure | None:
     """Reliance by contamination, a line for each placement, removal and placebo, with intervals.
 
-    None where every arm has the same contamination.
+    One panel while all lines fit in it, else one for each placement. None where every arm has the
+    same contamination.
     """
     found = lines(results)
     if len({value for line in found for value in line.arms}) < 2:
         return None
-    panels = _panels(results, found)
+    panels: dict[str, list[Line]] = {}
+    for line in found:
+        placement = arm_value(results, [*line.arms.values()][-1], PLACEMENT)
+        panels.setdefault(placement if len(found) > ARMS_PER_PANEL else "", []).append(line)
+    styles = line_styles(results)
     with page_style():
         figure = Figure(figsize=(max(7.2, 3.6 * len(panels)), 4.4), layout="constrained")
         axes = np.asarray(figure.subplots(1, len(panels), sharey=True, squeeze=False))[0]
         for ax, (title, inside) in zip(axes, panels.items()):
             ax.axhline(0, color="black", linewidth=0.8)
             for k, line in enumerate(inside):
-                _dose_line(ax, results, rows, line, (k - (len(inside) - 1) / 2) * APART)
+                shift = (k - (len(inside) - 1) / 2) * APART
+                _dose_line(ax, rows, line, styles[line.name], shift)
             ax.set_xticks(sorted({100 * value for line in inside for value in line.arms}))
             ax.set(title=title, xlabel="Training frames with annotations (%)")
         axes[0].set_ylabel("Reliance: Dice, annotated − clean")
-        legend_below(figure, line_styles(results))
-    return figure
-
-
-def _panels(results: Results, found: Sequence[Line]) -> dict[str, list[Line]]:
-    """One panel while all lines fit in it, else one for each placement."""
-    if len(found) <= ARMS_PER_PANEL:
-        return {"": list(found)}
-    panels: dict[str, list[Line]] = {}
-    for line in found:
-        placement = arm_value(results, [*line.arms.values()][-1], PLACEMENT)
-        panels.setdefault(placement, []).append(line)
-    return panels
-
-
-def sequence(results: Results, study: Study, rows: Sequence[EstimateRow]) -> Figure | None:
-    """Dice to the last prediction along the stages of annotating a frozen frame.
-
-    None without sequences.
-    """
-    if not study.to_last:
-        return None
-    look = study_look(results)
-    with page_style():
-        figure = Figure(figsize=(7.2, 4.2), layout="constrained")
-        ax = figure.subplots()
-        for arm, style in look.styles.items():
-            _stage_line(ax, study, rows, arm, style)
-        ax.set_xlabel("Stage of annotating the frame (0: no annotation yet, last: all)")
-        ax.set_ylabel("Dice to the prediction at the last stage")
-        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-        low, high = ax.get_ylim()
-        ax.set_ylim(max(low, -0.02), min(high, 1.02))
-        legend_below(figure, look.legend)
+        legend_below(figure, styles)
     return figure
 
 
 def _dose_line(
-    ax: Axes, results: Results, rows: Sequence[EstimateRow], line: Line, shift: float
+    ax: Axes, rows: Sequence[EstimateRow], line: Line, style: Style, shift: float
 ) -> None:
-    style = line_styles(results)[line.name]
     found = [
         (100 * share + shift, row)
         for share, arm in line.arms.items()
@@ -147,14 +135,104 @@ def _dose_line(
     )
 
 
-def _stage_line(
-    ax: Axes, study: Study, rows: Sequence[EstimateRow], arm: str, style: Style
-) -> None:
-    stages = range(study.to_last[arm].shape[-1])
-    found = [value_of(rows, arm, SEQUENCE, f"stage:{k}", TO_LAST) for k in stages]
-    picked = [(k, row) for k, row in zip(stages, found) if row is not None]
-    x = [k for k, _ in picked]
-    low, high = [row.ci_low for _, row in picked], [row.ci_high for _, row in picked]
-    ax.fill_between(x, low, high, color=style.colour, alpha=0.15, linewidth=0)
-    values = [row.value for _, row in picked]
-    ax.plot(x, values, color=style.colour, linestyle=style.dash, marker=style.marker, ms=4)
+def sequence(results: Results, study: Study, rows: Sequence[EstimateRow]) -> Figure | None:
+    """Dice to the last prediction along the stages of annotating a frozen frame (Fig. 2).
+
+    None without sequences.
+    """
+    if not study.to_last:
+        return None
+    look = study_look(results)
+    with page_style():
+        figure = Figure(figsize=(7.2, 4.2), layout="constrained")
+        ax = figure.subplots()
+        for arm, style in look.styles.items():
+            stages = range(study.to_last[arm].shape[-1])
+            found = {k: value_of(rows, arm, SEQUENCE, f"stage:{k}", TO_LAST) for k in stages}
+            picked = {k: row for k, row in found.items() if row is not None}
+            values = [row.value for row in picked.values()]
+            low = [row.ci_low for row in picked.values()]
+            high = [row.ci_high for row in picked.values()]
+            curve(ax, list(picked), values, low, high, style, ms=4)
+        ax.set_xlabel("Stage of annotating the frame (0: no annotation yet, last: all)")
+        ax.set_ylabel("Dice to the prediction at the last stage")
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+        bottom, top = ax.get_ylim()
+        ax.set_ylim(max(bottom, -0.02), min(top, 1.02))
+        legend_below(figure, look.legend)
+    return figure
+
+
+def shown_roles(study: Study) -> list[str]:
+    """Arms of pictures: the baseline, and the mitigated arm or else the control or placebo."""
+    found = (study.roles.mitigated, study.roles.control, study.roles.placebo)
+    return [study.roles.baseline, *[arm for arm in found if arm is not None][:1]]
+
+
+def shown_seed(results: Results, study: Study) -> int:
+    """The lowest seed that the shown arms have in common, else the baseline's own lowest."""
+    shared = results.common_seeds(shown_roles(study))
+    return shared[0] if shared else results.seeds[study.roles.baseline][0]
+
+
+def examples(results: Results, study: Study) -> Figure | None:
+    """Rows are frames; columns the frame without and with annotations, the truth, predictions.
+
+    Predictions of the arms of `shown_roles` on both frames, with what is missed and added and the
+    Dice of `frame_dice` (Fig. 1). What was not stored is left out; None without examples.
+    """
+    shown = results.examples
+    if shown is None:
+        return None
+    images = {"clean": shown.clean_image, "annotated": shown.image}
+    pictures = {name: image for name, image in images.items() if image is not None}
+    names, seed = arm_names(results), shown_seed(results, study)
+    predicted = {
+        (arm, name): prediction
+        for arm in shown_roles(study)
+        if seed in results.seeds[arm]
+        for name in pictures
+        if (prediction := results.example_prediction(arm, seed, PREDICTIONS[name])) is not None
+    }
+    titles = [f"{wrapped(names[arm], 20)}\non {name}" for arm, name in predicted]
+    columns, frames = len(pictures) + 1 + len(predicted), len(shown.truth)
+    with page_style():
+        size = 1.5 * columns + 0.9, 1.8 * frames + 0.9
+        figure = Figure(figsize=size, layout="constrained")
+        axes = np.asarray(figure.subplots(frames, columns, squeeze=False))
+        bare(axes)
+        for k, row in enumerate(axes):
+            row[0].set_ylabel(wrapped(shown.label[k]), rotation=0, ha="right", va="center")
+            for ax, image in zip(row, pictures.values()):
+                ax.imshow(image[k])
+            _truth(row[len(pictures)], study, shown.truth[k])
+            for ax, ((_, name), prediction) in zip(row[len(pictures) + 1 :], predicted.items()):
+                draw_errors(ax, pictures[name][k], shown.truth[k], prediction[k])
+                score = frame_dice(shown.truth[k], prediction[k])
+                text = "nothing to find" if np.isnan(score) else f"Dice {score:.2f}"
+                ax.set_xlabel(text, fontsize=8, labelpad=2)
+        for ax, title in zip(axes[0], [*pictures, "truth", *titles]):
+            ax.set_title(title, fontsize=8)
+        figure.legend(handles=errors_legend(), loc="outside lower center", ncols=3)
+    return figure
+
+
+def frame_dice(truth: np.ndarray, prediction: np.ndarray) -> float:
+    """Mean Dice over the classes that the truth [H, W] holds, as `measures.image_dice`."""
+    highest = int(max(truth.max(), prediction.max()))
+    counted = np.zeros((max(highest, 1), 3))
+    for k in range(highest):
+        true, found = truth == k + 1, prediction == k + 1
+        counted[k] = (true & found).sum(), (found & ~true).sum(), (true & ~found).sum()
+    return float(defined_mean(np.where(in_truth(counted), dice(counted), np.nan)))
+
+
+def _truth(ax: Axes, study: Study, truth: np.ndarray) -> None:
+    """Structures in colours, each named below in its own."""
+    canvas = np.zeros((*truth.shape, 3))
+    for line, k in enumerate(k for k in np.unique(truth) if k):
+        colour = STRUCTURE_HUES[(k - 1) % len(STRUCTURE_HUES)]
+        canvas[truth == k] = matplotlib.colors.to_rgb(colour)
+        place = {"transform": ax.transAxes, "ha": "center", "va": "top", "fontsize": 7}
+        ax.text(0.5, -0.03 - 0.1 * line, study.classes[k - 1], color=colour, **place)
+    ax.imshow(canvas)

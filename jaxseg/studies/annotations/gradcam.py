@@ -1,4 +1,4 @@
-"""Seg-Grad-CAM: where in a frame a network's evidence for a class lies.
+"""Seg-Grad-CAM: where in a frame a network's evidence for a class lies, and its scores.
 
 Seg-Grad-CAM (Vinogradova, Dibrov, Myers, AAAI 2020) is Grad-CAM (Selvaraju et al., ICCV 2017) of a
 segmentation: the score of class k is the sum of its logits over the pixels of interest. With A_c a
@@ -7,7 +7,9 @@ channel of a layer's output,
     alpha_c = mean over the layer's pixels of d score_k / d A_c
     map_k   = relu(sum over c of alpha_c A_c), resized to the frame and divided by its maximum.
 
-The layer is tapped by a Flax interceptor: networks are explained as they are.
+Maps are scored against the annotations of a frame, beside those of randomised weights. Networks are
+explained as they are: the layer is tapped by a Flax interceptor. Everything here is about one
+network; `grid_saliency` maps it over cells.
 """
 
 import functools
@@ -17,12 +19,18 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax import lax
 
 from jaxseg.errors import UsageError, check_choice
 from jaxseg.grid.train import class_indices, one_hot
 
 PIXELS: tuple[str, ...] = ("predicted", "all")
 _BLOCK = re.compile(r"(?:.*\.)?(down|up)\d+")
+_CONTROL = 1  # sets the control's weights apart from those that training began with
+
+
+# The network: its layers, its logits with one of them tapped, and its fresh weights.
 
 
 @functools.lru_cache(maxsize=32)
@@ -52,11 +60,6 @@ def layer_shapes(net: nn.Module, size: tuple[int, int]) -> dict[str, jax.ShapeDt
     return shapes
 
 
-def _name(context: nn.module.InterceptorContext) -> str:
-    """The module's dotted name; "" for the network itself and for methods other than its call."""
-    return ".".join(context.module.path) if context.method_name == "__call__" else ""
-
-
 def encoder_layer(net: nn.Module, size: tuple[int, int]) -> str:
     """The encoder's last layer: the last block `down…` before the first block `up…`.
 
@@ -76,6 +79,69 @@ def encoder_layer(net: nn.Module, size: tuple[int, int]) -> str:
             f"name one of {', '.join(names)}"
         )
     return last
+
+
+def check_layer(net: nn.Module, size: tuple[int, int], layer: str | None) -> str:
+    """The layer's name, `encoder_layer` for None; UsageError for one that the network lacks."""
+    if layer is None:
+        return encoder_layer(net, size)
+    return check_choice("layer", layer, layer_shapes(net, size))
+
+
+def control_variables(
+    net: nn.Module, seed: jax.typing.ArrayLike, size: tuple[int, int]
+) -> dict[str, Any]:
+    """Fresh variables of the same network, not those that training from `seed` began with.
+
+    The control of Adebayo et al. ("Sanity Checks for Saliency Maps", NeurIPS 2018): a map that
+    they change little shows the frame and the architecture, not what was learnt.
+    """
+    key = jax.random.fold_in(jax.random.key(seed), _CONTROL)
+    return dict(net.init(key, jnp.zeros((1, *size, 3))))
+
+
+def _tapped(
+    net: nn.Module, variables: Any, images: Any, layer: str, code: Any, delta: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """(logits, the layer's output): `delta` is added to it, so that gradients can be had there."""
+    seen: list[jax.Array] = []
+
+    def tap(call: Any, args: Any, kwargs: Any, context: nn.module.InterceptorContext) -> Any:
+        out = call(*args, **kwargs)
+        if _name(context) != layer:
+            return out
+        seen.append(out)
+        return out + delta
+
+    with nn.intercept_methods(tap):
+        logits = logits_of(net, variables, images, code)
+    if len(seen) != 1:
+        raise UsageError(
+            f"layer={layer!r}: a frame passes it {len(seen)} times, which of them to explain is "
+            "open; name a layer that it passes once"
+        )
+    return logits, seen[0]
+
+
+def logits_of(net: nn.Module, variables: Any, images: Any, code: Any) -> Any:
+    """Logits [B, H, W, classes]; `code` is the padding code, None for the padding of `net`."""
+    return net.apply(variables, images, **({} if code is None else {"padding_code": code}))
+
+
+def _name(context: nn.module.InterceptorContext) -> str:
+    """The module's dotted name; "" for the network itself and for methods other than its call."""
+    return ".".join(context.module.path) if context.method_name == "__call__" else ""
+
+
+def _stride(net: nn.Module, size: tuple[int, int], layer: str) -> tuple[int, int]:
+    """Frame pixels a pixel of the layer; a `valid` network has those of its padded twin."""
+    if getattr(net, "padding", None) == "valid":
+        net = net.clone(padding="zeros")
+    height, width = layer_shapes(net, size)[layer].shape[1:3]
+    return -(-size[0] // height), -(-size[1] // width)
+
+
+# The map.
 
 
 def seg_grad_cam(
@@ -115,40 +181,11 @@ def seg_grad_cam(
     )
     asked = pixels_of_interest(logits, pixels).astype(logits.dtype)
     scores = jnp.eye(logits.shape[-1])[:, None, None, None, :] * asked[None]
-    alpha = jax.vmap(lambda score: _mean(pull(score)[0]))(scores)
-    maps = jnp.einsum("kbc,bhwc->bkhw", alpha, activation.astype(jnp.float32))
-    return _scaled(_onto_frame(nn.relu(maps), size, _stride(net, size, layer)))
-
-
-def check_layer(net: nn.Module, size: tuple[int, int], layer: str | None) -> str:
-    """The name of the layer that is meant; raises UsageError for one that the network lacks."""
-    if layer is None:
-        return encoder_layer(net, size)
-    return check_choice("layer", layer, layer_shapes(net, size))
-
-
-def _tapped(
-    net: nn.Module, variables: Any, images: Any, layer: str, code: Any, delta: jax.Array
-) -> tuple[jax.Array, jax.Array]:
-    """(logits, the layer's output): `delta` is added to it, so that gradients can be had there."""
-    seen: list[jax.Array] = []
-
-    def tap(call: Any, args: Any, kwargs: Any, context: nn.module.InterceptorContext) -> Any:
-        out = call(*args, **kwargs)
-        if _name(context) != layer:
-            return out
-        seen.append(out)
-        return out + delta
-
-    options = {} if code is None else {"padding_code": code}
-    with nn.intercept_methods(tap):
-        logits: Any = net.apply(variables, images, **options)
-    if len(seen) != 1:
-        raise UsageError(
-            f"layer={layer!r}: a frame passes it {len(seen)} times, which of them to explain is "
-            "open; name a layer that it passes once"
-        )
-    return logits, seen[0]
+    alpha = jax.vmap(lambda score: pull(score)[0].astype(jnp.float32).mean((1, 2)))(scores)
+    maps = nn.relu(jnp.einsum("kbc,bhwc->bkhw", alpha, activation.astype(jnp.float32)))
+    maps = _onto_frame(maps, size, _stride(net, size, layer))
+    top = maps.max((-2, -1), keepdims=True)
+    return jnp.where(top > 0, maps / jnp.where(top > 0, top, 1), 0)
 
 
 def pixels_of_interest(logits: jax.Array, pixels: str | jax.Array = "predicted") -> jax.Array:
@@ -160,18 +197,6 @@ def pixels_of_interest(logits: jax.Array, pixels: str | jax.Array = "predicted")
     return one_hot(class_indices(logits), logits.shape[-1])
 
 
-def _mean(gradient: jax.Array) -> jax.Array:
-    return gradient.astype(jnp.float32).mean((1, 2))
-
-
-def _stride(net: nn.Module, size: tuple[int, int], layer: str) -> tuple[int, int]:
-    """Frame pixels a pixel of the layer; a `valid` network has those of its padded twin."""
-    if getattr(net, "padding", None) == "valid":
-        net = net.clone(padding="zeros")
-    height, width = layer_shapes(net, size)[layer].shape[1:3]
-    return -(-size[0] // height), -(-size[1] // width)
-
-
 def _onto_frame(maps: jax.Array, size: tuple[int, int], stride: tuple[int, int]) -> jax.Array:
     """[B, K, h, w] -> [B, K, H, W]: layer and frame have one centre, what is beyond is cut off."""
     height, width = maps.shape[2] * stride[0], maps.shape[3] * stride[1]
@@ -180,6 +205,45 @@ def _onto_frame(maps: jax.Array, size: tuple[int, int], stride: tuple[int, int])
     return maps[:, :, top : top + size[0], left : left + size[1]]
 
 
-def _scaled(maps: jax.Array) -> jax.Array:
+# Its scores.
+
+
+def saliency_share(maps: jax.Array, annotated: jax.Array) -> jax.Array:
+    """Share of a map's mass on annotation pixels; to be read beside their share of the frame.
+
+    Args:
+        maps: float [..., H, W], none below 0.
+        annotated: bool [..., H, W], as many axes; a 1 where it serves several maps.
+
+    Returns:
+        float32 [...] in [0, 1], NaN where the map is 0 throughout.
+    """
+    mass = maps.sum((-2, -1))
+    inside = jnp.where(annotated, maps, 0).sum((-2, -1))
+    return jnp.where(mass > 0, inside / jnp.where(mass > 0, mass, 1), jnp.nan)
+
+
+def pointing_game(maps: jax.Array, annotated: jax.Array, tolerance: float = 0) -> jax.Array:
+    """Does the map's maximum lie on an annotation pixel? (Zhang et al., ECCV 2016; IJCV 2018)
+
+    Args:
+        maps: float [..., H, W], none below 0.
+        annotated: bool [..., H, W], as many axes; a 1 where it serves several maps.
+        tolerance: pixels by which the maximum may miss; the paper allows 15 in frames of about 224.
+
+    Returns:
+        int8 [...]: 1 yes (of several equal maxima any will do), 0 no, -1 where the map is 0
+        throughout.
+
+    Raises:
+        UsageError: a tolerance below 0.
+    """
+    if tolerance < 0:
+        raise UsageError(f"tolerance={tolerance}: must be 0 or more pixels")
+    reach = np.arange(-int(tolerance), int(tolerance) + 1)
+    disc = jnp.asarray(np.hypot(reach[:, None], reach[None]) <= tolerance, jnp.float32)
+    flat = jnp.reshape(annotated, (-1, 1, *annotated.shape[-2:])).astype(jnp.float32)
+    near = lax.conv(flat, disc[None, None], (1, 1), "SAME").reshape(annotated.shape) > 0.5
     top = maps.max((-2, -1), keepdims=True)
-    return jnp.where(top > 0, maps / jnp.where(top > 0, top, 1), 0)
+    hit = ((maps == top) & near).any((-2, -1))
+    return jnp.where(top[..., 0, 0] > 0, hit, -1).astype(jnp.int8)

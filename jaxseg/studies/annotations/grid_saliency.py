@@ -9,39 +9,100 @@ example_image uint8 [e, H, W, 3], example_annotated bool [e, H, W], example_rule
 example_map float32 [c, e, H, W]           in [0, 1], rounded to 1/255
 """
 
+import functools
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import islice
 from operator import itemgetter
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from etils.epath import Path
 
 from jaxseg.data.arrays import naming, read_member
 from jaxseg.data.store import checksums
-from jaxseg.errors import JaxsegError, check_choice
-from jaxseg.grid.cells import SEED, Settings, make_net
+from jaxseg.errors import JaxsegError, UsageError, check_choice
 from jaxseg.grid.checkpoints import find_cells, restore_chunk
+from jaxseg.grid.config import Config, NetConfig, make_config, make_net
+from jaxseg.grid.devices import pinned
 from jaxseg.grid.evaluate import TestSet, flatten_views
-from jaxseg.grid.marking import test_views
-from jaxseg.grid.numerics import pinned
-from jaxseg.grid.prepared import prepared_views
+from jaxseg.grid.mapping import Layout, chunks, fill, make_layout, map_cells, put
+from jaxseg.grid.prepared import prepared_views, views_of_tests
 from jaxseg.grid.storage import as_folder, write_arrays
+from jaxseg.grid.train import normalise
 from jaxseg.grid.workdir import check_data, read_config, read_finished
 from jaxseg.nets.padding import STANDARD_MODES, padding_code
-from jaxseg.studies.annotations.annotated_frames import (
-    CLEAN,
-    EXAMPLE_RULE,
-    AnnotatedFrames,
-    annotated_frames,
-    choose_examples,
-    largest_class,
+from jaxseg.studies.annotations.gradcam import (
+    check_layer,
+    control_variables,
+    layer_shapes,
+    logits_of,
+    pixels_of_interest,
+    pointing_game,
+    saliency_share,
+    seg_grad_cam,
 )
-from jaxseg.studies.annotations.gradcam import check_layer, layer_shapes
-from jaxseg.studies.annotations.mapped_saliency import Scores, score_cells
+from jaxseg.studies.annotations.measures import CLEAN
 
 FILE = "saliency.npz"
+EXAMPLE_RULE = (
+    "up to 4 of the scored frames whose truth holds a structure: as many of each of the first 4 "
+    "planes, evenly spaced in rank of annotation area (where one, the lower median); of each the "
+    "class with the largest area in the truth; chosen by truth and annotations alone"
+)
+_MOST_EXAMPLES = 4
+_VALUES = 2**20  # of the maps that a device makes at a time: bounds its memory
+_CELLS_PER_DEVICE = 4  # but on CPUs, where cells one by one are faster than side by side
+
+
+class AnnotatedFrames(NamedTuple):
+    """Frames with annotations in them, in ascending order.
+
+    frame int32 [n] index in the test set, images uint8 [n, H, W, 3], annotated bool [n, H, W],
+    masks uint8 [n, H, W] class indices, planes [n] names.
+    """
+
+    frame: np.ndarray
+    images: np.ndarray
+    annotated: np.ndarray
+    masks: np.ndarray
+    planes: np.ndarray
+
+    @property
+    def area(self) -> np.ndarray:
+        """Share of annotation pixels, float32 [n]."""
+        return self.annotated.mean((1, 2), dtype=np.float32)
+
+
+class Scores(NamedTuple):
+    """Scores of c cells on n frames in k classes, and the maps of some frames.
+
+    `share` float32 and `hit` int8 [c, n, k] are those of `saliency_share` and `pointing_game`,
+    `random_share` and `random_hit` the same of randomised weights; `maps` are float32
+    [c, kept, k, H, W] in [0, 1], of the trained weights.
+    """
+
+    share: Any
+    hit: Any
+    random_share: Any
+    random_hit: Any
+    maps: Any
+
+
+class Asked(NamedTuple):
+    """What shapes the program of cells that share a network; `net` has an attribute `classes`.
+
+    `coded` networks take their padding as data; `tolerance` is that of `pointing_game`.
+    """
+
+    net: Any
+    size: tuple[int, int]
+    layer: str
+    coded: bool
+    tolerance: float
 
 
 class _Done(NamedTuple):
@@ -53,8 +114,8 @@ class _Done(NamedTuple):
     meta: Mapping[str, Any]
 
     @property
-    def settings(self) -> Settings:
-        return self.meta["settings"][self.position]
+    def config(self) -> Config:
+        return make_config(self.meta["settings"][self.position], strict=False)
 
 
 @pinned()
@@ -89,23 +150,58 @@ def write_saliency(
     workdir = as_folder(workdir)
     cells = _done_cells(workdir)
     data = read_config(workdir)["data"]
-    layer = layer or cells[0].settings.get("eval.saliency_layer") or None
-    test = _prepared_sets(workdir, cells[0].settings, test_set) if test is None else test
-    shown = annotated_frames(test, test_set, data.get("planes"), frames)
-    examples = choose_examples(shown)
     classes = data["classes"]
-    asked = {
+    layer = layer or cells[0].config.eval.saliency_layer or None
+    test = _prepared_sets(workdir, cells[0].config, test_set) if test is None else test
+    shown = annotated_frames(test, test_set, data.get("planes"), frames)
+    size = (shown.images.shape[1], shown.images.shape[2])
+    # Networks may differ in the name of their layer.
+    nets = [make_net(cell.config.net, len(classes)) for cell in cells]
+    layers = dict.fromkeys(check_layer(net, size, layer) for net in nets)
+    examples = choose_examples(shown)
+    scores = _score_groups(cells, len(classes), shown, layer, examples, tolerance)
+    largest = [largest_class(shown.masks[i], len(classes)) for i in examples]
+    maps = np.stack([scores.maps[:, e, k - 1] for e, k in enumerate(largest)], axis=1)
+    arrays = {
         "cells": [cell.id for cell in cells],
-        "layer": _layers(cells, len(classes), shown.images.shape, layer),
+        "layer": ", ".join(layers),
         "classes": classes,
         "test_set": test_set,
         "tolerance": np.float32(tolerance),
+        "frame": shown.frame,
+        "area": shown.area,
+        "share": scores.share,
+        "hit": scores.hit,
+        "random_share": scores.random_share,
+        "random_hit": scores.random_hit,
+        "example_frame": shown.frame[examples],
+        "example_class": np.asarray(largest, np.int32),
+        "example_image": shown.images[examples],
+        "example_annotated": shown.annotated[examples],
+        "example_rule": EXAMPLE_RULE,
+        # A picture has no more than these levels, and they take a fraction of the room.
+        "example_map": np.round(maps * 255).astype(np.float32) / 255,
     }
-    options = {"layer": layer, "kept": examples, "tolerance": tolerance}
-    scores = _score_groups(cells, len(classes), shown, **options)
-    arrays = asked | _score_arrays(shown, scores) | _example_arrays(shown, examples, scores)
     write_arrays(workdir / FILE, {name: np.asarray(value) for name, value in arrays.items()})
     return workdir / FILE
+
+
+def is_current(workdir: str | os.PathLike[str]) -> bool:
+    """Whether saliency.npz is there and holds the very cells that are done."""
+    workdir = as_folder(workdir)
+    if not (workdir / FILE).exists():
+        return False
+    with naming(workdir / FILE):
+        scored = np.ravel(read_member(workdir / FILE, "cells")).tolist()
+    return sorted(scored) == sorted(cell.id for cell in _done_cells(workdir))
+
+
+def check_saliency_layer(config: Config) -> None:
+    """Raises UsageError for an eval.saliency_layer that the network of a cell lacks."""
+    layer, size = config.eval.saliency_layer, config.data.size
+    if layer:
+        net: Any = make_net(config.net, classes=1)
+        check_choice("eval.saliency_layer", layer, layer_shapes(net, (size, size)))
 
 
 def _done_cells(workdir: Path) -> list[_Done]:
@@ -121,80 +217,125 @@ def _done_cells(workdir: Path) -> list[_Done]:
     return done
 
 
-def is_current(workdir: str | os.PathLike[str]) -> bool:
-    """Whether saliency.npz is there and holds the very cells that are done."""
-    workdir = as_folder(workdir)
-    if not (workdir / FILE).exists():
-        return False
-    with naming(workdir / FILE):
-        scored = np.ravel(read_member(workdir / FILE, "cells")).tolist()
-    return sorted(scored) == sorted(cell.id for cell in _done_cells(workdir))
-
-
-def check_saliency_layer(settings: Settings) -> None:
-    """Raises UsageError for an eval.saliency_layer that the network of a cell lacks."""
-    layer, size = settings["eval.saliency_layer"], settings["data.size"]
-    if layer:
-        net: Any = make_net(settings, classes=1)
-        check_choice("eval.saliency_layer", layer, layer_shapes(net, (size, size)))
-
-
-def _prepared_sets(workdir: Path, settings: Settings, test_set: str) -> dict[str, TestSet]:
-    names = {name: view for name, view in test_views(settings).items() if name in (CLEAN, test_set)}
-    prepared = prepared_views(settings, settings["data.test_split"], names.values())
-    check_data(workdir, checksums(settings["data.name"], prepared.values()))
+def _prepared_sets(workdir: Path, config: Config, test_set: str) -> dict[str, TestSet]:
+    views = views_of_tests(config)
+    names = {name: view for name, view in views.items() if name in (CLEAN, test_set)}
+    prepared = prepared_views(config.data, config.data.test_split, names.values())
+    check_data(workdir, checksums(config.data.name, prepared.values()))
     return {
         name: flatten_views(prepared[view].images, prepared[view].masks)
         for name, view in names.items()
     }
 
 
-def _layers(cells: Sequence[_Done], classes: int, size: Sequence[int], layer: str | None) -> str:
-    """The layer that is asked; joined by commas where networks differ in the name of theirs."""
-    nets = [make_net(cell.settings, classes) for cell in cells]
-    names = [check_layer(net, (size[1], size[2]), layer) for net in nets]
-    return ", ".join(dict.fromkeys(names))
+# Which frames are scored, and which are shown: chosen without any prediction.
 
 
-def _score_groups(
-    cells: Sequence[_Done], classes: int, shown: AnnotatedFrames, **options: Any
-) -> Scores:
-    """Scores of all cells in their order, one network after the other; `options` of score_cells."""
-    groups = _groups(cells)
-    parts = [_score_group([cells[i] for i in group], classes, shown, options) for group in groups]
-    back = np.argsort([i for group in groups for i in group])
-    return Scores(*(np.concatenate(arrays)[back] for arrays in zip(*parts)))
+def annotated_frames(
+    test: Mapping[str, TestSet], test_set: str, planes: Sequence[str] | None, most: int
+) -> AnnotatedFrames:
+    """The first frames of every plane in turn that hold annotations, `most` of them at most.
 
+    Annotation pixels are those in which a frame of `test_set` differs from the same frame of set
+    `clean`, at the network's resolution: where the frames were resized, a mark's blurred rim too.
 
-def _score_group(
-    group: Sequence[_Done], classes: int, shown: AnnotatedFrames, options: Mapping[str, Any]
-) -> Scores:
-    return score_cells(
-        make_net(group[0].settings, classes),
-        _variables(group),
-        [cell.settings[SEED] for cell in group],
-        shown.images,
-        shown.annotated,
-        codes=_codes(group),
-        **options,
+    Args:
+        test: test sets, `clean` and `test_set` among them, with one item a frame.
+        test_set: the set whose frames are taken.
+        planes: the plane of every frame; None or empty where there is one.
+        most: at least 1.
+
+    Raises:
+        UsageError: a set that is not there, or `most` below 1.
+        JaxsegError: sets that do not match, or none of whose frames differ.
+    """
+    if most < 1:
+        raise UsageError(f"frames={most}: must be at least 1")
+    shown = test[check_choice("test_set", test_set, test)]
+    clean = test[check_choice("test_set", CLEAN, test)]
+    if clean.images.shape != shown.images.shape or (clean.image != shown.image).any():
+        raise JaxsegError(
+            f"test set {test_set!r}: its images {shown.images.shape} must be the frames of "
+            f"{CLEAN!r}, {clean.images.shape}, in the same order; prepare both from one split"
+        )
+    annotated = (clean.images != shown.images).any(-1)
+    found = np.flatnonzero(annotated.any((1, 2)))
+    if not len(found):
+        raise JaxsegError(
+            f"test set {test_set!r}: no frame differs from its clean one, there are no annotations "
+            "to score; name a test set that has some"
+        )
+    names = np.asarray(planes)[shown.image] if planes else np.full(len(annotated), "")
+    # Every plane has its first frame before any has its second.
+    nth = np.zeros(len(found), int)
+    for plane in set(names[found]):
+        nth[names[found] == plane] = np.arange((names[found] == plane).sum())
+    rows = np.sort(found[np.argsort(nth, kind="stable")[:most]])
+    frame = shown.image[rows].astype(np.int32)
+    return AnnotatedFrames(
+        frame, shown.images[rows], annotated[rows], shown.masks[rows], names[rows]
     )
 
 
-def _groups(cells: Sequence[_Done]) -> list[list[int]]:
-    """Positions of the cells that share a network; standard paddings travel as data."""
-    groups: dict[tuple, list[int]] = {}
+def choose_examples(shown: AnnotatedFrames) -> list[int]:
+    """Positions among `shown`, ascending, of the frames that `EXAMPLE_RULE` picks."""
+    rows = np.flatnonzero(shown.masks.any((1, 2)))
+    rows = rows if len(rows) else np.arange(len(shown.masks))
+    planes = list(dict.fromkeys(shown.planes[rows]))[:_MOST_EXAMPLES]
+    each = _MOST_EXAMPLES // len(planes)
+    picks: set[int] = set()
+    for plane in planes:
+        members = rows[shown.planes[rows] == plane]
+        ranked = members[np.argsort(shown.area[members], kind="stable")]
+        picks |= {int(ranked[(len(ranked) - 1) * (i + 1) // (each + 1)]) for i in range(each)}
+    return sorted(picks)
+
+
+def largest_class(mask: np.ndarray, classes: int) -> int:
+    """The foreground class 1 … `classes` with most pixels of a mask [H, W]; 1 where it is empty."""
+    return 1 + int(np.argmax(np.bincount(mask.ravel(), minlength=classes + 1)[1:]))
+
+
+# The scores, mapped over the cells that share a network and over frames.
+
+
+def _score_groups(
+    cells: Sequence[_Done],
+    classes: int,
+    shown: AnnotatedFrames,
+    layer: str | None,
+    kept: Sequence[int],
+    tolerance: float,
+) -> Scores:
+    """Scores of all cells in their order, one network after the other."""
+    groups: list[tuple[NetConfig, list[int]]] = []
     for i, cell in enumerate(cells):
-        net = {k: v for k, v in cell.settings.items() if k.startswith("net.")}
-        if net["net.padding"] in STANDARD_MODES:
-            net["net.padding"] = "standard"
-        groups.setdefault(tuple(sorted(net.items())), []).append(i)
-    return list(groups.values())
-
-
-def _codes(group: Sequence[_Done]) -> list[int] | None:
-    """The cells' padding codes; None where all have the same padding."""
-    modes = [cell.settings["net.padding"] for cell in group]
-    return [padding_code(mode) for mode in modes] if len(set(modes)) > 1 else None
+        net = cell.config.net
+        if net.padding in STANDARD_MODES:
+            net = replace(net, padding="standard")  # it travels as data
+        members = next((found for other, found in groups if other == net), None)
+        if members is None:
+            groups.append((net, [i]))
+        else:
+            members.append(i)
+    parts = []
+    for _, members in groups:
+        group = [cells[i] for i in members]
+        modes = [cell.config.net.padding for cell in group]
+        scores = score_cells(
+            make_net(group[0].config.net, classes),
+            _variables(group),
+            [cell.config.seed for cell in group],
+            shown.images,
+            shown.annotated,
+            layer=layer,
+            codes=[padding_code(mode) for mode in modes] if len(set(modes)) > 1 else None,
+            kept=kept,
+            tolerance=tolerance,
+        )
+        parts.append(scores)
+    back = np.argsort([i for _, members in groups for i in members])
+    return Scores(*(np.concatenate(arrays)[back] for arrays in zip(*parts)))
 
 
 def _variables(group: Sequence[_Done]) -> Iterator[dict[str, Any]]:
@@ -206,23 +347,108 @@ def _variables(group: Sequence[_Done]) -> Iterator[dict[str, Any]]:
         yield jax.tree.map(itemgetter(cell.position), tree)
 
 
-def _score_arrays(shown: AnnotatedFrames, scores: Scores) -> dict[str, Any]:
-    scored = {name: value for name, value in scores._asdict().items() if name != "maps"}
-    return {"frame": shown.frame, "area": shown.area, **scored}
+def score_cells(
+    net: Any,
+    variables: Iterable[Any],
+    seeds: Sequence[int],
+    images: np.ndarray,
+    annotated: np.ndarray,
+    *,
+    layer: str | None = None,
+    codes: Sequence[int] | None = None,
+    kept: Sequence[int] = (),
+    tolerance: float = 0.0,
+) -> Scores:
+    """Seg-Grad-CAM of cells that share a network, scored on annotated frames.
+
+    The cells are spread over the local devices and, but on CPUs, vmapped within each. The control
+    is asked about the pixels that the trained weights call the class: the same question.
+
+    Args:
+        net: as a UNet, called with float [B, H, W, 3] in [-1, 1].
+        variables: one tree a cell, each taken in its turn, so that they can be read one by one.
+        seeds: of the cells; their controls' weights are drawn from them.
+        images: uint8 [n, H, W, 3], n at least 1.
+        annotated: bool [n, H, W], the annotation pixels.
+        layer: as for `seg_grad_cam`.
+        codes: the cells' padding codes; None for the padding of `net`.
+        kept: ascending frames whose maps are returned.
+        tolerance: as for `pointing_game`.
+
+    Returns:
+        Scores of numpy arrays.
+
+    Raises:
+        UsageError: what `seg_grad_cam` and `pointing_game` raise.
+    """
+    size = (images.shape[1], images.shape[2])
+    asked = Asked(net, size, check_layer(net, size, layer), codes is not None, tolerance)
+    layout = make_layout(len(seeds), 1, _cells_per_device(), jax.local_devices())
+    batch = max(1, _VALUES // (net.classes * size[0] * size[1] * layout.per_device))
+    control, score = _programs(asked, layout)
+    trees, parts = iter(variables), []
+    for rows in chunks(range(len(seeds)), layout.slots):
+        cells = fill(list(islice(trees, len(rows))), layout.slots)
+        slots = fill(rows, layout.slots)
+        stacked = put(layout, "cell", jax.tree.map(lambda *leaves: np.stack(leaves), *cells))
+        seed = np.asarray([seeds[i] for i in slots], np.int32)
+        code = np.asarray([codes[i] if codes else 0 for i in slots], np.int32)
+        scorer = functools.partial(score, stacked, control(seed), code)
+        scores = _score_frames(scorer, batch, images, annotated, kept)
+        parts.append([array[: len(rows)] for array in scores])
+    return Scores(*(np.concatenate(arrays) for arrays in zip(*parts)))
 
 
-def _example_arrays(
-    shown: AnnotatedFrames, examples: Sequence[int], scores: Scores
-) -> dict[str, Any]:
-    """The frames to show, with every cell's map of the class that is largest in their truth."""
-    largest = [largest_class(shown.masks[i], scores.maps.shape[2]) for i in examples]
-    maps = np.stack([scores.maps[:, e, k - 1] for e, k in enumerate(largest)], axis=1)
-    return {
-        "example_frame": shown.frame[examples],
-        "example_class": np.asarray(largest, np.int32),
-        "example_image": shown.images[examples],
-        "example_annotated": shown.annotated[examples],
-        "example_rule": EXAMPLE_RULE,
-        # A picture has no more than these levels, and they take a fraction of the room.
-        "example_map": np.round(maps * 255).astype(np.float32) / 255,
-    }
+def _cells_per_device() -> int:
+    return 1 if jax.default_backend() == "cpu" else _CELLS_PER_DEVICE
+
+
+@functools.lru_cache(maxsize=8)
+def _programs(asked: Asked, layout: Layout) -> tuple[Any, Any]:
+    """Compiled once: (seeds -> the controls' variables, scorer of a chunk)."""
+    control = functools.partial(control_variables, asked.net, size=asked.size)
+    kinds = ("cell", "cell", "cell", "shared", "shared")
+    return (
+        map_cells(control, layout, ("cell",)),
+        map_cells(functools.partial(_score_cell, asked), layout, kinds),
+    )
+
+
+def _score_cell(
+    asked: Asked, variables: Any, control: Any, code: Any, images: Any, annotated: Any
+) -> Scores:
+    """Scores of ONE cell on a batch, the maps of all its frames among them."""
+    net, images, marks = asked.net, normalise(images), annotated[:, None]
+    code = code if asked.coded else None
+    pixels = pixels_of_interest(logits_of(net, variables, images, code))
+    maps, random = (
+        seg_grad_cam(net, weights, images, asked.layer, pixels=pixels, padding_code=code)
+        for weights in (variables, control)
+    )
+    return Scores(
+        share=saliency_share(maps, marks),
+        hit=pointing_game(maps, marks, asked.tolerance),
+        random_share=saliency_share(random, marks),
+        random_hit=pointing_game(random, marks, asked.tolerance),
+        maps=maps,
+    )
+
+
+def _score_frames(
+    score: Callable[..., Scores],
+    batch: int,
+    images: np.ndarray,
+    annotated: np.ndarray,
+    kept: Sequence[int],
+) -> Scores:
+    """Scores of a chunk on all frames: batch by batch, of whose maps only those kept stay."""
+    parts = []
+    for rows in chunks(range(len(images)), min(batch, len(images))):
+        # The last batch is filled up, so that one program serves all.
+        filled = fill(rows, min(batch, len(images)))
+        scores = score(images[filled], annotated[filled])
+        shown = jnp.asarray([i - rows[0] for i in kept if i in rows], jnp.int32)
+        fetched = jax.device_get(scores._replace(maps=scores.maps[:, shown]))
+        scored = Scores(*(array[:, : len(rows)] for array in fetched))
+        parts.append(scored._replace(maps=fetched.maps))
+    return Scores(*(np.concatenate(arrays, axis=1) for arrays in zip(*parts)))

@@ -1,24 +1,37 @@
-"""What a study of annotations measures: Dice with annotations minus Dice without, by image."""
+"""What a study of annotations measures: Dice with annotations minus Dice without, by image.
+
+`estimates` are the rows of summary.csv. Their `band` is `all`, `plane:<name>` or `stage:<k>` (0
+before any annotation), their `test_set` is `<set>-clean` for a difference between two test sets.
+"""
 
 import math
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 
 from jaxseg.errors import JaxsegError
 from jaxseg.escape import printable
+from jaxseg.metrics import statistics
 from jaxseg.metrics.dice import dice
-from jaxseg.studies.annotations.arms import Roles, roles
-from jaxseg.studies.results import (
-    Results,
-    clusters,
-    counts,
-    planes,
-    stability,
+from jaxseg.studies.annotations.arms import Roles, file_of, roles
+from jaxseg.studies.estimates import (
+    BAND_RESAMPLES,
+    DIFFERENCE,
+    SHARE,
+    Scored,
+    by_image,
+    class_rows,
+    regions,
+    row_of,
+    spread_row,
 )
+from jaxseg.studies.results import Results
+from jaxseg.studies.rows import EstimateRow
 
 CLEAN, ANNOTATED, SEQUENCE = "clean", "annotated", "sequence"
 ALL = "all"
+DICE, RELIANCE, STABILITY, TO_LAST = "dice_per_image", "reliance", "stability", "dice_to_last"
 
 
 class Study(NamedTuple):
@@ -48,31 +61,35 @@ class Study(NamedTuple):
         return [test_set for test_set in self.test_sets if test_set != CLEAN]
 
 
-def is_study(results: Results) -> bool:
-    """Whether the same test frames were scored with and without annotations."""
-    return {CLEAN, ANNOTATED} <= set(results.test_sets)
-
-
-def study(results: Results) -> Study | None:
-    """All scores of a study of annotations; None when `is_study` says that it is none.
+def study(results: Results) -> Study:
+    """All scores of a study of annotations; `clean` and `annotated` are among the test sets.
 
     Raises JaxsegError when test sets do not hold the same frames in the same order, when the
     stages of a sequence do not stand together, or when config.json names too few planes.
     """
-    if not is_study(results):
-        return None
     names = [t for t in results.test_sets if t != SEQUENCE and _is_paired(results, t)]
-    image = {name: clusters(results, name) for name in names}
-    by_class = {
-        (name, arm): _by_class(results, arm, name) for name in names for arm in results.arms
-    }
-    to_last, frames = _sequences(results) if SEQUENCE in results.test_sets else ({}, {})
-    found = Study(
-        roles(results), _class_names(results, by_class), planes(results), image | frames, by_class,
-        to_last,
-    )  # fmt: skip
-    _check_planes(results, found)
-    return found
+    image = {name: results.clusters(name) for name in names}
+    by_class = {}
+    for name in names:
+        for arm in results.arms:
+            summed = results.counts(arm, name, "border").sum(axis=2)
+            by_class[name, arm] = np.where(in_truth(summed), dice(summed), np.nan)
+    n_classes = next(iter(by_class.values())).shape[-1]
+    named = [printable(name) for name in results.data.get("classes") or []]
+    classes = [named[k] if k < len(named) else str(k + 1) for k in range(n_classes)]
+    to_last = {}
+    if SEQUENCE in results.test_sets:
+        by_frame = _stages_by_frame(results)
+        image[SEQUENCE] = by_frame[:, 0]
+        to_last = {arm: _to_last(results, arm, by_frame.shape) for arm in results.arms}
+    needed = 1 + max(int(frames.max()) for frames in image.values())
+    planes = results.planes
+    if planes and len(planes) < needed:
+        raise JaxsegError(
+            f"{file_of(results, 'config.json')}: data.planes names {len(planes)} frames, counts "
+            f"hold {needed}; run the same command again"
+        )
+    return Study(roles(results), classes, planes, image, by_class, to_last)
 
 
 def in_truth(counted: np.ndarray) -> np.ndarray:
@@ -122,55 +139,96 @@ def bands(study: Study, test_set: str) -> dict[str, np.ndarray]:
     return found | {f"plane:{name}": of_image == name for name in named if name}
 
 
+def difference_of(test_set: str) -> str:
+    """Name of the difference between a test set and `clean`, such as `annotated-clean`."""
+    return f"{test_set}-{CLEAN}"
+
+
+def estimates(results: Results, study: Study) -> list[EstimateRow]:
+    """All rows, arm by arm in grid order.
+
+    `dice_per_image` is the mean over images of `image_dice` and `reliance` that of its difference
+    between two test sets, so that their `n_left_out` counts images without any structure.
+    `reliance:<class>` is the same for one class. `dice` is pooled, all classes together.
+    Intervals: two-level bootstrap over seeds and images, with `eval.resamples` resamples; with
+    BAND_RESAMPLES for pooled Dice, single classes and stages.
+    """
+    return [row for arm in results.arms for row in _arm_rows(results, study, arm)]
+
+
+def _arm_rows(results: Results, study: Study, arm: str) -> Iterator[EstimateRow]:
+    for test_set in results.test_sets:
+        if test_set != SEQUENCE:
+            yield from _pooled_rows(results, study, arm, test_set)
+    for test_set in study.test_sets:
+        scores, masks = image_dice(study, arm, test_set), bands(study, test_set)
+        for mean in _by_band(results, study, arm, test_set, DICE, scores):
+            yield mean
+            yield spread_row(mean, scores[:, masks[mean.band]])
+    for test_set in study.marked_sets:
+        scores = reliance(study, arm, test_set)
+        yield from _by_band(results, study, arm, test_set, RELIANCE, scores)
+    if len(study.classes) > 1:
+        gained = study.by_class[ANNOTATED, arm] - study.by_class[CLEAN, arm]
+        for k, name in enumerate(study.classes):
+            scored = Scored(arm, difference_of(ANNOTATED), gained[:, :, k], BAND_RESAMPLES)
+            metric = f"{RELIANCE}:{name}"
+            yield row_of(scored, ALL, metric, statistics.item_mean, within=DIFFERENCE)
+    if study.to_last:
+        yield from _by_band(results, study, arm, SEQUENCE, STABILITY, stage_dice(study, arm))
+        for k in range(study.to_last[arm].shape[-1]):
+            scored = Scored(arm, SEQUENCE, stage_dice(study, arm, k), BAND_RESAMPLES)
+            yield row_of(scored, f"stage:{k}", TO_LAST, statistics.item_mean)
+
+
+def _pooled_rows(results: Results, study: Study, arm: str, test_set: str) -> Iterator[EstimateRow]:
+    """Dice of all classes together, and of each where there are several."""
+    border = by_image(results.counts(arm, test_set, "border"), results.clusters(test_set))
+    scored = Scored(arm, test_set, regions(border), BAND_RESAMPLES)
+    yield row_of(scored, ALL, "dice", statistics.pooled(dice))
+    yield from class_rows(scored, border, study.classes)
+
+
+def _by_band(
+    results: Results, study: Study, arm: str, test_set: str, metric: str, scores: np.ndarray
+) -> Iterator[EstimateRow]:
+    is_difference = metric == RELIANCE
+    name = difference_of(test_set) if is_difference else test_set
+    within = DIFFERENCE if is_difference else SHARE
+    for band, mask in bands(study, test_set).items():
+        scored = Scored(arm, name, scores[:, mask], results.scoring.resamples)
+        yield row_of(scored, band, metric, statistics.item_mean, within=within)
+
+
 def _is_paired(results: Results, test_set: str) -> bool:
     """Crops (`quarter`) are other items than frames; sets of whole frames must be the same ones."""
-    image, clean = clusters(results, test_set), clusters(results, CLEAN)
+    image, clean = results.clusters(test_set), results.clusters(CLEAN)
     if len(np.unique(image)) < len(image):
         return False
     if not np.array_equal(image, clean):
         raise JaxsegError(
-            f"{results.workdir / 'counts'}: test sets clean and {test_set} hold other frames "
+            f"{file_of(results, 'counts')}: test sets clean and {test_set} hold other frames "
             f"({len(clean)} and {len(image)}); they are paired by frame, run the evaluation again"
         )
     return True
 
 
-def _by_class(results: Results, arm: str, test_set: str) -> np.ndarray:
-    summed = counts(results, arm, test_set, "border").sum(axis=2)
-    return np.where(in_truth(summed), dice(summed), np.nan)
-
-
-def _sequences(results: Results) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    image = clusters(results, SEQUENCE)
+def _stages_by_frame(results: Results) -> np.ndarray:
+    """Frame index of every item of the sequences, int [frames, stages]."""
+    image = results.clusters(SEQUENCE)
     frames = len(np.unique(image))
     by_frame = image.reshape(frames, -1) if len(image) % frames == 0 else image[:, None]
     if len(by_frame) != frames or (by_frame != by_frame[:, :1]).any():
         raise JaxsegError(
-            f"{results.workdir / 'counts'}: sequence.image must hold the stages of each frame "
+            f"{file_of(results, 'counts')}: sequence.image must hold the stages of each frame "
             f"together, equally many ({len(image)} items of {frames} frames); run the evaluation "
             "again"
         )
-    to_last = {arm: _to_last(results, arm, by_frame.shape) for arm in results.arms}
-    return to_last, {SEQUENCE: by_frame[:, 0]}
+    return by_frame
 
 
 def _to_last(results: Results, arm: str, shape: tuple[int, ...]) -> np.ndarray:
     """Classes of the truth that neither prediction holds are left out, like all others."""
-    held = in_truth(counts(results, arm, SEQUENCE, "border").sum(axis=2))
-    scores = np.where(held, dice(stability(results, arm)), np.nan)
+    held = in_truth(results.counts(arm, SEQUENCE, "border").sum(axis=2))
+    scores = np.where(held, dice(results.stability(arm)), np.nan)
     return defined_mean(scores).reshape(len(scores), *shape)
-
-
-def _class_names(results: Results, by_class: dict[tuple[str, str], np.ndarray]) -> list[str]:
-    n = next(iter(by_class.values())).shape[-1]
-    named = [printable(name) for name in results.data.get("classes") or []]
-    return [named[k] if k < len(named) else str(k + 1) for k in range(n)]
-
-
-def _check_planes(results: Results, found: Study) -> None:
-    needed = 1 + max(int(image.max()) for image in found.image.values())
-    if found.planes and len(found.planes) < needed:
-        raise JaxsegError(
-            f"{results.workdir / 'config.json'}: data.planes names {len(found.planes)} frames, "
-            f"counts hold {needed}; run the same command again"
-        )

@@ -7,14 +7,12 @@ not grow with the number of masks: means use all of them, Dice a random sample o
 
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from jaxseg.metrics.bootstrap import LEVEL, RESAMPLES
-from jaxseg.studies.predictions.fixed_mask import halves
+from jaxseg.studies.fixed_mask import GRID, cells, halves
 
-GRID = 64
 KEPT = 4096
 CHUNK = 256
 THRESHOLDS = np.arange(1, 101) / 100  # of the highest occupancy
@@ -53,17 +51,17 @@ class Sample:
 
     def add(self, mask: NDArray[np.uint8]) -> None:
         """Adds a mask uint8 [H, W] that is not empty."""
-        cells = as_cells(mask).ravel()
+        share = cells((mask > 0).astype(np.float32)).ravel()
         n = int(self.counts.sum())
         half = next(self._halves)
-        self.sums[half] += cells
+        self.sums[half] += share
         self.counts[half] += 1
         # Reservoir sampling (Vitter 1985): each mask is kept with the same chance.
         place = n if n < KEPT else int(self._rng.integers(n + 1))
         if place == len(self.kept):
             self._grow()
         if place < KEPT:
-            self.kept[place], self.half[place] = np.round(255 * cells), half
+            self.kept[place], self.half[place] = np.round(255 * share), half
 
     def _grow(self) -> None:
         size = min(KEPT, 2 * len(self.kept) or 64)
@@ -75,16 +73,6 @@ class Sample:
         """The kept masks of the halves 0, 1 or both: uint8 [n, GRID²], 255 for a full cell."""
         filled = min(int(self.counts.sum()), KEPT)
         return self.kept[:filled][np.isin(self.half[:filled], halves)]
-
-
-def as_cells(mask: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Share of every cell of a GRID × GRID raster that is foreground: float32 in [0, 1]."""
-    drawn = (mask > 0).astype(np.float32)
-    height, width = drawn.shape
-    # Area averaging wants whole pixels a cell or more: a smaller frame is repeated up first.
-    up = -(-GRID // height), -(-GRID // width)
-    drawn = drawn.repeat(up[0], axis=0).repeat(up[1], axis=1)
-    return cv2.resize(drawn, (GRID, GRID), interpolation=cv2.INTER_AREA).astype(np.float32)
 
 
 def centre_prior(sample: Sample, *, seed: int = 0) -> CentrePrior:

@@ -2,6 +2,7 @@
 
 import textwrap
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,11 +13,11 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from jaxseg.metrics.bands import border_rings
-from jaxseg.report.plot import COLOURS, DASHES, page_style
-from jaxseg.studies.dataset.centre_prior import GRID
-from jaxseg.studies.dataset.gathering import Gathering
+from jaxseg.report.plot import page_style, style
 from jaxseg.studies.dataset.mask_numbers import RING
 from jaxseg.studies.dataset.measures import Dataset
+from jaxseg.studies.dataset.placement import Gathering
+from jaxseg.studies.fixed_mask import GRID
 
 MAX_COLUMNS = 4
 # Light to dark without a change of hue in the middle: the same order in grey and in print.
@@ -40,7 +41,10 @@ def maps(datasets: Sequence[Dataset]) -> Figure:
             _crosses(upper, d.placement.gathering)
             _map(lower, d.prior.occupancy, high, d.name if len(datasets) == 1 else None)
             _outline(lower, d.prior.fixed)
-        _scales(figure, axes)
+        names = ("Centres (1 = spread evenly)", "Share of masks")
+        for row, line in enumerate(axes):
+            bar = figure.colorbar(line[0].images[0], ax=list(line), shrink=0.8, pad=0.02)
+            bar.set_label(names[row % 2])
     return figure
 
 
@@ -64,9 +68,11 @@ def areas(datasets: Sequence[Dataset]) -> Figure:
         figure = Figure(figsize=(8.4, 3.0), layout="constrained")
         left, right = np.asarray(figure.subplots(1, 2))
         for k, d in enumerate(datasets):
-            look = {"color": COLOURS[k % len(COLOURS)], "linestyle": DASHES[k % len(DASHES)]}
+            look: dict[str, Any] = {"color": style(k).colour, "linestyle": style(k).dash}
             left.plot(np.sort(d.area), np.arange(1, len(d.area) + 1) / len(d.area), **look)
-            right.plot(*_profile(d.prior.occupancy), **look, label=d.name)
+            depth = border_rings(GRID, 1).ravel()
+            mean = np.bincount(depth, d.prior.occupancy.ravel()) / np.bincount(depth)
+            right.plot((np.arange(len(mean)) + 0.5) / GRID, mean, **look, label=d.name)
         left.set(xlabel="Mask area (share of the frame)", ylabel="Share of masks up to that area")
         left.set(xlim=(0, None), ylim=(0, 1.02))
         left.xaxis.set_major_locator(MaxNLocator(5))
@@ -80,12 +86,6 @@ def areas(datasets: Sequence[Dataset]) -> Figure:
 def _density(d: Dataset) -> NDArray[np.float64]:
     """Centres a cell over what there would be, were they spread evenly over the frame."""
     return d.heat / max(d.heat.mean(), 1e-12)
-
-
-def _profile(occupancy: NDArray[np.float64]) -> tuple[NDArray, NDArray]:
-    rings = border_rings(GRID, 1).ravel()
-    mean = np.bincount(rings, occupancy.ravel()) / np.bincount(rings)
-    return (np.arange(len(mean)) + 0.5) / GRID, mean
 
 
 def _map(ax: Axes, values: NDArray[np.float64], top: float, title: str | None) -> None:
@@ -102,7 +102,7 @@ def _map(ax: Axes, values: NDArray[np.float64], top: float, title: str | None) -
 
 
 def _crosses(ax: Axes, gathering: Gathering | None) -> None:
-    """A cross at each place where objects are said to gather."""
+    """A cross at each place where objects gather."""
     if gathering is None or gathering.kind not in ("central", "place", "places"):
         return
     x, y = zip(*(place.centre for place in gathering.places))
@@ -116,10 +116,3 @@ def _outline(ax: Axes, fixed: NDArray[np.bool_]) -> None:
     for colour, width in (("white", 3.2), ("black", 1.4)):
         inside = np.pad(fixed, 1).astype(float)
         ax.contour(at, at, inside, levels=[0.5], colors=colour, linewidths=width)
-
-
-def _scales(figure: Figure, axes: NDArray) -> None:
-    names = ("Centres (1 = spread evenly)", "Share of masks")
-    for row, line in enumerate(axes):
-        bar = figure.colorbar(line[0].images[0], ax=list(line), shrink=0.8, pad=0.02)
-        bar.set_label(names[row % 2])

@@ -5,39 +5,28 @@ sample for the centre prior have a fixed size, so that memory hardly grows with 
 """
 
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from jaxseg.data.duplicates import (
-    IMAGES,
-    MASKS,
-    SIDE,
-    Fingerprints,
-    Pairs,
-    agree,
-    fingerprint,
-    group_numbers,
-    joining,
-    near_duplicates,
-)
+from jaxseg.data.duplicates import Fingerprints, fingerprint
+from jaxseg.data.progress import Progress, silent
+from jaxseg.data.sources import Reading
 from jaxseg.errors import JaxsegError
-from jaxseg.studies.dataset.centre_prior import (
-    GRID,
-    CentrePrior,
-    Sample,
-    centre_prior,
-)
+from jaxseg.studies.dataset.centre_prior import CentrePrior, Sample, centre_prior
 from jaxseg.studies.dataset.mask_numbers import (
-    MaskNumbers,
+    fill_outlines,
     inner,
+    is_line,
     measure_mask,
     touches,
 )
-from jaxseg.studies.dataset.outlines import fill_outlines
 from jaxseg.studies.dataset.placement import Placement, free_position, placement_test
+from jaxseg.studies.fixed_mask import GRID
+from jaxseg.studies.folders import Paths, read_masks, readable
 
 HEAT_BINS = 32
 OUTLINED = 1.5  # filled area over drawn area of the median mask, from which on it is an outline
@@ -52,7 +41,8 @@ class Dataset(NamedTuple):
     `n_objects` float [n], see `mask_numbers`; `ring_area` is the share of the frame that the outer
     ring has; `heat` float [HEAT_BINS, HEAT_BINS] counts the centres of objects, rows from the top;
     `masks` and `images` are the fingerprints of the n masks and their images, `images` None where
-    none were given.
+    none were given. `taken`, `cautions` and `left_out` say how files were read, what looks odd
+    about them, and which could not be used.
     """
 
     name: str
@@ -70,30 +60,9 @@ class Dataset(NamedTuple):
     masks: Fingerprints
     images: Fingerprints | None
     outlined: bool
+    taken: list[str]
+    cautions: list[str]
     left_out: list[str]
-
-
-class Twins(NamedTuple):
-    """Two masks, `first` and `second` (data set, id), that are near-duplicates or whose images are.
-
-    `group` counts groups from 1; `agree` is one of the words of AGREE; `image` is the correlation
-    of the images' thumbnails, NaN where one has no image, `mask` the Dice of the masks' thumbnails.
-    """
-
-    group: int
-    first: tuple[str, str]
-    second: tuple[str, str]
-    agree: str
-    image: float
-    mask: float
-
-
-BOTH, IMAGE, MASK, ALONE = AGREE = (
-    "image and mask",
-    "image only",
-    "mask only",
-    "mask (no images)",  # that could be compared
-)
 
 
 class _Prints:
@@ -112,17 +81,41 @@ class _Prints:
         return Fingerprints(np.array(self.bits, np.uint64), rows)
 
 
-class _Tally:
-    """What grows while masks pass by."""
+def measure_folder(
+    name: str,
+    masks: str | Path,
+    images: str | Path | None = None,
+    *,
+    reading: Reading = Reading(),  # noqa: B008
+    fill: bool = False,
+    progress: Progress = silent,
+    seed: int = 0,
+) -> Dataset:
+    """Measures the masks below a folder; duplicates by the images of another too, where given.
 
-    def __init__(self, seed: int):
-        self.ids: list[str] = []
-        self.empty: list[str] = []
-        self.rows, self.positions, self.places = array("d"), array("d"), array("d")
-        self.masks, self.images = _Prints(), _Prints()
-        self.heat = np.zeros((HEAT_BINS, HEAT_BINS))
-        self.sample = Sample(seed=seed)
-        self.rng = np.random.default_rng(seed)
+    `reading.truth_pattern` chooses the masks, `reading.pattern` the images. With `fill` masks are
+    closed outlines whose inside counts. Files that cannot be read are left out and named. Raises
+    UsageError for a folder that is not there, JaxsegError when none of its masks can be used, all
+    are empty, or they share no coding.
+    """
+    found = read_masks(name, masks, images, reading=reading, progress=progress)
+
+    def read(paths: Paths) -> Frame:
+        image, mask = found.read(paths)
+        if fill:
+            mask = fill_outlines(mask)
+            if is_line(mask):
+                raise JaxsegError(
+                    f"{paths[0][0]}: an open outline encloses nothing; close it to have it filled"
+                )
+        return mask, image
+
+    frames = progress(found.items, len(found.items), name, unit="mask")
+    measured = measure_dataset(name, readable(frames, read, found.left_out), seed=seed)
+    if measured is None:
+        raise JaxsegError(f"{masks}: none of its files can be used; {found.left_out[0]}")
+    cautions = [f"{name}: {caution}" for caution in found.masks.cautions]
+    return measured._replace(taken=found.taken, cautions=cautions, left_out=found.left_out)
 
 
 def measure_dataset(
@@ -132,109 +125,65 @@ def measure_dataset(
 
     None for a stream of no frames; JaxsegError when all masks are empty.
     """
-    tally = _Tally(seed)
+    ids: list[str] = []
+    empty: list[str] = []
+    rows, positions, centres = array("d"), array("d"), array("d")
+    masks, images = _Prints(), _Prints()
+    heat = np.zeros((HEAT_BINS, HEAT_BINS))
+    sample, rng = Sample(seed=seed), np.random.default_rng(seed)
     for frame_id, (mask, image) in frames:
         numbers = measure_mask(mask)
         if numbers is None:
-            tally.empty.append(frame_id)
+            empty.append(frame_id)
             continue
-        tally.ids.append(frame_id)
-        tally.masks.add(mask_as_grey(mask))
+        ids.append(frame_id)
+        masks.add((mask > 0).astype(np.uint8) * np.uint8(255))
         if image is not None:
-            tally.images.add(image)
-        _add(tally, mask, numbers)
-    if tally.ids:
-        return _summed(name, tally, seed)
-    if tally.empty:
-        raise JaxsegError(f"{name}: all {len(tally.empty)} masks are empty; nothing to measure")
-    return None
-
-
-def mask_as_grey(mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Foreground 255, background 0."""
-    return (mask > 0).astype(np.uint8) * np.uint8(255)
-
-
-def duplicates(datasets: Sequence[Dataset]) -> list[Twins]:
-    """Near-duplicates within and across data sets, by IMAGES, by MASKS or by both.
-
-    Masks are compared with all masks, images with all images. A group is whatever such pairs join,
-    directly or over others, so that its first and last mask need not be alike; of a group of k the
-    k - 1 most alike pairs are returned that join it. Ordered by group, groups by first member.
-    """
-    names = [(d.name, frame_id) for d in datasets for frame_id in d.ids]
-    masks = _joined([d.masks for d in datasets])
-    images = _joined([d.images for d in datasets if d.images is not None])
-    of_image = np.concatenate([np.full(len(d.ids), d.images is not None) for d in datasets])
-    where = np.flatnonzero(of_image)  # masks with an image
-    found = near_duplicates(masks, MASKS).frames, where[near_duplicates(images, IMAGES).frames]
-    frames = np.unique(np.concatenate(found), axis=0)
-    if not len(frames):
-        return []
-    both = of_image[frames].all(axis=1)
-    by_mask, mask = agree(masks, frames, MASKS)
-    by_image, image = np.zeros(len(frames), bool), np.full(len(frames), np.nan)
-    by_image[both], image[both] = agree(images, np.searchsorted(where, frames[both]), IMAGES)
-    # A pair alike in both comes before one alike in image or mask alone.
-    total = np.where(by_mask, mask, 0) + np.where(by_image, image, 0)
-    kept = joining(Pairs(frames, total), len(names))
-    group = group_numbers(frames, len(names))[frames[kept, 0]]
-    _, first, number = np.unique(group, return_index=True, return_inverse=True)
-    number = np.argsort(np.argsort(first))[number] + 1  # groups in the order of their first mask
-    words = np.select([both & by_image & by_mask, by_image, both], [BOTH, IMAGE, MASK], ALONE)
-    twins = [
-        Twins(int(k), names[a], names[b], str(words[row]), float(image[row]), float(mask[row]))
-        for k, row, (a, b) in zip(number, kept, frames[kept])
-    ]
-    return sorted(twins, key=lambda pair: pair.group)
-
-
-def _joined(prints: Sequence[Fingerprints]) -> Fingerprints:
-    none = Fingerprints(np.empty(0, np.uint64), np.empty((0, SIDE**2), np.uint8))
-    bits, thumbnails = zip(none, *prints)
-    return Fingerprints(np.concatenate(bits), np.concatenate(thumbnails))
-
-
-def _add(tally: _Tally, mask: NDArray[np.uint8], numbers: MaskNumbers) -> None:
-    centre, box = numbers.objects
-    ring_area = 1 - inner(mask).size / mask.size
-    tally.rows.extend((*numbers[:5], len(centre), ring_area))
-    cells = np.minimum((centre * HEAT_BINS).astype(int), HEAT_BINS - 1)
-    np.add.at(tally.heat, (cells[:, 1], cells[:, 0]), 1)
-    tally.sample.add(mask)
-    free = np.flatnonzero(~touches(box, mask.shape))
-    if len(free):
-        # One object a mask: objects of one frame are not independent of each other.
-        chosen = tally.rng.choice(free)
-        tally.positions.extend(free_position(box[chosen], mask.shape, tally.rng))
-        tally.places.extend(centre[chosen])
-
-
-def _summed(name: str, tally: _Tally, seed: int) -> Dataset:
-    rows = np.array(tally.rows).reshape(-1, 7)
-    positions, centres = (np.array(v).reshape(-1, 2) for v in (tally.positions, tally.places))
+            images.add(image)
+        sample.add(mask)
+        centre, box = numbers.objects
+        rows.extend((
+            numbers.centre_x, numbers.centre_y, numbers.area, numbers.ring_share, numbers.touches,
+            len(centre), 1 - inner(mask).size / mask.size,
+        ))  # fmt: skip
+        bins = np.minimum((centre * HEAT_BINS).astype(int), HEAT_BINS - 1)
+        np.add.at(heat, (bins[:, 1], bins[:, 0]), 1)
+        free = np.flatnonzero(~touches(box, mask.shape))
+        if len(free):
+            # One object a mask: objects of one frame are not independent of each other.
+            chosen = rng.choice(free)
+            positions.extend(free_position(box[chosen], mask.shape, rng))
+            centres.extend(centre[chosen])
+    if empty and not ids:
+        raise JaxsegError(f"{name}: all {len(empty)} masks are empty; nothing to measure")
+    if not ids:
+        return None
+    x, y, area, ring_share, touching, n_objects, ring_area = np.array(rows).reshape(-1, 7).T
+    free_positions, free_centres = (np.array(v).reshape(-1, 2) for v in (positions, centres))
     return Dataset(
         name=name,
-        ids=tally.ids,
-        empty=tally.empty,
-        centre=rows[:, :2],
-        area=rows[:, 2],
-        ring_share=rows[:, 3],
-        touching=rows[:, 4],
-        n_objects=rows[:, 5],
-        ring_area=float(rows[:, 6].mean()),
-        heat=tally.heat,
-        placement=placement_test(positions, centres, seed=seed),
-        prior=centre_prior(tally.sample, seed=seed),
-        masks=tally.masks.all(),
-        images=tally.images.all() if len(tally.images.bits) == len(tally.ids) else None,
-        outlined=_outlined(tally.sample),
+        ids=ids,
+        empty=empty,
+        centre=np.stack([x, y], axis=1),
+        area=area,
+        ring_share=ring_share,
+        touching=touching,
+        n_objects=n_objects,
+        ring_area=float(ring_area.mean()),
+        heat=heat,
+        placement=placement_test(free_positions, free_centres, seed=seed),
+        prior=centre_prior(sample, seed=seed),
+        masks=masks.all(),
+        images=images.all() if len(images.bits) == len(ids) else None,
+        outlined=_outlined(sample),
+        taken=[],
+        cautions=[],
         left_out=[],
     )
 
 
 def _outlined(sample: Sample) -> bool:
     """Whether most of a hundred masks enclose much more than they cover."""
-    masks = sample.kept[: min(len(sample.half), int(sample.counts.sum()), 100)]
+    masks = sample.masks(0, 1)[:100]
     drawn = [(mask.reshape(GRID, GRID) > 0).astype(np.uint8) for mask in masks]
     return bool(np.median([fill_outlines(m).sum() / m.sum() for m in drawn]) > OUTLINED)

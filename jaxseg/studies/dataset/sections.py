@@ -1,4 +1,4 @@
-"""What the audit of data sets says: verdicts with their rules, tables, cautions."""
+"""What the audit of data sets says: verdicts with their rules, tables, figures, cautions."""
 
 from collections.abc import Callable, Sequence
 
@@ -7,35 +7,24 @@ from numpy.typing import NDArray
 
 from jaxseg.data.duplicates import IMAGES, MASKS
 from jaxseg.report.section import Figure, Section, Table
-from jaxseg.report.text import (
-    interval,
-    number,
-    p_text,
-    plural,
-)
+from jaxseg.report.text import interval, number, p_text, percent, plural, with_interval
 from jaxseg.studies.dataset.figures import areas, maps
-from jaxseg.studies.dataset.gathering import Gathering, Place
-from jaxseg.studies.dataset.measures import (
-    ALONE,
-    BOTH,
-    IMAGE,
-    MASK,
-    Dataset,
-    Twins,
-    duplicates,
-)
+from jaxseg.studies.dataset.measures import Dataset
+from jaxseg.studies.dataset.near_copies import ALONE, BOTH, IMAGE, MASK, CopyPair, duplicates
 from jaxseg.studies.dataset.placement import (
     DEAD_CENTRE,
     DRAWS,
     FEWEST,
     LEVEL,
     NOTABLE,
+    Gathering,
+    Place,
 )
 
 RULE = (
     f"Rule: placement is biased when p < {LEVEL} and the distance from uniform ≥ {NOTABLE} "
-    f"(0 uniform, {DEAD_CENTRE:.2f} all dead centre, 1 all in one corner; each object given the "
-    "room its size leaves). Places are medians of the objects' centres, with 95 % intervals."
+    f"(0 uniform, {DEAD_CENTRE:.2f} all in the centre, 1 all in one corner; each object given "
+    "the room its size leaves). Places are medians of the objects' centres, with 95 % intervals."
 )
 MOST = 0.5
 SEVERAL = 0.05  # of the masks with several objects, from which on the reader should know
@@ -49,17 +38,21 @@ ALIKE_IN = {
 }
 
 
-def tell(datasets: Sequence[Dataset]) -> Section:
+def to_section(datasets: Sequence[Dataset]) -> Section:
     """The section of the data sets side by side, the first one first."""
-    twins = duplicates(datasets)
-    tables = [_numbers(datasets), *([_twins(twins)] if twins else [])]
+    copies = duplicates(datasets)
     return Section(
         name="dataset",
         title="Where objects lie in the data",
         verdict=[*(line for d in datasets for line in (_prior(d), _placement(d))), RULE],
-        tables=tables,
-        figures=_pictures(datasets),
-        notes=[note for d in datasets for note in _notes(d)] + _alike(datasets, twins),
+        tables=[_numbers(datasets), *([_copies(copies)] if copies else [])],
+        figures=_figures(datasets),
+        notes=[
+            *(caution for d in datasets for caution in d.cautions),
+            *(note for d in datasets for note in _notes(d)),
+            *_notes_on_copies(datasets, copies),
+        ],
+        taken=[line for d in datasets for line in d.taken],
         left_out=[line for d in datasets for line in d.left_out],
     )
 
@@ -69,9 +62,9 @@ def _prior(d: Dataset) -> str:
     if not np.isfinite(prior.dice):
         return f"{d.name}: one mask alone has no other to try a fixed mask on; no centre prior."
     return (
-        f"{d.name}: a network that ignores the image would reach Dice {number(prior.dice)} "
-        f"{interval(prior.ci_low, prior.ci_high)}: the best fixed mask, fitted on one half of the "
-        "masks and scored on the other."
+        f"{d.name}: a network that ignores the image would reach Dice "
+        f"{with_interval(prior.dice, prior.ci_low, prior.ci_high)}: the best fixed mask, fitted on "
+        "one half of the masks and scored on the other."
     )
 
 
@@ -81,9 +74,11 @@ def _placement(d: Dataset) -> str:
         free = plural(placed.n, "mask")
         return (
             f"{d.name}: {free} with an object that does not touch the frame; at least {FEWEST} are "
-            "needed to say whether objects are placed uniformly."
+            "required to say whether objects are placed uniformly."
         )
-    figures = f"distance from uniform {number(placed.distance)}, {_p(placed.p)}"
+    floor = 1 / (1 + DRAWS)
+    p = f"p ≤ {p_text(floor)}" if placed.p <= floor else f"p {p_text(placed.p)}"
+    figures = f"distance from uniform {number(placed.distance)}, {p}"
     if placed.gathering is not None:
         return (
             f"{d.name}: objects {_gathered(placed.gathering)} ({figures}). A network can use that "
@@ -107,7 +102,7 @@ def _gathered(gathering: Gathering) -> str:
     if gathering.kind == "places":
         named = [
             f"{_in(p.words)}, about ({number(p.centre[0], 2)}, {number(p.centre[1], 2)}), "
-            f"{100 * p.share:.0f} %"
+            f"{percent(p.share)}"
             for p in gathering.places
         ]
         return f"gather in {len(named)} places: " + "; ".join(named)
@@ -131,11 +126,6 @@ def _in(words: str) -> str:
     if not words.startswith("the "):
         return words
     return f"{'in' if words.endswith('corner') else 'at'} {words}"
-
-
-def _p(p: float) -> str:
-    floor = 1 / (1 + DRAWS)
-    return f"p ≤ {p_text(floor)}" if p <= floor else f"p {p_text(p)}"
 
 
 ROWS: list[tuple[str, Callable[[Dataset], float | int]]] = [
@@ -179,13 +169,13 @@ def _sd(values: NDArray) -> float:
     return float(values.std(ddof=1)) if len(values) > 1 else np.nan
 
 
-def _pictures(datasets: Sequence[Dataset]) -> list[Figure]:
+def _figures(datasets: Sequence[Dataset]) -> list[Figure]:
     names = ", ".join(d.name for d in datasets)
     return [
         Figure(
             "dataset_maps",
             "Centres of objects, relative to centres spread evenly over the frame, with a cross "
-            "where they are said to gather; and share of masks that cover each place, with the "
+            "where they gather; and share of masks that cover each place, with the "
             "outline of the best fixed mask. Dashed: the outer 10 % ring",
             f"Maps of object centres and of occupancy in {names}. "
             + " ".join(_seen(d) for d in datasets),
@@ -205,28 +195,35 @@ def _seen(d: Dataset) -> str:
     x, y = d.centre.mean(axis=0)
     return (
         f"{d.name}: mask centres lie at ({number(x, 2)}, {number(y, 2)}) on average, at most "
-        f"{100 * d.prior.occupancy.max():.0f} % of the masks cover one place."
+        f"{percent(d.prior.occupancy.max())} of the masks cover one place."
     )
 
 
 def _notes(d: Dataset) -> list[str]:
-    n, several = len(d.ids), d.n_objects > 1
-    notes = [
-        (d.touching.mean() > MOST, "most masks touch the frame. Objects that do are not in the "
-         "test of placement: it speaks of the others alone"),
-        (several.mean() > SEVERAL, f"{plural(int(several.sum()), 'mask')} of {n} hold several "
-         "objects. The map shows each object's centre, the test takes one object a mask"),
-        (d.outlined, "the masks enclose much more than they cover. If they are outlines, give "
-         "--fill"),
-    ]  # fmt: skip
-    return [f"{d.name}: {text}." for holds, text in notes if holds]
+    notes, several = [], d.n_objects > 1
+    if d.touching.mean() > MOST:
+        notes.append(
+            f"{d.name}: most masks touch the frame. Objects that do are not in the test of "
+            "placement, which is about the others alone."
+        )
+    if several.mean() > SEVERAL:
+        notes.append(
+            f"{d.name}: {plural(int(several.sum()), 'mask')} of {len(d.ids)} hold several objects. "
+            "The map shows each object's centre, the test takes one object a mask."
+        )
+    if d.outlined:
+        notes.append(
+            f"{d.name}: the masks enclose much more than they cover. If they are outlines, give "
+            "--fill."
+        )
+    return notes
 
 
-def _twins(twins: Sequence[Twins]) -> Table:
+def _copies(copies: Sequence[CopyPair]) -> Table:
     """A row for each pair; what joins a group of several, its most alike pairs."""
-    columns = ("group", "alike in", "data set", "mask", "like: data set", "like: mask")
-    columns += ("image r", "mask Dice")
-    rows = [(t.group, t.agree, *t.first, *t.second, t.image, t.mask) for t in twins]
+    columns = ("group", "alike in", "data set", "mask", "like: data set", "like: mask", "image r",
+               "mask Dice")  # fmt: skip
+    rows = [(c.group, c.agree, *c.first, *c.second, c.image, c.mask) for c in copies]
     title = (
         f"Near-duplicates. Images: at most {IMAGES.distance} of the 64 bits of their hashes differ "
         f"and their 16 × 16 thumbnails correlate by r ≥ {IMAGES.least}. Masks: at most "
@@ -236,15 +233,15 @@ def _twins(twins: Sequence[Twins]) -> Table:
     return Table("duplicates", title, columns, rows)
 
 
-def _alike(datasets: Sequence[Dataset], twins: Sequence[Twins]) -> list[str]:
-    if not twins:
+def _notes_on_copies(datasets: Sequence[Dataset], copies: Sequence[CopyPair]) -> list[str]:
+    if not copies:
         return []
-    kinds = [t.agree for t in twins]
+    kinds = [c.agree for c in copies]
     counts = "; ".join(f"{kinds.count(k)} {words}" for k, words in ALIKE_IN.items() if k in kinds)
-    notes = [f"{plural(len(twins), 'pair')} of near-duplicates (duplicates.csv): {counts}."]
+    notes = [f"{plural(len(copies), 'pair')} of near-duplicates (duplicates.csv): {counts}."]
     sets: dict[int, set[str]] = {}
-    for t in twins:
-        sets.setdefault(t.group, set()).update((t.first[0], t.second[0]))
+    for c in copies:
+        sets.setdefault(c.group, set()).update((c.first[0], c.second[0]))
     across = sum(len(names) > 1 for names in sets.values())
     if across:
         notes.append(
@@ -256,9 +253,9 @@ def _alike(datasets: Sequence[Dataset], twins: Sequence[Twins]) -> list[str]:
             "Where images are alike and masks differ, two annotators may have drawn them, or one "
             "mask is wrong: look at these pairs."
         )
-    if len(twins) > ALIKE * sum(len(d.ids) for d in datasets):
+    if len(copies) > ALIKE * sum(len(d.ids) for d in datasets):
         notes.append(
-            f"{plural(len(twins), 'mask')} look like another one. Intervals and p take masks as "
-            "independent; they are too sure here."
+            f"{plural(len(copies), 'mask')} look like another one. Intervals and p take masks as "
+            "independent; here they are too narrow and too small."
         )
     return notes

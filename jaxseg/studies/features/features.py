@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jaxseg.errors import UsageError
-from jaxseg.grid.numerics import pinned
+from jaxseg.grid.devices import pinned
 from jaxseg.metrics.intervals import Estimate, mean_estimate
 from jaxseg.nets.registry import Network
 from jaxseg.studies.features.probe import (

@@ -1,42 +1,35 @@
-"""The figures of a report, drawn from rows and results alone (matplotlib's object interface, Agg).
+"""The figures of a grid by position: curves over the frame (the paper's Fig. 4) and examples."""
 
-Every function returns a Figure, or None when the results hold nothing to draw. No pyplot state is
-touched; `rendered` turns a figure into the bytes of a PNG or SVG file that equal inputs reproduce.
-"""
-
-import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
-from jaxseg.report.plot import Style, legend_below, page_style
-from jaxseg.studies.arm_styles import (
-    Look,
+from jaxseg.metrics.dice import dice
+from jaxseg.report.plot import (
+    bare,
+    curve,
+    draw_errors,
+    errors_legend,
+    legend_below,
+    page_style,
+    total_counts,
+    wrapped,
+)
+from jaxseg.studies.grid_figures import (
     arm_styles,
     facets,
-    grid_look,
+    grid_of_panels,
+    label_rows,
     legend_entries,
+    settings_apart,
+    share_limits,
 )
-from jaxseg.studies.results import Results, setting
+from jaxseg.studies.results import Results
 from jaxseg.studies.rows import EstimateRow
 
-MAX_COLUMNS = 4
-CURVES = {
-    "loss": "Training loss",
-    "val_loss": "Validation loss",
-    "val_dice": "Validation Dice",
-}
-# A figure of a page: name, figure or None, what it shows in words, caption.
-Planned = tuple[str, Figure | None, str, str]
-# What the learning curves show, and their caption.
-CURVES_TEXT = (
-    "Line plots of training loss and validation scores by epoch",
-    "Thin: one cell. Bold: mean of the arm's finished cells.",
-)
+MAX_ARMS = 8
 
 
 def band_dice(results: Results, rows: Sequence[EstimateRow]) -> Figure:
@@ -49,66 +42,15 @@ def band_dice(results: Results, rows: Sequence[EstimateRow]) -> Figure:
     test_sets = results.test_sets if len(panels) == 1 else [results.probe]
     columns = [(test_set, *panel) for panel in panels for test_set in test_sets]
     with page_style():
-        figure, blocks = _panels(2, len(columns))
+        figure, blocks = grid_of_panels(2, len(columns))
         for axes, (layout, metric) in zip(blocks, (("centre", "dice"), ("border", "recall"))):
             for ax, (test_set, title, arms) in zip(axes, columns):
                 _curves_by_band(ax, results, rows, test_set, layout, metric, arms)
                 ax.set_title(title or f"{test_set} test set")
-            _label(axes, f"{'Dice' if metric == 'dice' else 'Recall'} in the ring")
-            _share_limits(axes)
+            label_rows(axes, f"{'Dice' if metric == 'dice' else 'Recall'} in the ring")
+            share_limits(axes)
         legend_below(figure, *legend_entries(results))
     return figure
-
-
-def learning_curves(results: Results, look: Look | None = None) -> Figure | None:
-    """Training loss and validation scores by epoch: a thin line per cell, a bold one per arm.
-
-    `look` is that of any grid where none is given.
-    """
-    points = [row for curve in results.curves.values() for row in curve]
-    found = [f for f in CURVES if any(row.get(f) is not None for row in points)]
-    if not found:
-        return None
-    look = look or grid_look(results)
-    panels = look.panels
-    with page_style():
-        # One panel each: side by side. Several: a block of panels below the other.
-        several = len(panels) > 1
-        figure, axes = _panels(len(found) if several else 1, len(panels) if several else len(found))
-        blocks = axes if several else [[ax] for ax in axes[0]]
-        for block, field in zip(blocks, found):
-            for ax, (title, arms) in zip(block, panels):
-                _curves_of_arms(ax, results, field, {arm: look.styles[arm] for arm in arms})
-                ax.set(xlabel="Epoch", title=title, xlim=_epochs_shown(points))
-            _label(block, CURVES[field])
-            _share_limits(block)
-        legend_below(figure, look.legend, look.title)
-    return figure
-
-
-def _epochs_shown(points: Sequence[Mapping[str, Any]]) -> tuple[float, float]:
-    """The same limits for every panel: what is measured once an epoch and what once at the end."""
-    last = max(row["epoch"] for row in points)
-    return -0.05 * max(last, 1), 1.05 * max(last, 1)
-
-
-def _panels(blocks: int, columns: int) -> tuple[Figure, list[list[Axes]]]:
-    """Axes of every block, `columns` each, folded so that no row is wider than MAX_COLUMNS."""
-    across = min(columns, MAX_COLUMNS)
-    folds = math.ceil(columns / across)
-    size = (4.2 if across <= 3 else 2.8) * across, 2.8 * blocks * folds
-    figure = Figure(figsize=size, layout="constrained")
-    axes = np.asarray(figure.subplots(blocks * folds, across, squeeze=False))
-    lists = [list(block.flat) for block in np.split(axes, blocks)]
-    for spare in (ax for block in lists for ax in block[columns:]):
-        spare.set_visible(False)
-    return figure, [block[:columns] for block in lists]
-
-
-def _label(axes: Sequence[Axes], text: str) -> None:
-    """Names the scale at the left of every row."""
-    for ax in axes[::MAX_COLUMNS]:
-        ax.set_ylabel(text)
 
 
 def _curves_by_band(
@@ -130,13 +72,10 @@ def _curves_by_band(
         ]
         spans = [row.band.split(":")[1] for row in picked]
         # A border ring is drawn at its middle, a square ring at its outer half-width, as published.
-        x = [np.mean([float(v) for v in span.split("-")]) for span in spans]
-        style = styles[arm]
+        x = [float(np.mean([float(v) for v in span.split("-")])) for span in spans]
         low, high = [r.ci_low for r in picked], [r.ci_high for r in picked]
-        ax.fill_between(x, low, high, color=style.colour, alpha=0.15, linewidth=0)
-        values = [row.value for row in picked]
-        ax.plot(x, values, color=style.colour, linestyle=style.dash, marker=style.marker, ms=3)
-    size = int(setting(results, "data.size", 256))
+        curve(ax, x, [row.value for row in picked], low, high, styles[arm])
+    size = results.scoring.size
     names = {"centre": "Half-width of the ring", "border": "Distance to the border"}
     ax.set_xlabel(f"{names[layout]} (px of {size})")
     # The border stands at the right in both layouts, so that one column reads as one picture.
@@ -146,34 +85,53 @@ def _curves_by_band(
     ax.set_ylim(max(low, -0.02), min(high, 1.02))
 
 
-def _share_limits(axes: Sequence[Axes]) -> None:
-    """One scale for all panels of a metric: panels are there to be compared."""
-    low = min(ax.get_ylim()[0] for ax in axes)
-    high = max(ax.get_ylim()[1] for ax in axes)
-    for ax in axes:
-        ax.set_ylim(low, high)
+def shown_arms(results: Results) -> list[str]:
+    """Arms of the figure: all when they fit, else the first and those one axis away from it."""
+    if len(results.arms) <= MAX_ARMS:
+        return results.arms
+    first = results.settings[results.arms[0]]
+    return settings_apart(results, first, at_most=1)[:MAX_ARMS]
 
 
-def _curves_of_arms(ax: Axes, results: Results, field: str, styles: Mapping[str, Style]) -> None:
-    for arm, style in styles.items():
-        cells = [cell.name for cell in results.cells if cell.arm == arm and cell.status == "done"]
-        by_epoch: dict[float, list[float]] = {}
-        for name in cells:
-            points = [r for r in results.curves.get(name, []) if r.get(field) is not None]
-            ax.plot(
-                [r["epoch"] for r in points],
-                [r[field] for r in points],
-                color=style.colour,
-                alpha=0.25,
-                linewidth=0.5,
-            )
-            for row in points:
-                by_epoch.setdefault(row["epoch"], []).append(row[field])
-        epochs = sorted(by_epoch)
-        means = [np.mean(by_epoch[e]) for e in epochs]
-        # A single epoch, as under selection `last`, is a point: no line would show it.
-        marker = style.marker if len(epochs) == 1 else None
-        ax.plot(
-            epochs, means, color=style.colour, linestyle=style.dash, linewidth=1.8, marker=marker
-        )
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+def shown_seed(results: Results, arm: str) -> int:
+    """The lowest seed that all shown arms have done; the arm's own lowest when there is none."""
+    shared = results.common_seeds(shown_arms(results))
+    return shared[0] if shared else results.seeds[arm][0]
+
+
+def examples(results: Results) -> Figure | None:
+    """Rows are examples; columns the image, the truth and each arm's prediction with its Dice.
+
+    Pixels an arm missed and pixels it added are filled, the truth is outlined. None when the
+    workdir holds no examples.
+    """
+    if results.examples is None:
+        return None
+    predictions = {
+        arm: prediction
+        for arm in shown_arms(results)
+        if (prediction := results.example_prediction(arm, shown_seed(results, arm))) is not None
+    }
+    shown, truth = results.examples, results.examples.truth
+    columns, rows = 2 + len(predictions), len(truth)
+    with page_style():
+        figure = Figure(figsize=(1.5 * columns + 1.1, 1.72 * rows + 0.5), layout="constrained")
+        axes = np.asarray(figure.subplots(rows, columns, squeeze=False))
+        bare(axes)
+        for k in range(rows):
+            axes[k, 0].imshow(shown.image[k])
+            axes[k, 0].set_ylabel(wrapped(shown.label[k]), rotation=0, ha="right", va="center")
+            axes[k, 1].imshow(truth[k] > 0, cmap="gray", vmin=0, vmax=1)
+            for ax, prediction in zip(axes[k, 2:], predictions.values()):
+                _overlay(ax, shown.image[k], truth[k], prediction[k])
+        for ax, title in zip(axes[0], ["image", "truth", *predictions]):
+            ax.set_title(title.replace("/", "\n"), fontsize=8)
+        figure.legend(handles=errors_legend(), loc="outside lower center", ncols=3)
+    return figure
+
+
+def _overlay(ax: Axes, image: np.ndarray, truth: np.ndarray, prediction: np.ndarray) -> None:
+    draw_errors(ax, image, truth, prediction)
+    score = dice(total_counts(truth, prediction))
+    text = "nothing to find" if np.isnan(score) else f"Dice {score:.2f}"
+    ax.set_xlabel(text, fontsize=8, labelpad=2)

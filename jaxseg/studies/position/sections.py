@@ -1,248 +1,159 @@
-"""The sections of the report page as HTML text. Whatever comes from a file is escaped here."""
+"""The sections of the page of a grid by position."""
 
-import base64
-import math
-import re
-import shlex
-from collections.abc import Mapping, Sequence
-from html import escape
+from collections.abc import Sequence
 from typing import Any
 
-from jaxseg.report.text import (
-    interval,
-    number,
-    p_text,
-    plural,
+from jaxseg.report.section import Figure, Measure, Section, Table
+from jaxseg.report.text import number
+from jaxseg.studies.grid_figures import facets, panels_note
+from jaxseg.studies.grid_sections import (
+    MAX_ROWS,
+    TERMS,
+    comparison_section,
+    estimate_field,
+    learning_curves_section,
+    reproduce_section,
+    run_section,
+    terms_section,
 )
-from jaxseg.studies.comparisons import INDEX
-from jaxseg.studies.position.analysis import Analysis
-from jaxseg.studies.position.reading import Reading
+from jaxseg.studies.position import wording
+from jaxseg.studies.position.figures import band_dice, examples, shown_arms, shown_seed
+from jaxseg.studies.position.measures import INDEX, headline
 from jaxseg.studies.results import Results
-from jaxseg.studies.rows import ContrastRow, EstimateRow, families, value_of
-from jaxseg.studies.wording import label, metric_name, prominent
+from jaxseg.studies.rows import ContrastRow, EstimateRow, value_of
 
-MAX_ROWS = 24
+POSITION_TERMS = {
+    "recall at the border": "Share of the true object pixels within {border} px of the frame's "
+    "border that are found, all images together.",
+    "border shortcut index": "Recall in the interior minus recall at the border. 0: the border is "
+    "segmented as well as the interior. Above 0: objects are lost at the border.",
+    "Dice": "2 tp / (2 tp + fp + fn). Pooled: counted over all images together. Per image: mean "
+    "over images, where images with nothing there and nothing predicted are {empty}.",
+    "quarter, random": "Test sets of crops in which objects reach the border; full: whole frames.",
+    "ring": "Pixels at one distance from the centre (squares, as in the paper) or from the border.",
+    "interaction": "Difference of differences: how much the effect of one setting depends on "
+    "another.",
+}
+EMPTY = {"nan": "left out", "one": "scored 1", "smooth1": "scored 1 (smoothed as published)"}
 
-CITATION = (
-    "Lin M., Weng N., Mikolaj K., Bashir Z., Svendsen M. B. S., Tolsgaard M., Christensen A. N., "
-    "Feragen A.: Shortcut Learning in Medical Image Segmentation. MICCAI 2024, arXiv 2403.06748."
-)
+
+def sections(
+    results: Results, rows: Sequence[EstimateRow], contrasts: Sequence[ContrastRow]
+) -> list[Section]:
+    """All of the page, in order; empty ones where the results hold nothing to show."""
+    return [
+        _headline(results, rows, contrasts),
+        _bands(results, rows),
+        _arms(results, rows),
+        comparison_section(results, contrasts, lead_metric=INDEX),
+        _examples(results),
+        learning_curves_section(results),
+        run_section(results),
+        terms_section(terms(results)),
+        reproduce_section(results),
+    ]
 
 
-def headline(reading: Reading) -> str:
-    """The number, its interval and one sentence."""
-    return (
-        '<section class="headline" aria-label="Headline">'
-        f'<span class="number">{number(reading.value, signed=True)}</span> '
-        f'<span class="interval">{interval(reading.ci_low, reading.ci_high, signed=True)} '
-        f"{escape(reading.label)}</span><p>{prose(reading.sentence)}</p></section>"
+def terms(results: Results) -> dict[str, str]:
+    """Term to explanation, with the border width and the rule for empty images of this run."""
+    border, empty = results.scoring.border_px, EMPTY[results.scoring.empty]
+    own = {k: text.format(border=border, empty=empty) for k, text in POSITION_TERMS.items()}
+    return own | TERMS
+
+
+def _headline(
+    results: Results, rows: Sequence[EstimateRow], contrasts: Sequence[ContrastRow]
+) -> Section:
+    lead = headline(results, contrasts)
+    if lead is None:
+        row = value_of(rows, results.arms[0], results.probe, "inner-outer", INDEX)
+        number, sentence = estimate_field(row, signed=True), wording.arm_sentence(results, row)
+    else:
+        number = Measure(-lead.difference, -lead.ci_high, -lead.ci_low, signed=True)
+        sentence = wording.pair_sentence(results, lead)
+    return Section(
+        "reading",
+        "Result",
+        lead=number,
+        lead_label=wording.headline_label(results, lead),
+        verdict=[sentence],
+        findings=wording.findings(results, contrasts),
+        notes=wording.cautions(results, rows, contrasts),
     )
 
 
-def words(reading: Reading) -> str:
-    """Findings and cautions as lists."""
-    found = bullets(reading.findings) or "<p>No two arms could be compared.</p>"
-    held = f'<div class="caution"><p><b>To bear in mind</b></p>{bullets(reading.cautions)}</div>'
-    return section("reading", "Reading", found + (held if reading.cautions else ""))
+def _bands(results: Results, rows: Sequence[EstimateRow]) -> Section:
+    only = f" Only the {results.probe} test set." if len(facets(results)) > 1 else ""
+    figure = Figure(
+        "band_dice",
+        "Dice by half-width of the square ring, and recall by distance to the border (rings of "
+        f"{results.scoring.border_px} px). The border is at the right of every panel. Mean over "
+        "seeds; shaded: 95 % interval. Rings that never hold an object have no point."
+        f"{only}{panels_note(results)}",
+        "Line plots of Dice and recall by position in the frame, one line per arm",
+        band_dice(results, rows),
+    )
+    return Section("band_dice", "Where in the frame", figures=[figure])
 
 
-def figure(name: str, png: bytes, alt: str, caption: str) -> str:
-    """The picture embedded, linked to its SVG file beside the page."""
-    data = base64.b64encode(png).decode("ascii")
-    image = f'<img src="data:image/png;base64,{data}" alt="{escape(alt)}">'
-    files = f'<a href="figures/{name}.svg">SVG</a>, <a href="figures/{name}.png">PNG</a>'
-    return f"<figure>{image}<figcaption>{escape(caption)} ({files})</figcaption></figure>"
-
-
-def shown(pictures: Mapping[str, str], name: str, title: str, more: str = "") -> str:
-    """A section with the figure of this name and `more`; empty where there is neither."""
-    inside = pictures.get(name, "") + more
-    return section(name, title, inside) if inside else ""
-
-
-def arms(analysis: Analysis) -> str:
-    """One row per arm: Dice on every test set, recall at the border and the index on the probe."""
-    results = analysis.results
+def _arms(results: Results, rows: Sequence[EstimateRow]) -> Section:
+    """Dice on every test set, recall at the border and the index on the probe, a row an arm."""
     probe = results.probe
-    columns = [(f"Dice, {t}", t, "all", "dice") for t in results.test_sets]
-    columns += [(f"Recall at the border, {probe}", probe, "outer", "recall")]
-    columns += [(f"Border shortcut index, {probe}", probe, "inner-outer", INDEX)]
-    head = [*results.axes] or ["arm"]
-    body = []
-    rows: dict[str, list[EstimateRow]] = {arm: [] for arm in results.arms}
-    for row in analysis.rows:
-        rows[row.arm].append(row)
-    for arm in results.arms:
-        settings = results.settings[arm].values() if results.axes else [arm]
-        cells = [f"<td>{escape(value)}</td>" for value in settings]
-        cells += [f'<td class="n">{len(results.seeds[arm])}</td>']
-        cells += [_number_cell(rows[arm], arm, *column[1:]) for column in columns]
-        body.append("".join(cells))
-    caption = (
+    keys = {f"Dice, {test_set}": (test_set, "all", "dice") for test_set in results.test_sets}
+    keys[f"Recall at the border, {probe}"] = (probe, "outer", "recall")
+    keys[f"Border shortcut index, {probe}"] = (probe, "inner-outer", INDEX)
+    own: dict[str, list[EstimateRow]] = {arm: [] for arm in results.arms}
+    for row in rows:
+        own[row.arm].append(row)
+    fields = {arm: [_field(own[arm], arm, *key) for key in keys.values()] for arm in results.arms}
+    seeds = {arm: len(results.seeds[arm]) for arm in results.arms}
+    page = Table(
+        "",
         "Pooled over images and averaged over seeds, with 95 % intervals; below Dice the mean ± SD "
-        "over images."
+        "over images.",
+        [*(list(results.axes) or ["arm"]), "Seeds", *keys],
+        [
+            [*(results.settings[arm].values() or [arm]), seeds[arm], *fields[arm]]
+            for arm in results.arms
+        ],
+        page_rows=MAX_ROWS,
+        terminal_rows=0,
     )
-    heads = [(h, False) for h in head] + [(h, True) for h in ("Seeds", *(c[0] for c in columns))]
-    told = table(heads, body[:MAX_ROWS], caption)
-    if rest := body[MAX_ROWS:]:
-        folded = table(heads, rest, caption)
-        told += f"<details><summary>{len(rest)} more arms</summary>{folded}</details>"
-    return section("arms", "Arms", told)
-
-
-def comparison_table(analysis: Analysis, plot: str) -> str:
-    """`plot`, and the comparisons of every metric, those of the first arm where there are many."""
-    results = analysis.results
-    heads = [("Comparison", False), ("Difference", True), ("p", True), ("p (Holm)", True)]
-    heads += [("Seeds", True), ("Could have shown", True), ("Seeds needed", True)]
-    heads += [("Verdict", False)]
-    tables = []
-    for family in families(analysis.comparisons):
-        shown = prominent(results, family, MAX_ROWS)
-        caption = metric_name(family[0])
-        if len(shown) < len(family):
-            caption += f": the {len(shown)} of {len(family)} that touch the first arm"
-        tables.append(table(heads, [_comparison(results, row) for row in shown], caption))
-    intro = (
-        "<p>Each value is compared with the first value of its axis, all else equal, and the "
-        "differences are paired by seed. “Higher” and “lower” mean that the "
-        "interval excludes 0 and p is at most 0.05; “not significant”, that the interval alone "
-        "does. "
-        'All rows: <a href="comparisons.csv">comparisons.csv</a>.</p>'
+    names = [f"Dice {test_set}" for test_set in results.test_sets]
+    terminal = Table(
+        "",
+        "",
+        ["arm", "seeds", *names, "border recall", "shortcut index"],
+        [[arm, seeds[arm], *map(_value, f[:-1]), f[-1]] for arm, f in fields.items()],
+        page_rows=0,
+        terminal_rows=len(results.arms),
+        note=f"(border recall and shortcut index: {probe} test set)",
     )
-    if not tables:
-        intro = "<p>No two arms with a common seed differ in one axis only.</p>"
-    return section("comparisons", "Comparisons", intro + plot + "".join(tables))
+    return Section("arms", "Arms", tables=[page, terminal])
 
 
-def run(results: Results) -> str:
-    """What was run: data, amount, machine, files, and every setting."""
-    done = sum(cell.status == "done" for cell in results.cells)
-    facts: dict[str, Any] = {
-        "Data": results.data.get("description") or results.data.get("name", ""),
-        "Masks": str(results.data.get("masks", "")).removeprefix("masks: "),
-        "Training images": "differ by arm"
-        if "data.train_split" in results.axes
-        else results.data.get("n_train", ""),
-        "Test images": results.data.get("n_test", ""),
-        "Cells": f"{done} of {len(results.cells)} finished, {plural(len(results.arms), 'arm')}",
-    }
-    facts |= {f"{axis} (axis)": ", ".join(values) for axis, values in results.axes.items()}
-    facts |= {f"Time, {key[:-2]}": _duration(s) for key, s in _times(results).items()}
-    if "data_wait_share" in results.progress:
-        share = results.progress["data_wait_share"]
-        facts["Devices waiting for data"] = f"at most {100 * share:.1f} % of the training steps"
-    if "peak_memory_mb" in results.progress:
-        facts["Peak memory"] = f"{results.progress['peak_memory_mb']:.0f} MB"
-    facts |= {name: v for name, v in results.environment.items() if name != "conditions"}
-    files = ("summary.csv", "comparisons.csv", "cells.csv", "metrics.jsonl", "config.json")
-    links = ", ".join(f'<a href="{name}">{name}</a>' for name in files)
-    config = _facts(_flat(results.config))
-    settings = f"<details><summary>All settings</summary>{config}</details>"
-    return section("run", "What was run", f"{_facts(facts)}<p>Files: {links}</p>{settings}")
-
-
-def glossary(found: Mapping[str, str]) -> str:
-    """The terms of the page: term to explanation."""
-    pairs = [f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in found.items()]
-    return section("terms", "Terms", f"<dl>{''.join(pairs)}</dl>")
-
-
-def reproduce(results: Results) -> str:
-    """The command that makes the same files, and what to cite."""
-    name = results.config.get("name") or "CONFIG"
-    command = results.environment.get(
-        "command", f"python launch/grid.py --config {shlex.quote(f'configs/{name}.py')}"
-    )
-    version = results.environment.get("jaxseg", "")
-    text = (
-        f"<pre>{escape(str(command))}</pre><p>jaxseg {escape(str(version))}. The method follows: "
-        f"{escape(CITATION)}</p>"
-    )
-    return section("cite", "Reproduce and cite", text)
-
-
-def section(name: str, title: str, body: str) -> str:
-    """A section with a heading; `body` is HTML."""
-    return f'<section id="{name}"><h2>{escape(title)}</h2>{body}</section>'
-
-
-def table(heads: Sequence[tuple[str, bool]], body: Sequence[str], caption: str) -> str:
-    """A table that scrolls on its own; heads are (text, whether a number), rows `<td>`s as HTML."""
-    head = "".join(
-        f'<th scope="col"{" class=n" if right else ""}>{escape(text)}</th>' for text, right in heads
-    )
-    rows = "".join(f"<tr>{row}</tr>" for row in body)
-    return (
-        f'<div class="wide"><table><caption>{escape(caption)}</caption>'
-        f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
-    )
-
-
-def bullets(sentences: Sequence[str]) -> str:
-    """Sentences as a list; empty text for none."""
-    items = "".join(f"<li>{prose(sentence)}</li>" for sentence in sentences)
-    return f"<ul>{items}</ul>" if items else ""
-
-
-def prose(sentence: str) -> str:
-    """The sentence escaped, with no line break inside an interval or before a per cent sign."""
-    whole = re.sub(r"\[([^\]\s]+), ", "[\\1,\u00a0", sentence)
-    return escape(whole.replace(" %", "\u00a0%"))
-
-
-def _comparison(results: Results, row: ContrastRow) -> str:
-    kind = "interaction: " if row.kind == "interaction" else ""
-    needed = number(row.seeds_needed, digits=0) if row.seeds_needed != math.inf else "> 1000"
-    numbers = [p_text(row.p), p_text(row.p_holm), str(row.n_seeds)]
-    could = "none" if row.smallest_detectable == math.inf else number(row.smallest_detectable)
-    numbers += [could, escape(needed)]
-    cells = "".join(f'<td class="n">{text}</td>' for text in numbers)
-    return (
-        f"<td>{escape(kind + label(results, row))}</td>"
-        f'<td class="n">{number(row.difference, signed=True)}'
-        f'<span class="soft">{interval(row.ci_low, row.ci_high, signed=True)}</span></td>'
-        f'{cells}<td class="verdict">{escape(row.verdict)}</td>'
-    )
-
-
-def _number_cell(
-    rows: Sequence[EstimateRow], arm: str, test_set: str, band: str, metric: str
-) -> str:
-    row = value_of(rows, arm, test_set, band, metric)
-    if row is None:
-        return '<td class="n">–</td>'
-    small = interval(row.ci_low, row.ci_high)
+def _field(rows: Sequence[EstimateRow], arm: str, test_set: str, band: str, metric: str) -> Any:
+    """The number, its interval, and the mean ± SD over images where there is one."""
     each = value_of(rows, arm, test_set, band, f"{metric}_per_image")
     spread = value_of(rows, arm, test_set, band, f"{metric}_per_image_sd")
-    if each and spread:
-        small += f"<br>{number(each.value)} ± {number(spread.value)}"
-    return f'<td class="n">{number(row.value)}<span class="soft">{small}</span></td>'
+    below = f"{number(each.value)} ± {number(spread.value)}" if each and spread else ""
+    return estimate_field(value_of(rows, arm, test_set, band, metric), below=below)
 
 
-def _facts(facts: dict[str, Any]) -> str:
-    rows = [
-        f'<tr><th scope="row">{escape(k)}</th><td>{escape(str(v))}</td></tr>'
-        for k, v in facts.items()
-    ]
-    return f'<div class="wide"><table><tbody>{"".join(rows)}</tbody></table></div>'
+def _value(field: Measure | None) -> float | None:
+    return field.value if field else None
 
 
-def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in config.items():
-        flat |= (
-            _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
-        )
-    return flat
-
-
-def _times(results: Results) -> dict[str, float]:
-    names = ("wall_s", "train_s", "prepare_s", "compile_s", "evaluate_s")
-    return {name: results.progress[name] for name in names if name in results.progress}
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+def _examples(results: Results) -> Section:
+    drawn = examples(results)
+    if drawn is None or results.examples is None:
+        return Section("examples", "Examples")
+    arms = shown_arms(results)
+    some = f" {len(arms)} of {len(results.arms)} arms." if len(arms) < len(results.arms) else ""
+    figure = Figure(
+        "examples",
+        f"Rule: {results.examples.rule}. Seed {shown_seed(results, arms[0])}.{some}",
+        "Example images with the true outline and each arm's errors",
+        drawn,
+    )
+    return Section("examples", "Examples", figures=[figure])

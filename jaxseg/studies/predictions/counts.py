@@ -1,5 +1,9 @@
-"""One pass over truths and predictions of any origin that keeps counts per image and band."""
+"""One pass over truths and predictions of any origin that keeps counts per image and band.
 
+The position-only baseline, a fixed mask, is counted in the same bands.
+"""
+
+import functools
 import zlib
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
@@ -7,8 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxseg.errors import JaxsegError, UsageError
-from jaxseg.studies.predictions.fixed_mask import cover
-from jaxseg.studies.predictions.frame_bands import N_RINGS, places
+from jaxseg.metrics.bands import N_RINGS, border_depth, centre_rings
+from jaxseg.studies.fixed_mask import FULL, GRID, cover, halves, split_half_masks
 
 BORDER_PX = 8
 N_BORDER = 16  # Rings by distance to the border: 8 px each reach the centre of a 256 frame.
@@ -26,7 +30,8 @@ class PairCounts(NamedTuple):
     nearest: int64 [images], depth of the outermost true pixel; -1 where the truth is empty.
     disagreement: float64 [images], share of the px within `border_px` of the border on which the
       predictions differ among each other, or from the truth where there is one model.
-    covers: for each class, each image's truth as `packed` (None: not there).
+    covers: for each class, each image's truth on the grid of `fixed_mask.cover`, compressed (None:
+      not there).
     shapes: (height, width) of each image.
     border_px, scale_to: as given.
     left_out: one line for each item that could not be used.
@@ -44,16 +49,6 @@ class PairCounts(NamedTuple):
     border_px: int
     scale_to: int | None
     left_out: list[str]
-
-
-class _Image(NamedTuple):
-    id: str
-    centre: np.ndarray
-    border: np.ndarray
-    nearest: int
-    disagreement: float
-    covers: list[bytes | None]
-    shape: tuple[int, int]
 
 
 def count_predictions(
@@ -84,8 +79,12 @@ def count_predictions(
         are equal, border_px below 1 or scale_to below 2.
       JaxsegError: no item can be used, or every truth is empty.
     """
-    _check(names, border_px)
-    images, left_out = [], [] if left_out is None else left_out
+    if not names or len(set(names)) < len(names):
+        raise UsageError(f"names={list(names)}: must be one a model, all different")
+    if border_px < 1:
+        raise UsageError(f"border_px={border_px}: must be at least 1 px")
+    left_out = [] if left_out is None else left_out
+    ids, centre, border, nearest, disagreement, covers, shapes = [], [], [], [], [], [], []
     depth = np.zeros((len(names), 0, 0, 3), np.int64)
     for name, truth, *predictions in items:
         _check_masks(name, [truth, *predictions], names)
@@ -93,44 +92,93 @@ def count_predictions(
             left_out.append(problem)
             continue
         counts = _by_place(truth, predictions, scale_to)
-        depth = _add(depth, counts.sum(axis=2))
-        images.append(_image(name, truth, predictions, counts, border_px, scale_to))
-    _check_found(images, left_out)
-    every = _columns(images, depth.shape[2])
+        by_depth = counts.sum(axis=2)
+        ring = np.minimum(np.arange(by_depth.shape[1]) // border_px, N_BORDER - 1)
+        by_border = np.zeros((len(counts), N_BORDER, *by_depth.shape[2:]), np.int32)
+        np.add.at(by_border.swapaxes(0, 1), ring, by_depth.swapaxes(0, 1))
+        true = by_depth[0][..., [0, 2]].any(axis=(1, 2))
+        ids.append(name)
+        shapes.append(truth.shape)
+        centre.append(counts.sum(axis=1).astype(np.int32))
+        border.append(by_border)
+        depth = _add(depth, by_depth)
+        nearest.append(int(np.argmax(true)) if true.any() else -1)
+        disagreement.append(_disagreement(truth, predictions, border_px, scale_to))
+        covers.append([_packed(truth == c + 1) for c in range(counts.shape[3])])
+    if not ids:
+        first = f"; the first of {len(left_out)} left out: {left_out[0]}" if left_out else ""
+        raise JaxsegError(f"predictions: no pair of truth and prediction can be used{first}")
+    if max(nearest) < 0:
+        raise JaxsegError(f"truth: all {len(ids)} masks are empty; there is nothing to find")
+    n_classes = depth.shape[2]
     return PairCounts(
+        ids=ids,
         names=list(names),
+        centre=_stacked(centre, n_classes),
+        border=_stacked(border, n_classes),
         depth=depth,
+        nearest=np.array(nearest),
+        disagreement=np.array(disagreement),
+        covers=[[one[c] if c < len(one) else None for one in covers] for c in range(n_classes)],
+        shapes=shapes,
         border_px=border_px,
         scale_to=scale_to,
         left_out=left_out,
-        **every,
     )
 
 
-def packed(mask: np.ndarray) -> bytes | None:
-    """The cover of a mask bool [H, W] (`fixed_mask.cover`), compressed; None for an empty one."""
-    return zlib.compress(cover(mask).tobytes(), 1) if mask.any() else None
+# Few are kept: the map of a 12-megapixel frame takes 48 MB.
+@functools.lru_cache(maxsize=4)
+def places(shape: tuple[int, int], scale_to: int | None = None) -> tuple[np.ndarray, int]:
+    """(depth * 13 + ring of every pixel: int32 [H * W], number of depths), remembered by shape."""
+    depth = border_depth(shape, scale_to)
+    return (depth * N_RINGS + centre_rings(shape)).ravel(), int(depth.max()) + 1
 
 
-def _image(name, truth, predictions, counts, border_px, scale_to) -> _Image:
-    """Counts [models, depths, rings, classes, 3] as what is kept of one image."""
-    by_depth = counts.sum(axis=2)
-    ring = np.minimum(np.arange(by_depth.shape[1]) // border_px, N_BORDER - 1)
-    border = np.zeros((len(counts), N_BORDER, *by_depth.shape[2:]), np.int32)
-    np.add.at(border.swapaxes(0, 1), ring, by_depth.swapaxes(0, 1))
-    true = by_depth[0][..., [0, 2]].any(axis=(1, 2))
-    return _Image(
-        id=name,
-        centre=counts.sum(axis=1).astype(np.int32),
-        border=border,
-        nearest=int(np.argmax(true)) if true.any() else -1,
-        disagreement=_disagreement(truth, predictions, border_px, scale_to),
-        covers=[packed(truth == c + 1) for c in range(counts.shape[3])],
-        shape=truth.shape,
-    )
+def baseline_counts(counts: PairCounts) -> np.ndarray | None:
+    """Counts of the best fixed masks: int32 [images, 13 + 16 rings, C, 3], those by centre first.
+
+    A mask a class, fitted on one half of the images and scored on the other (`fixed_mask`). The
+    baseline is told which classes an image holds and predicts no other, so that it is not marked
+    down for images without an object. Cells of a 64 x 64 grid belong to the ring of their centre
+    and count as H * W / 64^2 px. None when no class has an object in both halves.
+    """
+    found = np.zeros((len(counts.ids), N_RINGS + N_BORDER, len(counts.covers), 3), np.int32)
+    has_mask = False
+    for c, of_class in enumerate(counts.covers):
+        if {half for half, stored in zip(halves(), of_class) if stored} != {0, 1}:
+            continue
+        has_mask = True
+        masks = [one.mask for one in split_half_masks(lambda c=c: map(_unpacked, counts.covers[c]))]
+        for i, (half, stored) in enumerate(zip(halves(), of_class)):
+            if stored is None:
+                continue
+            share, mask = _unpacked(stored) / FULL, masks[half]
+            kinds = [share * mask, (1 - share) * mask, share * ~mask]
+            px = np.prod(counts.shapes[i]) / GRID**2
+            centre, border = _cell_rings(counts.shapes[i], counts.border_px, counts.scale_to)
+            for k, kind in enumerate(kinds):
+                by_centre = np.bincount(centre, kind.ravel(), minlength=N_RINGS)
+                by_border = np.bincount(border, kind.ravel(), minlength=N_BORDER)
+                found[i, :, c, k] = np.rint(px * np.concatenate([by_centre, by_border]))
+    return found if has_mask else None
 
 
-def _by_place(truth, predictions, scale_to) -> np.ndarray:
+@functools.lru_cache(maxsize=256)
+def _cell_rings(shape: tuple[int, int], border_px: int, scale_to: int | None):
+    """Rings by centre and by border of the pixels in the middle of the cells: int [g * g] each."""
+    rows, columns = (((np.arange(GRID) + 0.5) * side / GRID).astype(int) for side in shape)
+    place = places(shape, scale_to)[0].reshape(shape)[np.ix_(rows, columns)].ravel()
+    depth, ring = np.divmod(place, N_RINGS)
+    return ring, np.minimum(depth // border_px, N_BORDER - 1)
+
+
+def _unpacked(stored: bytes | None) -> np.ndarray:
+    whole = zlib.decompress(stored) if stored else bytes(GRID**2)
+    return np.frombuffer(whole, np.uint8).reshape(GRID, GRID)
+
+
+def _by_place(truth: np.ndarray, predictions: Sequence[np.ndarray], scale_to: int | None):
     """int64 [models, depths, rings, classes, 3] of one image."""
     place, n_depths = places(truth.shape, scale_to)
     kinds = 1 + max(int(mask.max()) for mask in (truth, *predictions))
@@ -148,27 +196,11 @@ def _by_place(truth, predictions, scale_to) -> np.ndarray:
     return np.stack(counts)
 
 
-def _columns(images: Sequence[_Image], n_classes: int) -> dict[str, Any]:
-    """The fields of PairCounts that have an entry an image, filled up to `n_classes`."""
-
-    def widened(counts: np.ndarray) -> np.ndarray:
-        return np.pad(counts, [(0, 0), (0, 0), (0, n_classes - counts.shape[2]), (0, 0)])
-
-    return {
-        "ids": [image.id for image in images],
-        "centre": np.stack([widened(image.centre) for image in images]),
-        "border": np.stack([widened(image.border) for image in images]),
-        "nearest": np.array([image.nearest for image in images]),
-        "disagreement": np.array([image.disagreement for image in images]),
-        "covers": [
-            [image.covers[c] if c < len(image.covers) else None for image in images]
-            for c in range(n_classes)
-        ],
-        "shapes": [image.shape for image in images],
-    }
+def _packed(mask: np.ndarray) -> bytes | None:
+    return zlib.compress(cover(mask).tobytes(), 1) if mask.any() else None
 
 
-def _disagreement(truth, predictions, border_px, scale_to) -> float:
+def _disagreement(truth, predictions, border_px: int, scale_to: int | None) -> float:
     place, _ = places(truth.shape, scale_to)
     zone = (place < border_px * N_RINGS).reshape(truth.shape)
     first, *others = predictions if len(predictions) > 1 else [truth, *predictions]
@@ -184,6 +216,12 @@ def _add(total: np.ndarray, more: np.ndarray) -> np.ndarray:
     return total
 
 
+def _stacked(counts: Sequence[np.ndarray], n_classes: int) -> np.ndarray:
+    """Counts [models, rings, classes, 3] of every image, filled up to `n_classes`."""
+    more = [n_classes - one.shape[2] for one in counts]
+    return np.stack([np.pad(one, [(0, 0), (0, 0), (0, n), (0, 0)]) for one, n in zip(counts, more)])
+
+
 def _misfit(name, truth, predictions, names) -> str | None:
     for model, mask in zip(names, predictions):
         if mask.shape != truth.shape:
@@ -192,21 +230,6 @@ def _misfit(name, truth, predictions, names) -> str | None:
                 f"truth {truth.shape[0]}×{truth.shape[1]}; the sizes must agree"
             )
     return None
-
-
-def _check(names: Sequence[str], border_px: int) -> None:
-    if not names or len(set(names)) < len(names):
-        raise UsageError(f"names={list(names)}: must be one a model, all different")
-    if border_px < 1:
-        raise UsageError(f"border_px={border_px}: must be at least 1 px")
-
-
-def _check_found(images: Sequence[_Image], left_out: Sequence[str]) -> None:
-    if not images:
-        first = f"; the first of {len(left_out)} left out: {left_out[0]}" if left_out else ""
-        raise JaxsegError(f"predictions: no pair of truth and prediction can be used{first}")
-    if all(image.nearest < 0 for image in images):
-        raise JaxsegError(f"truth: all {len(images)} masks are empty; there is nothing to find")
 
 
 def _check_masks(name: str, masks: Sequence[np.ndarray], names: Sequence[str]) -> None:

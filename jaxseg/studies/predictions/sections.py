@@ -1,145 +1,335 @@
-"""An audit of predictions as one section: verdict, tables, Fig. 4 and Fig. 3 of the paper."""
+"""An audit of predictions as one section: sentences with their rules, tables, figures, cautions."""
 
+import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from jaxseg.metrics.dice import recall
-from jaxseg.report.section import Figure, Section, Table
-from jaxseg.studies.predictions.examples import Shown, example_rule
-from jaxseg.studies.predictions.examples_figure import examples_figure
-from jaxseg.studies.predictions.figures import bands_figure, classes_figure, depth_figure
-from jaxseg.studies.predictions.predictions import PredictionAudit
-from jaxseg.studies.predictions.scores import (
+from jaxseg.metrics.verdict import HIGHER, LOWER, UNITS, judge
+from jaxseg.report.section import Figure, Measure, Section, Table
+from jaxseg.report.text import number, p_text, percent, plural, with_interval
+from jaxseg.studies.predictions.examples import Shown, example_rule, examples_figure
+from jaxseg.studies.predictions.figures import bands_figure, classes_figure, depth_figure, px_text
+from jaxseg.studies.predictions.measures import (
     BASELINE,
+    ERASED,
     INDEX,
     PER_IMAGE,
     POOLED,
-    Score,
+    PredictionAudit,
 )
-from jaxseg.studies.predictions.wording import notes, px_text, verdict
+from jaxseg.studies.rows import ContrastRow
+
+FEW_IMAGES = 20
+METRICS = {
+    INDEX: "border shortcut index",
+    "recall": "recall at the border",
+    PER_IMAGE: "Dice per image",
+}
 
 
-def tell(audit: PredictionAudit, examples: Sequence[Shown] = ()) -> Section:
+def to_section(audit: PredictionAudit, examples: Sequence[Shown] = ()) -> Section:
     """The section of an audit of predictions.
 
     Args:
       audit: of `audit_predictions`.
       examples: the images of `choose_examples`, read again; none leaves Fig. 3 out.
     """
+    models = audit.counts.names
+    alone = [row for row in audit.differences if row.arm_b == BASELINE]
+    pairs = [row for row in audit.differences if row.arm_b != BASELINE]
     return Section(
         name="predictions",
-        title=f"Predictions: {', '.join(audit.counts.names)}",
-        verdict=verdict(audit),
+        title=f"Predictions: {', '.join(models)}",
+        verdict=[
+            *(_border(audit, model) for model in models),
+            *(_erased(audit, model) for model in models),
+            *(_against_baseline(audit, row) for row in alone),
+            *(_between(row) for row in pairs),
+            _rules(audit),
+        ],
         tables=list(_tables(audit)),
-        figures=list(_pictures(audit, examples)),
-        notes=notes(audit),
+        figures=list(_figures(audit, examples)),
+        notes=list(_notes(audit)),
         left_out=audit.counts.left_out,
     )
 
 
+def _zone(audit: PredictionAudit) -> str:
+    zone = f"{audit.counts.border_px} px of the border"
+    return zone if audit.counts.scale_to is None else f"{zone} ({px_text(audit)})"
+
+
+def _border(audit: PredictionAudit, model: str) -> str:
+    outer, inner = (audit.score(model, band, "recall") for band in ("outer", "inner"))
+    index, n = audit.score(model, "inner-outer", INDEX), len(audit.counts.ids)
+    zone = _zone(audit)
+    if not outer.n_images or not inner.n_images:
+        side = "within" if not outer.n_images else "deeper than"
+        return (
+            f"{model}: no object lies {side} {zone} in any of the {n} images, so nothing can be "
+            "said of what it finds there."
+        )
+    if math.isnan(index.ci_low):
+        judged = "One image gives no interval, so no verdict."
+    else:
+        judged = {
+            HIGHER: "Less is found at the border than inside.",
+            LOWER: "More is found at the border than inside.",
+        }.get(judge(index.ci_low, index.ci_high, None, unit="images").word, "No difference shown.")
+    return (
+        f"{model}: finds {percent(outer.value)} of the object within {zone}, "
+        f"{percent(inner.value)} inside: difference "
+        f"{with_interval(index.value, index.ci_low, index.ci_high)} across {plural(n, 'image')} of "
+        f"one model, {outer.n_images} of them with an object there. {judged}"
+    )
+
+
+def _erased(audit: PredictionAudit, model: str) -> str:
+    found = audit.erased[model, POOLED]
+    if not found.recall_beyond > 0:
+        return f"{model} finds nothing anywhere, so nothing can be said of an erased border."
+    if found.px:
+        n = int(((audit.counts.nearest >= 0) & (audit.counts.nearest < found.px)).sum())
+        return (
+            f"Erased border of {model}: {found.px} {px_text(audit)}. Within this distance of the "
+            f"border it finds {percent(found.recall_within)} of the object, deeper "
+            f"{percent(found.recall_beyond)}; {plural(n, 'image')} with an object there."
+        )
+    if found.first_px:
+        return (
+            f"Erased border of {model}: none seen, but no object lies within {found.first_px} "
+            f"{px_text(audit)} of the border, so nothing can be said of what it does there."
+        )
+    return f"Erased border of {model}: none."
+
+
+def _against_baseline(audit: PredictionAudit, row: ContrastRow) -> str:
+    fixed = audit.score(BASELINE, "all", PER_IMAGE).value
+    # Of the same images: those without an object are not scored here.
+    own = fixed + row.difference
+    judged = {
+        HIGHER: "better than position alone.",
+        LOWER: "worse than position alone.",
+    }.get(row.verdict, f"{row.verdict}.")
+    return (
+        f"A fixed mask that ignores the image reaches Dice {number(fixed)}, {row.arm_a} "
+        f"{number(own)}: difference "
+        f"{with_interval(row.difference, row.ci_low, row.ci_high, signed=True)}, p {p_text(row.p)} "
+        f"across {plural(row.n_images, 'image')} of one model that hold an object: {judged}"
+    )
+
+
+def _between(row: ContrastRow) -> str:
+    return (
+        f"{row.arm_a} against {row.arm_b}, {METRICS[row.metric]}: "
+        f"{with_interval(row.difference, row.ci_low, row.ci_high, signed=True)}, "
+        f"p {p_text(row.p_holm)} across {plural(row.n_images, 'image')} of one model each: "
+        f"{row.verdict}."
+    )
+
+
+def _rules(audit: PredictionAudit) -> str:
+    text = (
+        "Rules: recall counts the pixels of all images together; a difference is shown when its "
+        f"95 % interval {UNITS['images']} excludes 0. Erased border: the largest k such that the "
+        "recall of the object within k px of the border, and that of its k-th px alone, are below "
+        f"{percent(ERASED)} of the recall deeper inside. Fixed mask: the places that most truths "
+        "of one half of the images cover, cut where Dice is highest, scored on the other half."
+    )
+    if len(audit.counts.names) > 1:
+        text += " p: predictions exchanged image by image, Holm-corrected over models."
+    return text
+
+
+def _notes(audit: PredictionAudit) -> Iterator[str]:
+    """Cautions: what the numbers do not cover, what was left out, and what looks wrong."""
+    first, counts, classes = audit.models[0], audit.counts, audit.classes[1:]
+    yield (
+        "Intervals and p say what other images would give, not what another training run of the "
+        "same model would."
+    )
+    yield (
+        "Near the border lie mostly the rims of objects, where any error of the outline costs "
+        "more than inside. A small index above 0 is no proof of a shortcut; compare models, or "
+        "the same model on crops."
+    )
+    n = audit.score(first, "outer", "recall").n_images
+    if 0 < n < FEW_IMAGES:
+        yield (
+            f"Only {plural(n, 'image')} with an object within {_zone(audit)}: intervals from so "
+            "few are too narrow."
+        )
+    if BASELINE not in audit.models:
+        yield "Too few images with an object for the fixed mask: both halves need one."
+    heights = sorted({height for height, _ in counts.shapes})
+    if len(set(counts.shapes)) > 1 and counts.scale_to is None:
+        yield (
+            f"Frames have {len(set(counts.shapes))} sizes, {heights[0]} to {heights[-1]} px high. "
+            "Distances to the border are px of each frame; where the model saw all frames resized "
+            "to one size, measure in px of that size instead."
+        )
+    if empty := int((counts.nearest < 0).sum()):
+        yield f"{plural(empty, 'image')} of {len(counts.ids)} without an object."
+    for model in counts.names:
+        if n := audit.score(model, "all", PER_IMAGE).n_left_out:
+            yield (
+                f"{plural(int(n), 'image')} left out of {model}'s Dice per image: nothing there "
+                "and nothing predicted."
+            )
+    if classes:
+        yield f"Sentences and curves hold {len(classes)} classes together; the tables each."
+    for cls in classes:
+        if not audit.score(first, "all", "recall", cls).n_images:
+            yield (
+                f"{cls[0].upper()}{cls[1:]} is predicted but never true: are predictions and "
+                "truth coded alike?"
+            )
+    pairs = [row for row in audit.differences if row.arm_b != BASELINE]
+    at_border = {row.arm_a: row.verdict for row in pairs if row.metric == "recall"}
+    for row in pairs:
+        if (row.metric, row.verdict) == (INDEX, LOWER) and at_border[row.arm_a] != HIGHER:
+            yield (
+                f"The index of {row.arm_a} is lower than that of {row.arm_b}, but recall at "
+                "the border is not shown to be higher: it can have fallen with recall inside, "
+                "which is no cure."
+            )
+
+
 def _tables(audit: PredictionAudit) -> Iterator[Table]:
-    zone = f"{audit.counts.border_px} {px_text(audit)}"
+    border_px, px = audit.counts.border_px, px_text(audit)
+    title = (
+        "Dice per image, recall of all images together and border shortcut index (inner minus "
+        f"outer recall) with 95 % intervals over images; outer: within {border_px} {px} of the "
+        f"border; erased: width of the erased border in {px}; outer images: with an object in the "
+        "outer zone; left out of Dice: nothing there and nothing predicted"
+    )
+    page, file = zip(*(_summary(audit, m, cls) for cls in audit.classes for m in audit.models))
+    yield Table(
+        "",
+        title,
+        ("model", "class", "Dice", "outer recall", "inner recall", "index", "erased", "pooled Dice",
+         "images", "outer images", "left out"),
+        page,
+        terminal_rows=0,
+    )  # fmt: skip
+    # What the verdict rests on first: a terminal shows no more than its width.
     yield Table(
         "predictions",
-        "Dice per image, recall of all images together and border shortcut index (inner minus "
-        f"outer recall) with 95 % intervals over images; outer: within {zone} of the border",
-        SUMMARY,
-        [_summary(audit, model, cls) for cls in audit.classes for model in audit.models],
-    )
+        title,
+        ("model", "class", "dice", "recall_outer", "index", "index_low", "index_high", "erased_px",
+         "recall_inner", "n_images", "n_images_outer", "n_left_out", "dice_low", "dice_high",
+         "dice_pooled"),
+        file,
+        page_rows=0,
+    )  # fmt: skip
     if audit.differences:
-        title = "Differences, paired by image"
-        rows = [[getattr(row, name) for name in DIFFERENCES] for row in audit.differences]
-        yield Table("prediction_differences", title, DIFFERENCES, rows)
+        title = (
+            "Differences, model minus the one compared with, paired by image; all classes together"
+        )
+        page = [
+            (
+                row.arm_a, row.arm_b, METRICS[row.metric],
+                Measure(row.difference, row.ci_low, row.ci_high, signed=True),
+                p_text(row.p_holm), p_text(row.p), row.verdict, row.n_images, row.n_left_out,
+            )
+            for row in audit.differences
+        ]  # fmt: skip
+        columns = ("model", "compared with", "metric", "difference", "p, Holm-corrected", "p",
+                   "verdict", "images", "left out")  # fmt: skip
+        yield Table("", title, columns, page, terminal_rows=0)
+        file = [
+            (row.arm_a, row.arm_b, row.metric, row.difference, row.ci_low, row.ci_high, row.p_holm,
+             row.p, row.band, row.n_images, row.n_left_out)
+            for row in audit.differences
+        ]  # fmt: skip
+        columns = ("model_a", "model_b", "metric", "difference", "ci_low", "ci_high", "p_holm", "p",
+                   "band", "n_images", "n_left_out")  # fmt: skip
+        yield Table("prediction_differences", title, columns, file, page_rows=0)
     yield Table(
         "prediction_bands",
         "Every number: by region, by ring about the centre (outer half-width in px of 256) and by "
-        f"distance to the border ({px_text(audit)})",
-        ("model", "class", *Score._fields[2:]),
-        audit.scores,
-    )
+        f"distance to the border ({px})",
+        ("model", "class", "band", "metric", "value", "ci_low", "ci_high", "n_images",
+         "n_left_out"),
+        [
+            (row.arm, row.cls, row.band, row.metric, row.value, row.ci_low, row.ci_high,
+             row.n_images, row.n_left_out)
+            for row in audit.scores
+        ],
+        terminal_rows=0,
+        folded="Every number by region and ring",
+    )  # fmt: skip
     yield Table(
         "prediction_depths",
-        f"Recall by single {px_text(audit)} of distance to the border, all classes together",
+        f"Recall by single {px} of distance to the border, all classes together",
         ("model", "depth_px", "object_px", "found_px", "recall"),
-        list(_depths(audit)),
+        [
+            (model, px, int(tp + fn), int(tp), float(recall(np.array([tp, fp, fn]))))
+            for model, depth in zip(audit.counts.names, audit.counts.depth.sum(axis=2))
+            for px, (tp, fp, fn) in enumerate(depth)
+        ],
+        terminal_rows=0,
+        folded="Recall by single px of distance to the border",
     )
 
 
-# What the verdict rests on first: a terminal shows no more than its width.
-SUMMARY = ("model", "class", "dice", "recall_outer", "index", "index_low", "index_high")
-SUMMARY += ("erased_px", "recall_inner", "n_images", "n_images_outer", "n_left_out")
-SUMMARY += ("dice_low", "dice_high", "dice_pooled")
-DIFFERENCES = ("model_a", "model_b", "metric", "difference", "ci_low", "ci_high", "p_holm", "p")
-DIFFERENCES += ("band", "n_images", "n_left_out")
-
-
-def _summary(audit: PredictionAudit, model: str, cls: str) -> tuple:
+def _summary(audit: PredictionAudit, model: str, cls: str) -> tuple[tuple, tuple]:
+    """A model's row for the page, and the same numbers for the file."""
     each = audit.score(model, "all", PER_IMAGE, cls)
     outer, inner = (audit.score(model, band, "recall", cls) for band in ("outer", "inner"))
     index = audit.score(model, "inner-outer", INDEX, cls)
+    pooled = audit.score(model, "all", "dice", cls)
     # The baseline is counted by cells, too coarse for single px.
-    erased = "" if model == BASELINE else audit.erased[model, cls].px
-    first = (model, cls, each.value, outer.value, *index[4:7], erased, inner.value)
-    pooled = audit.score(model, "all", "dice", cls).value
-    numbers = (each.n_images, outer.n_images, each.n_left_out)
-    return (*first, *numbers, each.ci_low, each.ci_high, pooled)
+    erased = None if model == BASELINE else audit.erased[model, cls].px
+    dice, at_border, inside, gap, whole = (
+        Measure(row.value, row.ci_low, row.ci_high) for row in (each, outer, inner, index, pooled)
+    )
+    return (
+        (model, cls, dice, at_border, inside, gap, erased, whole, each.n_images, outer.n_images,
+         each.n_left_out),
+        (model, cls, each.value, outer.value, index.value, index.ci_low, index.ci_high,
+         erased, inner.value, each.n_images, outer.n_images, each.n_left_out, each.ci_low,
+         each.ci_high, pooled.value),
+    )  # fmt: skip
 
 
-def _depths(audit: PredictionAudit) -> Iterator[tuple]:
-    for model, depth in zip(audit.counts.names, audit.counts.depth.sum(axis=2)):
-        for px, counts in enumerate(depth):
-            yield model, px, int(counts[0] + counts[2]), int(counts[0]), float(recall(counts))
-
-
-def _pictures(audit: PredictionAudit, examples: Sequence[Shown]) -> Iterator[Figure]:
+def _figures(audit: PredictionAudit, examples: Sequence[Shown]) -> Iterator[Figure]:
+    recalls = [
+        f"{model}: recall {outer:.2f} at the border, {inner:.2f} inside"
+        for model in audit.models
+        for outer, inner in [[audit.score(model, b, "recall").value for b in ("outer", "inner")]]
+        if not np.isnan([outer, inner]).any()
+    ]
     yield Figure(
         "prediction_bands",
         "Dice by half-width of the square ring about the centre, and recall by distance to the "
         f"border (rings of {audit.counts.border_px} px). The border is at the right. All images "
         "together; shaded: 95 % interval. Rings that never hold an object have no point",
-        f"Line plots of Dice and recall by place in the frame. {_in_words(audit)}",
+        f"Line plots of Dice and recall by place in the frame. {'; '.join(recalls)}",
         bands_figure(audit),
     )
-    if (figure := classes_figure(audit)) is not None:
+    if len(audit.classes) > 1:
         yield Figure(
             "prediction_classes",
             "Recall by distance to the border, class by class; shaded: 95 % interval",
             f"Line plots of recall by distance to the border for {len(audit.classes) - 1} classes",
-            figure,
+            classes_figure(audit),
         )
+    erased = [f"{m}: erased border {audit.erased[m, POOLED].px} px" for m in audit.counts.names]
     yield Figure(
         "prediction_depths",
         "Recall px by px near the border, and the number of images with an object at most this "
         "far from the border. Upright lines: erased border, where there is one",
-        f"Line plot of recall by single px of distance to the border. {_erased_in_words(audit)}",
+        f"Line plot of recall by single px of distance to the border. {'; '.join(erased)}",
         depth_figure(audit),
     )
-    if (figure := examples_figure(audit, examples)) is not None:
+    if examples:
         yield Figure(
             "prediction_examples",
             f"Examples. Rule: {example_rule(audit.counts)}. Dotted: end of the border zone",
             "Outlines of truth and predictions on "
             + ", ".join(f"{shown.chosen.id} ({shown.chosen.label})" for shown in examples),
-            figure,
+            examples_figure(audit, examples),
         )
-
-
-def _in_words(audit: PredictionAudit) -> str:
-    found = [
-        (model, [audit.score(model, band, "recall").value for band in ("outer", "inner")])
-        for model in audit.models
-    ]
-    said = [
-        f"{model}: recall {outer:.2f} at the border, {inner:.2f} inside"
-        for model, (outer, inner) in found
-        if not np.isnan([outer, inner]).any()
-    ]
-    return "; ".join(said)
-
-
-def _erased_in_words(audit: PredictionAudit) -> str:
-    return "; ".join(
-        f"{model}: erased border {audit.erased[model, POOLED].px} px"
-        for model in audit.counts.names
-    )

@@ -4,7 +4,7 @@ Asked of a trained network by its logits, of any other function by its masks.
 """
 
 from jaxseg.errors import JaxsegError
-from jaxseg.grid.numerics import pinned
+from jaxseg.grid.devices import pinned
 from jaxseg.report.section import Section
 from jaxseg.studies.models import Model
 from jaxseg.studies.shift.moving import move_windows, reference_plan, same_scale_plan

@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 
 from jaxseg.errors import JaxsegError, UsageError
 from jaxseg.grid.train import one_hot
+from jaxseg.metrics.bands import border_depth
 from jaxseg.metrics.dice import dice
 from jaxseg.metrics.intervals import Estimate, mean_estimate
 from jaxseg.studies.models import Model, masks_of, relative_error
-from jaxseg.studies.predictions.frame_bands import border_depth
 
 REFERENCE_FRAME, REFERENCE_WINDOW, REFERENCE_STEP = 256, 150, 12
 _MOST_EACH_WAY = 6  # windows on each side of the centre

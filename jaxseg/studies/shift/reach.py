@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jaxseg.errors import JaxsegError
+from jaxseg.metrics.bands import border_depth
 from jaxseg.nets.registry import Network
 from jaxseg.nets.unet import valid_margin
 from jaxseg.studies.models import Model, network_model
-from jaxseg.studies.predictions.frame_bands import border_depth
 from jaxseg.studies.shift.moving import Frame, resized
 from jaxseg.studies.shift.rolls import other_padding
 

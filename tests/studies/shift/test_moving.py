@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from jaxseg.errors import JaxsegError
+from jaxseg.metrics.bands import border_depth
 from jaxseg.studies.models import callable_model
-from jaxseg.studies.predictions.frame_bands import border_depth
 from jaxseg.studies.shift import moving
 from jaxseg.studies.shift.moving import reference_plan, same_scale_plan
 

@@ -1,0 +1,444 @@
+"""A study of annotations in plain words, made from the rows alone: headline, findings, cautions.
+
+Nothing is said that no row shows.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from jaxseg.metrics.verdict import ALPHA, HIGHER, LOWER, NO_DIFFERENCE, NOT_SIGNIFICANT, UNITS
+from jaxseg.report.text import number, p_text, plural, with_interval
+from jaxseg.studies.annotations.arms import (
+    REMOVAL,
+    TREND_DOSES,
+    arm_names,
+    arm_value,
+    dose,
+    is_planned,
+    lines,
+    shown_arms,
+)
+from jaxseg.studies.annotations.comparisons import (
+    ARM,
+    CONTRAST,
+    PAIR,
+    SLOPE,
+    TREND,
+    find,
+    of_kind,
+    reliance_of,
+)
+from jaxseg.studies.annotations.measures import (
+    ALL,
+    ANNOTATED,
+    CLEAN,
+    DICE,
+    RELIANCE,
+    SEQUENCE,
+    STABILITY,
+    Study,
+    bands,
+    difference_of,
+    image_dice,
+)
+from jaxseg.studies.annotations.saliency import POINTING, RANDOM, RATIO
+from jaxseg.studies.grid_cautions import (
+    condition_cautions,
+    data_cautions,
+    learning_cautions,
+    left_out_cautions,
+    seed_cautions,
+)
+from jaxseg.studies.results import Results
+from jaxseg.studies.rows import ContrastRow, EstimateRow, value_of
+from jaxseg.studies.wording import abs_interval, amount, brief_verdict, could_text, verdict_text
+
+LABEL = "reliance: Dice on test frames with annotations minus the same frames without"
+MOST_CLASSES = 3
+TEST_SETS = {
+    "independent": "On test frames with annotations placed independently of the structure",
+    "restored": "On test frames that were annotated and then cleared of what a detector found",
+}
+FEW_FRAMES = 10
+# With so little left to gain, annotations cannot help much, whatever a network makes of them.
+LITTLE_ROOM = 0.95
+
+
+def headline(
+    results: Results, study: Study, rows: Sequence[EstimateRow], contrasts: Sequence[ContrastRow]
+) -> str:
+    """The reliance of the baseline, chosen by `arms.roles`, and what removal does to it."""
+    lead = reliance_of(contrasts, study.roles.baseline)
+    sentences = [_reliance_sentence(results, rows, lead)]
+    row = find(contrasts, CONTRAST, RELIANCE, study.roles.baseline, study.roles.mitigated)
+    if row is not None:
+        sentences.append(_removal_sentence(results, row))
+    return " ".join(sentences)
+
+
+def findings(
+    results: Results, study: Study, rows: Sequence[EstimateRow], contrasts: Sequence[ContrastRow]
+) -> list[str]:
+    """The other arms of `Roles` and trends first, then where, in what, and how else."""
+    return [
+        *_mitigated(results, study, contrasts),
+        *_control(study, contrasts),
+        *_placebo(results, study, contrasts),
+        *_trends(results, contrasts),
+        *_other_arms(results, study, contrasts),
+        *_other_test_sets(study, contrasts),
+        *_planes(study, rows),
+        *_classes(study, rows),
+        *_stability(study, rows),
+        *_saliency(results, study, rows),
+    ]
+
+
+def cautions(
+    results: Results, study: Study, rows: Sequence[EstimateRow], contrasts: Sequence[ContrastRow]
+) -> list[str]:
+    """What limits the numbers, most general first."""
+    return [
+        *seed_cautions(of_kind(contrasts, PAIR) or of_kind(contrasts, ARM), rows),
+        *_baseline_cautions(results, study, rows),
+        *_frame_cautions(study, rows),
+        *_design_cautions(results, study),
+        *data_cautions(results),
+        *left_out_cautions(results),
+        *condition_cautions(results),
+    ]
+
+
+def class_reliance(rows: Sequence[EstimateRow], arm: str, name: str) -> EstimateRow | None:
+    """The row of one class's reliance, where there are several classes."""
+    return value_of(rows, arm, difference_of(ANNOTATED), ALL, f"{RELIANCE}:{name}")
+
+
+# The headline.
+
+
+def _reliance_sentence(results: Results, rows: Sequence[EstimateRow], lead: ContrastRow) -> str:
+    found = [value_of(rows, lead.arm_a, t, ALL, DICE) for t in (ANNOTATED, CLEAN)]
+    levels = " against ".join(number(row.value) for row in found if row)
+    basis = f"Dice {levels}; {_basis(lead)}"
+    who = f"networks of the arm “{arm_names(results)[lead.arm_a]}”"
+    frames = "test frames with annotations"
+    if not math.isfinite(lead.difference):
+        return f"No reliance can be given for {who}: no test frame holds a structure."
+    # One training run says nothing of other seeds.
+    scope = f" {UNITS['seeds']}" if lead.n_seeds > 1 else ""
+    reason = verdict_text(lead).removeprefix(lead.verdict)
+    if lead.verdict == NO_DIFFERENCE:
+        return (
+            f"No difference shown{scope}{reason}: on {frames}, the Dice of {who} differs from that "
+            f"on the same frames without them by {amount(lead)} ({basis})."
+        )
+    size = f"{number(abs(lead.difference))} {abs_interval(lead)}"
+    direction = "higher" if lead.difference > 0 else "lower"
+    if lead.verdict == NOT_SIGNIFICANT:
+        start = f"Not significant{scope}{reason}"
+    elif lead.difference > 0:
+        start = f"The shortcut is shown{scope}"
+    else:
+        start = f"No shortcut is shown{scope}, but the reverse"
+    return (
+        f"{start}: {who} score {size} {direction} on {frames} than on the same frames without them "
+        f"({basis})."
+    )
+
+
+def _removal_sentence(results: Results, row: ContrastRow) -> str:
+    """`row` is the reliance of the baseline minus that of the mitigated arm."""
+    method = arm_value(results, row.arm_b, REMOVAL)
+    how = f"Removing annotations from the training frames ({method})"
+    change = amount(
+        row._replace(difference=-row.difference, ci_low=-row.ci_high, ci_high=-row.ci_low)
+    )
+    if row.verdict == NO_DIFFERENCE:
+        return f"{how} is not shown to change this: by {change}{_could(row)}."
+    if row.verdict == NOT_SIGNIFICANT:
+        return f"{how} changes this by {change}, which is {NOT_SIGNIFICANT}."
+    word = "lowers" if row.difference > 0 else "raises"
+    return f"{how} {word} this by {number(abs(row.difference))} {abs_interval(row)}."
+
+
+# Findings.
+
+
+def _mitigated(results: Results, study: Study, contrasts: Sequence[ContrastRow]) -> Iterator[str]:
+    """Freedom from reliance is never proved: the interval leaves room for some."""
+    arm = study.roles.mitigated
+    if arm is None:
+        return
+    row = reliance_of(contrasts, arm)
+    start = f"The mitigated arm ({arm_names(results)[arm]})"
+    if row.verdict == HIGHER:
+        yield f"{start} still relies on annotations: reliance {amount(row)}, {_basis(row)}."
+    elif row.verdict == LOWER:
+        yield f"{start} scores lower with annotations than without: {amount(row)}, {_basis(row)}."
+    elif row.verdict == NOT_SIGNIFICANT:
+        yield f"{start}: reliance {amount(row)}, {brief_verdict(row)}."
+    else:
+        room = ""
+        if row.n_seeds > 1 and row.ci_high > 0:
+            room = f"; its interval leaves room for at most {number(row.ci_high)}"
+        share = ""
+        whole = reliance_of(contrasts, study.roles.baseline)
+        removed = find(contrasts, CONTRAST, RELIANCE, study.roles.baseline, arm)
+        if removed is not None and whole.verdict == removed.verdict == HIGHER:
+            percent = 100 * removed.difference / whole.difference
+            most = "all" if percent > 99.5 else f"about {percent:.0f} %"
+            share = f" Removal takes away {most} of the baseline's reliance."
+        yield (
+            f"{start} is not shown to rely on annotations: {amount(row)}{room}{_could(row)}.{share}"
+        )
+    cost = find(contrasts, CONTRAST, DICE, arm, study.roles.control)
+    if cost is not None:
+        yield (
+            "What removal costs on clean test frames, against networks that never saw an "
+            f"annotation: Dice {_sized(cost)}."
+        )
+
+
+def _control(study: Study, contrasts: Sequence[ContrastRow]) -> Iterator[str]:
+    arm = study.roles.control
+    if arm is None:
+        return
+    row = reliance_of(contrasts, arm)
+    sentence = f"Networks that never saw an annotation: reliance {_sized(row)}"
+    if row.verdict == HIGHER:
+        sentence += "; annotations help even where none was ever seen"
+    gained = find(contrasts, CONTRAST, RELIANCE, study.roles.baseline, arm)
+    if gained is not None:
+        sentence += f". Training with annotations adds {_sized(gained)}"
+    yield f"{sentence}."
+    price = find(contrasts, CONTRAST, DICE, study.roles.baseline, arm)
+    if price is not None:
+        yield (
+            "On clean test frames, the Dice of networks trained with annotations differs from that "
+            f"of networks that never saw one by {_sized(price)}."
+        )
+
+
+def _placebo(results: Results, study: Study, contrasts: Sequence[ContrastRow]) -> Iterator[str]:
+    arm = study.roles.placebo
+    if arm is None:
+        return
+    sentence = (
+        f"The placebo ({arm_names(results)[arm]}), where spots are removed on which nothing was "
+        f"drawn: reliance {_sized(reliance_of(contrasts, arm))}"
+    )
+    cost = find(contrasts, CONTRAST, DICE, arm, study.roles.control)
+    if cost is not None:
+        sentence += (
+            "; its Dice on clean frames differs from that of networks trained on untouched frames "
+            f"by {_sized(cost)}"
+        )
+    yield f"{sentence}."
+
+
+def _trends(results: Results, contrasts: Sequence[ContrastRow]) -> Iterator[str]:
+    for line in lines(results):
+        if len(line.arms) < TREND_DOSES:
+            continue
+        arms = [*line.arms.values()]
+        row = find(contrasts, TREND, SLOPE, arms[-1], arms[0])
+        if row is None:
+            yield f"No trend is tested ({line.name}): no seed finished at every dose."
+            continue
+        size = f"{amount(row)} of Dice from 0 to 100 % annotated training frames, {_basis(row)}"
+        if row.is_shown:
+            word = "rises" if row.verdict == HIGHER else "falls"
+            yield f"Reliance {word} with the dose ({line.name}): {size}."
+        elif row.verdict == NOT_SIGNIFICANT:
+            yield f"Slope of reliance over the dose ({line.name}), {row.verdict}: {size}."
+        else:
+            yield f"No trend of reliance with the dose is shown ({line.name}): {size}{_could(row)}."
+
+
+def _other_arms(results: Results, study: Study, contrasts: Sequence[ContrastRow]) -> Iterator[str]:
+    """Arms of the baseline's dose that are placed or removed otherwise, most reliance first."""
+    level, names = dose(results, study.roles.baseline), arm_names(results)
+    others = [
+        reliance_of(contrasts, arm)
+        for arm in shown_arms(results)
+        if arm not in study.roles and dose(results, arm) == level
+    ]
+    parts = []
+    for row in sorted(others, key=lambda row: -row.difference):
+        verdict = "" if row.is_shown else f", {row.verdict}"
+        parts.append(f"{names[row.arm_a]}: {amount(row)}{verdict}")
+    if parts:
+        yield f"Reliance of other arms at the same dose: {'; '.join(parts)}."
+
+
+def _other_test_sets(study: Study, contrasts: Sequence[ContrastRow]) -> Iterator[str]:
+    for test_set, where in TEST_SETS.items():
+        key = difference_of(test_set)
+        row = find(contrasts, ARM, RELIANCE, study.roles.baseline, test_set=key)
+        if row is not None:
+            yield (
+                f"{where}, the baseline's Dice differs from that on clean ones by {amount(row)}: "
+                f"{row.verdict}."
+            )
+
+
+def _planes(study: Study, rows: Sequence[EstimateRow]) -> Iterator[str]:
+    key = (study.roles.baseline, difference_of(ANNOTATED), RELIANCE)
+    parts = [
+        f"{row.band.removeprefix('plane:')} {_estimate(row, signed=True)}"
+        for row in rows
+        if (row.arm, row.test_set, row.metric) == key and row.band.startswith("plane:")
+    ]
+    if parts:
+        yield f"The baseline's reliance by plane: {', '.join(parts)}."
+
+
+def _classes(study: Study, rows: Sequence[EstimateRow]) -> Iterator[str]:
+    """Structures whose interval lies above 0; such rows carry no test."""
+    each = {name: class_reliance(rows, study.roles.baseline, name) for name in study.classes}
+    found = {name: row for name, row in each.items() if row is not None}
+    above = {name: row for name, row in found.items() if row.n_seeds > 1 and row.ci_low > 0}
+    if not above:
+        return
+    ranked = sorted(above, key=lambda name: -above[name].value)
+    parts = [f"{name} {_estimate(above[name], signed=True)}" for name in ranked[:MOST_CLASSES]]
+    most = "The largest are" if len(above) > MOST_CLASSES else "These are"
+    yield (
+        f"By structure, the interval of the baseline's reliance lies above 0 for {len(above)} of "
+        f"{len(found)}. {most} {', '.join(parts)}."
+    )
+
+
+def _stability(study: Study, rows: Sequence[EstimateRow]) -> Iterator[str]:
+    arms = {
+        "baseline": study.roles.baseline,
+        "mitigated arm": study.roles.mitigated,
+        "networks that never saw an annotation": study.roles.control,
+    }
+    parts = [
+        f"{name} {_estimate(row)}"
+        for name, arm in arms.items()
+        if arm is not None and (row := value_of(rows, arm, SEQUENCE, ALL, STABILITY))
+    ]
+    if parts:
+        yield (
+            "Stability while a frozen frame is annotated (Dice between the first and the last "
+            f"prediction, 1 is unchanged): {', '.join(parts)}."
+        )
+
+
+def _saliency(results: Results, study: Study, rows: Sequence[EstimateRow]) -> Iterator[str]:
+    scored = {(row.arm, row.metric): row for row in rows}
+    parts = []
+    for arm in (study.roles.baseline, study.roles.mitigated):
+        ratio, random = scored.get((arm, RATIO)), scored.get((arm, RATIO + RANDOM))
+        pointing = scored.get((arm, POINTING))
+        if arm is not None and ratio and random and pointing:
+            parts.append(
+                f"{arm_names(results)[arm]} {_estimate(ratio, 2)} (randomised weights "
+                f"{number(random.value, 2)}; maximum on an annotation in "
+                f"{100 * pointing.value:.0f} %)"
+            )
+    if parts:
+        yield (
+            "Share of the saliency that lies on annotations, over their share of the frame (1 is "
+            f"chance): {'; '.join(parts)}."
+        )
+
+
+# Cautions.
+
+
+def _baseline_cautions(
+    results: Results, study: Study, rows: Sequence[EstimateRow]
+) -> Iterator[str]:
+    if not is_planned(results, study.roles.baseline):
+        yield (
+            "The headline is meant for annotations that are drawn, tied, not removed and at the "
+            "highest contamination. No such arm has finished, so it is about "
+            f"“{arm_names(results)[study.roles.baseline]}”."
+        )
+    row = value_of(rows, study.roles.control or study.roles.baseline, CLEAN, ALL, DICE)
+    if row is not None and row.value > LITTLE_ROOM:
+        yield (
+            f"Dice on clean frames is {row.value:.3f} already, without any annotation seen. There "
+            "is little room for annotations to help, so a small reliance says little about harder "
+            "images."
+        )
+    yield from learning_cautions([row for row in rows if (row.metric, row.band) == (DICE, ALL)])
+
+
+def _frame_cautions(study: Study, rows: Sequence[EstimateRow]) -> Iterator[str]:
+    """Few frames of a plane, structures and frames without a score."""
+    sizes = {band: int(mask.sum()) for band, mask in bands(study, CLEAN).items() if band != ALL}
+    few = [f"{b.removeprefix('plane:')} ({n})" for b, n in sizes.items() if n < FEW_FRAMES]
+    if few:
+        yield f"Planes with fewer than {FEW_FRAMES} test frames: {', '.join(few)}."
+    scores = study.by_class[CLEAN, study.roles.baseline]
+    absent = [name for k, name in enumerate(study.classes) if np.isnan(scores[..., k]).all()]
+    if absent:
+        yield f"No test frame holds {', '.join(absent)}: nothing is said about it."
+    empty = int(np.isnan(image_dice(study, study.roles.baseline, CLEAN)[0]).sum())
+    if empty:
+        are = "holds no structure and is" if empty == 1 else "hold no structure and are"
+        yield f"{plural(empty, 'test frame')} {are} left out of Dice and reliance."
+    if len(absent) < len(study.classes) - 1:
+        yield (
+            "Dice of a frame is the mean over the structures it holds; pixels predicted as a "
+            "structure that it does not hold lower it only where they take the place of one that "
+            "it does."
+        )
+    row = value_of(rows, study.roles.baseline, SEQUENCE, ALL, STABILITY)
+    if row is not None and row.n_left_out > 0:
+        yield (
+            f"Of {row.n_images} sequences, stability has no value in {row.n_left_out:.3g} "
+            "(baseline, averaged over seeds): neither prediction finds a structure that the frame "
+            "holds."
+        )
+
+
+def _design_cautions(results: Results, study: Study) -> Iterator[str]:
+    if study.roles.control is None:
+        yield (
+            "No arm was trained without any annotation (contamination 0): how much of the "
+            "reliance comes from training with annotations is not known."
+        )
+    if study.roles.mitigated is not None and study.roles.placebo is None:
+        yield (
+            "No placebo (annotate.drawn False): the effect of removal cannot be separated from "
+            "that of the traces it leaves."
+        )
+    if all(len(line.arms) < TREND_DOSES for line in lines(results)):
+        yield f"Fewer than {TREND_DOSES} doses of contamination: no trend is tested."
+
+
+# Numbers in sentences.
+
+
+def _estimate(row: EstimateRow, digits: int = 3, signed: bool = False) -> str:
+    """`0.412 [0.381, 0.442]`."""
+    return with_interval(row.value, row.ci_low, row.ci_high, signed, digits)
+
+
+def _sized(row: ContrastRow) -> str:
+    """The difference and what it shows."""
+    if not row.is_shown:
+        return f"{amount(row)}, {brief_verdict(row)}"
+    return f"{amount(row)} (p = {p_text(row.p)})"
+
+
+def _could(row: ContrastRow) -> str:
+    could = could_text(row) if row.p_floor <= ALPHA else ""
+    return f" ({could})" if could else ""
+
+
+def _basis(row: ContrastRow) -> str:
+    """Seeds, frames and p, with its floor where p lies on it."""
+    sample = f"{plural(row.n_seeds, 'seed')}, {plural(row.n_images, 'frame')}"
+    if not math.isfinite(row.p):
+        return sample
+    floor = f", the lowest {plural(row.n_seeds, 'seed')} can give" if row.p <= row.p_floor else ""
+    return f"{sample}, p = {p_text(row.p)}{floor}"

@@ -1,0 +1,1 @@
+"""Beside it stands `fake_workdir`, which tests of several studies import."""

@@ -1,0 +1,184 @@
+import csv
+import html.parser
+import re
+
+import matplotlib
+import pytest
+from fake_workdir import fake_workdir
+
+from jaxseg.studies import grid_report
+from jaxseg.studies.grid_figures import MAX_PANELS, arm_styles, facets
+from jaxseg.studies.position.figures import MAX_ARMS, band_dice, examples, shown_arms
+from jaxseg.studies.position.measures import estimates
+from jaxseg.studies.results import load
+from jaxseg.studies.rows import COMPARISON_COLUMNS, SUMMARY_COLUMNS
+
+NAMES = ("band_dice", "comparisons", "examples", "learning_curves")
+EIGHT = {"net.padding": ["zeros", "reflect", "circular"], "data.crop": ["center", "a", "b"]}
+SMALL = {"images": 20, "seeds": 3, "diverged": ["zeros-random-s1"]}
+
+
+def write_report(root):
+    """The path of the page."""
+    page, _ = grid_report.write_report(root)
+    return page
+
+
+@pytest.fixture(scope="module")
+def workdir(tmp_path_factory):
+    root = fake_workdir(tmp_path_factory.mktemp("run"), **SMALL)
+    write_report(root)
+    return root
+
+
+class Page(html.parser.HTMLParser):
+    """Collects links and checks that every tag is closed by its own end tag."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.images, self.links, self.tags = [], [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        values = dict(attrs)
+        if tag == "img":
+            self.images.append(values)
+        if "href" in values:
+            self.links.append(values["href"])
+        if tag not in ("img", "meta", "br"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_the_page_is_whole_and_needs_no_network(workdir):
+    text = (workdir / "report.html").read_text()
+    page = Page(text)
+    assert page.open == []
+    assert "http" not in text and "//" not in re.sub(r"base64,[^\"]*", "", text)
+    assert len(page.images) == 4
+    assert all(image["src"].startswith("data:image/png;base64,") for image in page.images)
+    assert all(image["alt"] for image in page.images)
+    assert not {"script", "link", "iframe"} & set(page.tags)
+    assert len(text) < 5e6
+    assert "at most 2.1 % of the training steps" in text
+
+
+def test_every_link_leads_to_a_file(workdir):
+    page = Page((workdir / "report.html").read_text())
+    assert {"summary.csv", "comparisons.csv"} <= set(page.links)
+    assert all((workdir / link).is_file() for link in page.links)
+    assert all((workdir / "figures" / f"{n}.{e}").is_file() for n in NAMES for e in ("png", "svg"))
+
+
+def test_the_csv_files_hold_every_column(workdir):
+    for name, columns in (("summary", SUMMARY_COLUMNS), ("comparisons", COMPARISON_COLUMNS)):
+        with (workdir / f"{name}.csv").open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        assert rows and tuple(rows[0]) == columns
+
+
+def test_no_temporary_file_stays(workdir):
+    assert not list(workdir.rglob("*.part"))
+
+
+def test_equal_results_give_equal_bytes(workdir, tmp_path):
+    write_report(fake_workdir(tmp_path, **SMALL))
+    files = [p.relative_to(workdir) for p in workdir.rglob("*") if p.suffix != ".npz"]
+    for file in (file for file in files if (workdir / file).is_file()):
+        assert (workdir / file).read_bytes() == (tmp_path / file).read_bytes(), file
+
+
+def test_names_from_files_are_escaped(tmp_path):
+    axes = {"data.crop": ["<b>bold</b>", 'quo"te&amp']}
+    root = fake_workdir(tmp_path, axes=axes, seeds=2, images=6, name="<script>alert(1)</script>")
+    text = write_report(root).read_text()
+    assert "<b>bold" not in text and "<script" not in text
+    assert "&lt;b&gt;bold&lt;" in text and "quo&#34;te&amp;amp" in text
+    assert Page(text).open == []
+
+
+def test_images_of_ones_own_go_by_the_name_of_their_folder(workdir):
+    results = load(workdir)._replace(
+        data={"name": "folders"}, config={"name": "mine", "data": {"manual_dir": "/a/my <i> b/"}}
+    )
+    assert grid_report.title(results) == "mine on my <i> b"
+    assert grid_report.title(results._replace(config={"name": "mine"})) == "mine on folders"
+
+
+def test_a_run_without_examples_and_curves_still_reports(tmp_path):
+    root = fake_workdir(tmp_path, axes={}, seeds=1, images=6)
+    (root / "examples.npz").unlink()
+    (root / "metrics.jsonl").unlink()
+    (root / "progress.json").unlink()
+    text = write_report(root).read_text()
+    assert len(Page(text).images) == 1
+    assert "nan" not in re.sub(r"base64,[^\"]*", "", text).replace("eval.empty", "").replace(
+        "<td>nan</td>", ""
+    )
+
+
+def test_one_style_per_arm_and_no_two_alike(tmp_path):
+    results = load(fake_workdir(tmp_path, axes=EIGHT, seeds=1, images=4))
+    panels = facets(results)
+    assert sorted(arm for _, arms in panels for arm in arms) == sorted(results.arms)
+    styles = arm_styles(results)
+    for _, arms in panels:
+        assert len({(styles[a].colour, str(styles[a].dash)) for a in arms}) == len(arms)
+    assert len(shown_arms(results)) <= MAX_ARMS
+    assert results.arms[0] in shown_arms(results)
+    assert len(examples(results).axes) == 3 * (2 + len(shown_arms(results)))
+
+
+MANY = {
+    "net.padding": ["zeros", "reflect", "circular"],
+    "data.crop": [f"crop{i}" for i in range(8)],
+    "optim.learning_rate": [f"{i}e-3" for i in range(1, 4)],
+}
+
+
+def test_many_arms_are_folded_and_what_is_drawn_is_near_the_first(tmp_path):
+    results = load(fake_workdir(tmp_path, axes=MANY, seeds=1, images=4, test_sets=("quarter",)))
+    assert len(results.arms) == 72
+    first, panels = results.settings[results.arms[0]], facets(results)
+    drawn = [results.settings[arm] for _, arms in panels for arm in arms]
+    assert len(panels) == 1 + 7 + 2 and len(drawn) == 3 * len(panels)
+    for own in drawn:
+        assert sum(own[k] != first[k] for k in ("data.crop", "optim.learning_rate")) <= 1
+    page = write_report(tmp_path).read_text()
+    assert "30 of 72 arms: the first and what is near to it" in page
+    visible, folded = page.split("<summary>48 more rows</summary>")
+    assert visible.partition('id="arms"')[2].count("<tr><td>zeros</td>") == 24
+    assert folded.partition("</details>")[0].count("<tr><td>") == 48
+
+
+def test_arms_of_one_axis_share_panels_up_to_a_limit(tmp_path):
+    axes = {"optim.learning_rate": [f"{i}e-4" for i in range(1, 121)]}
+    results = load(fake_workdir(tmp_path, axes=axes, seeds=1, images=2, test_sets=("quarter",)))
+    assert [len(arms) for _, arms in facets(results)] == [8] * MAX_PANELS
+
+
+@pytest.mark.slow
+def test_a_page_of_500_arms_opens(tmp_path):
+    axes = MANY | {"optim.learning_rate": [f"{i}e-3" for i in range(1, 22)]}
+    page = write_report(fake_workdir(tmp_path, axes=axes, seeds=1, images=20))
+    assert page.stat().st_size < 5e6
+
+
+def test_lines_show_the_rows_and_the_settings_of_matplotlib_stay(workdir):
+    before = dict(matplotlib.rcParams)
+    results = load(workdir)
+    found = estimates(results)
+    figure = band_dice(results, found)
+    assert dict(matplotlib.rcParams) == before
+    border = figure.axes[3]
+    values = [line.get_ydata() for line in border.get_lines()]
+    for arm, drawn in zip(results.arms, values):
+        rows = [
+            r
+            for r in found
+            if (r.arm, r.test_set, r.metric) == (arm, "quarter", "recall") and "border" in r.band
+        ]
+        assert list(drawn) == [r.value for r in rows]
