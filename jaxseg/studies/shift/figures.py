@@ -134,7 +134,9 @@ def reach_figure(reach: Reach, size: int) -> Figure:
             name = f"theoretical reach, {reach.theoretical} px"
             ax.axvline(reach.theoretical - 0.5, color="black", linestyle=":", label=name)
         ax.set(yscale="log", xlim=(0, reach.side / 2))
-        ax.set_xlabel(f"Distance to the border (px of a {reach.side} px frame; trained on {size})")
+        # Plain numbers: the page's style writes no mathematics.
+        ax.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        ax.set_xlabel(f"Distance to the border\n(px of a {reach.side} px frame; trained on {size})")
         ax.set_ylabel("Difference (RMS over SD)")
         ax.legend(fontsize=7)
     return figure
