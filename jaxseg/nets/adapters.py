@@ -35,6 +35,8 @@ def is_object(make: Any) -> bool:
 
 def parameters(function: Any) -> list[str]:
     """Names that a function or class can be called with; not those that `**` would catch."""
+    if inspect.isclass(function) and type(function).__call__ is not type.__call__:
+        function = function.__init__  # NNX's metaclass has a call of its own
     kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     try:
         found = inspect.signature(function).parameters.values()

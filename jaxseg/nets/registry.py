@@ -281,19 +281,21 @@ class Network:
         if not jax.tree.leaves(old):
             return variables
 
+        built_in = isinstance(self.module, UNet | DTUNet)
+        key = None if built_in else jax.random.key(0)  # a UNet's padding noise is then fixed
+
         def train(moments: Any) -> Any:
             state = variables | {"batch_stats": moments}
-            return self.apply(state, images, train=True, padding_code=padding_code)[1][
-                "batch_stats"
-            ]
+            options = {"train": True, "padding_code": padding_code, "key": key}
+            return self.apply(state, images, **options)[1]["batch_stats"]
 
         new, momentum = train(old), MOMENTUM
-        if not isinstance(self.module, UNet | DTUNet):
-            # A second batch of the same moments moves the running ones on by the momentum's share.
-            steps = [
-                _norm(jax.tree.map(jnp.subtract, *pair)) for pair in ((train(new), new), (new, old))
-            ]
-            momentum = jnp.where(steps[1] > 0, steps[0] / steps[1], 0)
+        if not built_in:
+            # The same batch again moves the moments by the momentum's share of the first step.
+            first, second = (
+                _norm(jax.tree.map(jnp.subtract, *step)) for step in ((new, old), (train(new), new))
+            )
+            momentum = jnp.round(jnp.where(first > 0, second / first, 0), 3)  # none has more digits
         # One step of the running moments, undone: what is left are the batch's own.
         undone = jax.tree.map(lambda n, o: (n - momentum * o) / (1 - momentum), new, old)
         return variables | {"batch_stats": undone}
@@ -506,6 +508,9 @@ def make_net(
         if ":" not in name:
             check_choice("net.name", name, (*BUILT_IN, "module:Class", "file.py:Class"))
         make = import_named(name, where, FORM)
+        if not callable(make) and not is_object(make):
+            kind = type(make).__name__
+            raise UsageError(f"{where}: is {kind}, must be a class or have `init` and `apply`")
     known = [] if is_object(make) else parameters(make)
     for setting, default in _DEFAULTS.items():
         if setting not in known and settings.get(setting, default) != default:
