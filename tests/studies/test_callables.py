@@ -142,7 +142,7 @@ def test_a_batch_of_the_wrong_shape_names_the_batch_form(module, images):
     "spec, kind, said",
     [
         ("{}", UsageError, "must look like module:function"),
-        ("{}.py:bright", UsageError, "no file"),
+        ("{}_elsewhere.py:bright", UsageError, "no file"),
         ("{}:", UsageError, "must look like"),
         ("../{}:bright", UsageError, "must look like"),
         ("{}_elsewhere:bright", UsageError, "no module .*set PYTHONPATH"),
