@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # for editors and type checkers; `_HOMES` says the same to a running program
     from jaxseg.data.annotations import draw_annotations
+    from jaxseg.data.annotations.removal import remove_annotations
     from jaxseg.data.crops import crop_box
-    from jaxseg.data.removal import remove_annotations
     from jaxseg.grid.loading import export_cell, load_cell, load_export
     from jaxseg.grid.run import run_grid
     from jaxseg.metrics.bands import band_counts, border_rings, square_rings

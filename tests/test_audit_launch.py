@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 from jaxseg.cli import audit, audit_models
+from jaxseg.cli.audit import training_step
 from jaxseg.errors import JaxsegError, UsageError
 from jaxseg.grid.config import Config, DataConfig
 from jaxseg.nets.unet import UNet
-from jaxseg.report.terminal import training_step
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -58,8 +58,8 @@ def test_one_command_leaves_a_table_figures_and_a_page(run):
     told = " ".join(result.stdout.split())
     assert "masks: objects gather at the centre, about x 0." in told
     assert "even: no bias of position shown" in told
-    assert f"Report: {home / 'out/report.html'}" in result.stdout
-    assert result.stdout.strip().endswith("ablation.py:folders --config.data.manual_dir=DIR")
+    assert f"Report:  {home / 'out/report.html'}" in result.stdout
+    assert result.stdout.strip().endswith("padding_ablation:folders --config.data.manual_dir=DIR")
     assert result.stderr == ""
     with (home / "out/dataset.csv").open() as file:
         rows = {row[0]: row[1:] for row in csv.reader(file)}

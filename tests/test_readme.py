@@ -1,6 +1,6 @@
-"""README's code runs as it stands; its commands run on small data, each by a handler below.
+"""The code of README and docs/ runs as it stands; commands run on small data, by a handler below.
 
-A command without a handler fails a test: nothing stands in README that nobody has tried.
+A command without a handler fails a test: no page shows a command that nobody has tried.
 """
 
 import os
@@ -18,8 +18,9 @@ import pytest
 from PIL import Image
 
 ROOT = pathlib.Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text()
-BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+PAGES = {path: path.read_text() for path in (ROOT / "README.md", *sorted(ROOT.glob("docs/*.md")))}
+TEXT = "\n".join(PAGES.values())
+BLOCKS = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
 # What makes a command of minutes one of seconds; data and network, not what it does.
 PHANTOMS = ["--config.data.train_split=train[:16]", "--config.data.test_split=test[:8]"]
 SMALL = ["--config.data.size=32", "--config.net.width=2", "--config.net.depth=2"]
@@ -28,8 +29,8 @@ SMALL += ["--config.optim.epochs=1", "--config.eval.border_px=4", "--grid", "see
 
 def commands():
     """Every command of the shell blocks, and of the paper's table, without its variables."""
-    blocks = "\n".join(re.findall(r"```sh\n(.*?)```", README, re.DOTALL))
-    table = "\n".join(re.findall(r"\| `(python [^`]*)`", README))
+    blocks = "\n".join(re.findall(r"```sh\n(.*?)```", TEXT, re.DOTALL))
+    table = "\n".join(re.findall(r"\| `((?:python|jaxseg) [^`]*)`", TEXT))
     lines = f"{blocks}\n{table}".replace("\\\n", " ").replace(" && ", "\n").splitlines()
     return list(dict.fromkeys(" ".join(line.split()) for line in lines if line.strip()))
 
@@ -63,7 +64,7 @@ def test_every_command_has_a_handler():
 def test_installations_name_extras_that_exist():
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     known = set(extras["optional-dependencies"])
-    named = set(re.findall(r"pip install (?:-c \S+ )?-e '?\.\[(\w+)\]", README))
+    named = set(re.findall(r"pip install (?:-c \S+ )?-e '?\.\[(\w+)\]", TEXT))
     assert named and named <= known
     assert of_kind("install", "tests")
 
@@ -77,17 +78,34 @@ def test_python_blocks_run(capsys):
 
 
 def test_named_files_and_figures_exist():
-    named = re.findall(r"(?:launch|configs|tests)/[\w/]+\.(?:py|sh|sbatch|yaml)", README)
-    named += re.findall(r"\]\((\.github/[^)]+)\)", README)
+    named = re.findall(r"(?:launch|configs|tests|jaxseg)/[\w/]+\.(?:py|sh|sbatch|yaml)", TEXT)
     assert len(named) > 20
     for name in set(named):
         assert (ROOT / name).is_file(), name
-    anchors = {
-        re.sub(r"[^\w -]", "", head.lower()).replace(" ", "-")
-        for head in re.findall(r"(?m)^#+ (.*)$", README)
-    }
-    for anchor in re.findall(r"\]\(#([^)]+)\)", README):
-        assert anchor in anchors, anchor
+
+
+def anchors(page):
+    """The names under which a page's headings can be linked to."""
+    heads = re.findall(r"(?m)^#+ (.*)$", PAGES[page])
+    return {re.sub(r"[^\w -]", "", head.lower()).replace(" ", "-") for head in heads}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)\s]+)\)", PAGES[page]):
+        if target.startswith("http"):
+            continue
+        name, _, anchor = target.partition("#")
+        there = (page.parent / name).resolve() if name else page
+        assert there.is_file(), target
+        assert not anchor or anchor in anchors(there), target
+
+
+def test_every_page_of_docs_is_linked_from_the_front_page():
+    front = PAGES[ROOT / "README.md"]
+    assert [page.name for page in PAGES if page.parent == ROOT / "docs"] == [
+        page.name for page in PAGES if f"](docs/{page.name})" in front
+    ]
 
 
 @pytest.fixture(scope="module")

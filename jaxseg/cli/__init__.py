@@ -16,6 +16,7 @@ from jaxseg.errors import check_choice, one_line_errors
 COMMANDS = {
     "grid": "train a grid of networks, score them by distance from the border and compare them",
     "audit": "ask a data set, predictions or a model whether a shortcut is at work; no training",
+    "compare": "compare runs that any framework trained, from folders of predicted masks",
     "inspect": "list, compare and export the checkpoints of a grid",
     "report": "write the report of a finished grid again",
     "predict": "write the masks that a trained network predicts for a folder of images",

@@ -56,8 +56,8 @@ def main(argv: Sequence[str]) -> None:
     }
     if not args.overwrite:
         _refuse_existing(args.out, targets.values())
-    predict, settings = load_cell(args.workdir, args.cell)
-    size = settings["data.size"]
+    predict, config = load_cell(args.workdir, args.cell)
+    size = config.data.size
     images = _readable(pictures, args.limit_px, left_out)
     written = empty = 0
     for name, mask in predicted_masks(predict, images, size):

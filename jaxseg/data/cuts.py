@@ -7,6 +7,7 @@ cut and resized by one small matrix per axis: `jax.image.scale_and_translate` ha
 but would look beyond the box's edges; here nothing outside the box is seen.
 """
 
+import functools
 from typing import Any
 
 import jax
@@ -63,6 +64,7 @@ def _bicubic(pixels: NDArray, size: int) -> NDArray[np.float32]:
     return resized.reshape(size, *pixels.shape[1:])
 
 
+@functools.lru_cache(maxsize=64)  # frames of a data set have few sizes
 def _bicubic_weights(length: int, size: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Source pixels int [size, k] of each resized one and their weights float32 [size, k].
 

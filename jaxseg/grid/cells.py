@@ -9,9 +9,10 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from jaxseg.errors import UsageError
-from jaxseg.grid.config import Config, check_config, make_config
+from jaxseg.grid.config import Config, check_config, make_config, make_net
 from jaxseg.grid.sweeps import check_axes, grid_axes, resolve_overlays
 from jaxseg.nets.padding import STANDARD_MODES
+from jaxseg.nets.registry import check_net_axes
 
 LONGEST_ID = 200  # bytes: file names have 255, of which temporary ones take some
 
@@ -46,6 +47,7 @@ def expand(config: Mapping[str, Any], grid: Sequence[Mapping[str, Any]]) -> list
         fields = {**base, **overlay}
         cell_config = make_config(fields)
         check_config(cell_config)
+        check_net_axes(make_net(cell_config.net, classes=1), axes)
         values = [str(fields[axis]) for axis in axes] or [cell_config.net.padding]
         slug = "-".join(re.sub(r"[^\w.+]", "_", value) for value in values)
         cells.append(Cell(f"{slug}-s{cell_config.seed}", "/".join(values), cell_config))
@@ -82,7 +84,9 @@ def group_cells(cells: Sequence[Cell]) -> list[list[Cell]]:
 
 def _program(config: Config) -> tuple:
     """What is the same in cells of one program: all but what travels as data or feeds it."""
-    padding = "standard" if config.net.padding in STANDARD_MODES else config.net.padding
+    padding = config.net.padding
+    if padding in STANDARD_MODES and make_net(config.net, classes=1).takes_padding_code:
+        padding = "standard"
     annotate = config.annotate and replace(
         config.annotate, contamination=0.0, placement="", removal="", drawn=True
     )

@@ -20,17 +20,15 @@ from jaxseg.data.views import ANNOTATED_SETS, TEST_SETS, Marking, training_view
 from jaxseg.errors import UsageError, check_choice
 from jaxseg.grid.sweeps import MOST_SEED, flatten, nearest
 from jaxseg.metrics.dice import EMPTY
-from jaxseg.nets.dtunet import DTUNet, check_dtunet_settings
-from jaxseg.nets.unet import UNet, check_settings
+from jaxseg.nets import registry
 
 REFERENCE_SIZE = 256  # the frame in whose pixels eval.ring_width is given, as in the paper
-NETS = ("unet", "dtunet")
 LOSSES = ("dice", "dice_bce", "bce", "dice_focal", "dtu")
 SCHEDULES = ("constant", "cosine")
 SELECTIONS = ("last", "best")
 FEEDS = ("auto", "host", "device")
 _OPTIONS = "net.options."
-Net = UNet | DTUNet
+_EXACT = 2.0**53  # whole numbers below it are the same as int and as float
 
 
 @dataclass(frozen=True)
@@ -169,6 +167,7 @@ def _kinds() -> dict[str, type]:
         for one in dataclasses.fields(kind):
             plain = tuple if one.name == "test_sets" else one.type
             found[f"{section}.{one.name}"] = plain  # pyright: ignore[reportArgumentType]
+    del found["net.options"]
     return found
 
 
@@ -198,46 +197,44 @@ def make_config(fields: Mapping[str, Any], *, strict: bool = True) -> Config:
     values: dict[str, dict[str, Any]] = {section: {} for section in ("", *_SECTIONS)}
     options: dict[str, Any] = {}
     for name, value in given.items():
+        section, _, last = name.rpartition(".")
         if name.startswith(_OPTIONS):
             options[name.removeprefix(_OPTIONS)] = value
-            continue
-        try:
-            section, _, last = name.rpartition(".")
-            values[section][last] = _typed(name, value)
-        except UsageError:
-            if strict:
-                raise
+        elif name in _KINDS and (known := _converted(value, _KINDS[name])) is not None:
+            values[section][last] = known
+        elif strict and name in _KINDS:
+            kind = _KINDS[name].__name__
+            raise UsageError(f"config field {name}={value!r}: must be of type {kind}")
+        elif strict:
+            own = "; what a network of your own takes goes below net.options"
+            raise UsageError(
+                f"config field {name}: is no field of a config"
+                f"{own if section == 'net' else ''}{nearest(name, _KINDS)}"
+            )
     annotates = bool(values["annotate"])
     for name in _KINDS if strict else ():
         wanted = name not in _OPTIONAL and not name.startswith(("net.", "annotate."))
         if name not in given and (wanted or (annotates and name.startswith("annotate."))):
             raise UsageError(f"config field {name}: is missing in the config file; add it")
+    values["net"]["options"] = options
     sections = {
-        section: kind(**values[section], **({"options": options} if section == "net" else {}))
+        section: kind(**values[section])
         for section, kind in _SECTIONS.items()
         if section != "annotate" or annotates
     }
     return Config(**values[""], **sections)
 
 
-def _typed(name: str, value: Any) -> Any:
-    """The value as its field has it; UsageError for an unknown field and for another type."""
-    if name not in _KINDS or name == "net.options":
-        own = "; what a network of your own takes goes below net.options"
-        raise UsageError(
-            f"config field {name}: is no field of a config"
-            f"{own if name.startswith('net.') else ''}{nearest(name, _KINDS)}"
-        )
-    kind = _KINDS[name]
-    if kind in (int, float) and type(value) in (int, float) and value == value // 1:
-        return kind(value)  # a whole number
-    if type(value) is not kind:
-        raise UsageError(f"config field {name}={value!r}: must be of type {kind.__name__}")
-    return value
+def _converted(value: Any, kind: type) -> Any:
+    """The value as a field of this type has it; None where it cannot be one."""
+    whole = type(value) in (int, float) and abs(value) < _EXACT and value == value // 1
+    if whole and kind in (int, float):
+        return kind(value)
+    return value if type(value) is kind else None
 
 
 _CHOICES = {
-    "data.crop": CROP_POLICIES, "data.feed": FEEDS, "net.name": NETS, "optim.loss": LOSSES,
+    "data.crop": CROP_POLICIES, "data.feed": FEEDS, "optim.loss": LOSSES,
     "optim.schedule": SCHEDULES, "optim.select": SELECTIONS, "eval.empty": EMPTY,
 }  # fmt: skip
 _AT_LEAST = {
@@ -317,26 +314,18 @@ def _check_annotate(config: Config) -> None:
 
 
 def _check_net(config: Config) -> None:
-    net, loss, size = make_net(config.net, classes=1), config.optim.loss, config.data.size
-    if config.net.options:
-        raise UsageError(
-            f"{_OPTIONS}{next(iter(config.net.options))}: net.name={config.net.name!r} takes no "
-            "options"
-        )
-    if isinstance(net, DTUNet):
-        if loss != "dtu":
-            raise UsageError(f"optim.loss={loss!r}: must be 'dtu' under net.name='dtunet'")
-        check_dtunet_settings(net, size, size)
-        return
-    if loss == "dtu":
+    net, loss = make_net(config.net, classes=1), config.optim.loss
+    if config.net.name == "dtunet" and loss != "dtu":
+        raise UsageError(f"optim.loss={loss!r}: must be 'dtu' under net.name='dtunet'")
+    if loss == "dtu" and not net.has_maps:
         raise UsageError("optim.loss='dtu': needs net.name='dtunet'; a unet has dice_focal")
-    check_settings(net, size, size)
+    net.check(config.data.size, any_classes=True)
 
 
-def make_net(net: NetConfig, classes: int, batch_axis: str | None = None) -> Net:
+def make_net(net: NetConfig, classes: int, batch_axis: str | None = None) -> registry.Network:
     """The network that a config names: the one place where networks of cells are made."""
-    network = DTUNet if net.name == "dtunet" else UNet
-    return network(
-        classes=classes, width=net.width, depth=net.depth, padding=net.padding,
-        upsampling=net.upsampling, norm=net.norm, dtype=net.dtype, batch_axis=batch_axis,
+    return registry.make_net(
+        net.name, net.options, classes=classes, batch_axis=batch_axis, width=net.width,
+        depth=net.depth, padding=net.padding, upsampling=net.upsampling, norm=net.norm,
+        dtype=net.dtype,
     )  # fmt: skip

@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import jax
@@ -151,12 +152,15 @@ def _map_group(
     config = cells[0].config
     size, batch = config.data.size, config.optim.batch_size
     devices = own_devices(jax.local_devices(), len(cells), part)
-    layout = make_layout(part, batch, cells_per_device, devices)
+    net = make_net(config.net, len(data.classes))
+    net.check(size)
+    splits = batch if net.splits_batch(size) else 1
+    layout = make_layout(part, splits, cells_per_device, devices)
     frames = send_frames(data.train, layout, size) if feed == "device" else None
     axis = DATA if layout.mesh.shape[DATA] > 1 else None
     steps = steps_per_epoch(data.n_train, batch) * config.optim.epochs
     program = Program(
-        make_net(config.net, len(data.classes), axis),
+        replace(net, batch_axis=axis),
         size=size,
         loss=config.optim.loss,
         select_best=config.optim.select == "best",

@@ -22,28 +22,30 @@ from jaxseg.data import arrays as npz
 from jaxseg.errors import DamagedError, JaxsegError, UsageError, check_permission
 from jaxseg.escape import one_line
 from jaxseg.grid.checkpoints import named_leaves, restore_cell, tree_digest
-from jaxseg.grid.config import Config, Net, check_config, make_config, make_net
+from jaxseg.grid.config import Config, check_config, make_config, make_net
 from jaxseg.grid.devices import pinned
 from jaxseg.grid.storage import as_folder, write_arrays
 from jaxseg.grid.train import SCALING, class_indices, normalise
 from jaxseg.homes import expand
+from jaxseg.nets.registry import Network
 from jaxseg.seals import seal, unseal
 from jaxseg.texts import parse_json
 
 FORMAT = "jaxseg export 1"
 DESCRIPTION = "description"
 SUFFIX = ".npz"
-_MEND = "export it again with launch/inspect_checkpoint.py --export"
+_MEND = "export it again with `jaxseg inspect --export`"
 
 
 @pinned()
 def load_variables(
     workdir: str | os.PathLike[str], cell: str
-) -> tuple[Net, dict[str, Any], Config]:
+) -> tuple[Network, dict[str, Any], Config]:
     """A finished cell as (network, variables as numpy arrays, config).
 
-    `net.apply(variables, normalise(images))` gives its logits. Raises UsageError for an unknown
-    cell and JaxsegError for one whose training has not finished or has diverged.
+    `net.logits(variables, normalise(images))` gives its logits. A network of a user's own is
+    imported, so open only workdirs that you trust. Raises UsageError for an unknown cell and
+    JaxsegError for one whose training has not finished or has diverged.
     """
     net, variables, config, _ = _load(workdir, cell)
     return net, variables, config
@@ -51,7 +53,7 @@ def load_variables(
 
 def _load(
     workdir: str | os.PathLike[str], cell: str
-) -> tuple[Net, dict[str, Any], Config, dict[str, Any]]:
+) -> tuple[Network, dict[str, Any], Config, dict[str, Any]]:
     """What `load_variables` gives, and the checkpoint's meta."""
     check_permission(as_folder(workdir))
     variables, meta = restore_cell(workdir, cell)
@@ -63,7 +65,7 @@ def _load(
     if meta["diverged_at"][place] >= 0:
         raise JaxsegError(
             f"cell {cell}: diverged at step {meta['diverged_at'][place]}; its last finite weights "
-            "can be inspected (launch/inspect_checkpoint.py) but not used"
+            "can be inspected (jaxseg inspect) but not used"
         )
     try:
         config, net, expected = _network(meta["settings"][place], len(meta["classes"]))
@@ -79,7 +81,7 @@ def _load(
     return net, variables, config, meta
 
 
-def _network(settings: Mapping[str, Any], classes: int) -> tuple[Config, Net, dict[str, Any]]:
+def _network(settings: Mapping[str, Any], classes: int) -> tuple[Config, Network, dict[str, Any]]:
     """The config of stored settings, its network, and shapes and types of that one's variables."""
     config = make_config(settings)
     check_config(config)
@@ -100,12 +102,12 @@ def load_cell(
     return predictor(net, variables), config
 
 
-def predictor(net: Net, variables: Any) -> Callable[[Any], np.ndarray]:
+def predictor(net: Network, variables: Any) -> Callable[[Any], np.ndarray]:
     """The network as a function from uint8 images [B, H, W, 3] to class indices uint8 [B, H, W]."""
 
     @jax.jit
     def forward(images):
-        return class_indices(net.apply(variables, normalise(images)))
+        return class_indices(net.logits(variables, normalise(images)))
 
     @pinned()
     def predict(images: Any) -> np.ndarray:
@@ -149,7 +151,7 @@ def load_export(
     """
     path = expand(path)
     if not path.is_file():
-        raise UsageError(f"{path}: no such file; write one with --export of inspect_checkpoint.py")
+        raise UsageError(f"{path}: no such file; write one with `jaxseg inspect --export`")
     about = read_description(path)
     try:
         config, net, expected = _network(about["settings"], len(about["classes"]))
@@ -233,10 +235,10 @@ def _read_variables(path: Path, expected: Mapping[str, Any]) -> dict[str, Any]:
         raise JaxsegError(f"{path}: by its settings it {kind} the array {odd[0]!r:.60}")
 
     def check(file: Any, shape: tuple[int, ...], dtype: np.dtype) -> None:
-        if shape != expected[name].shape or dtype != np.float32:
+        if shape != expected[name].shape or dtype != expected[name].dtype:
             raise JaxsegError(
-                f"{path}: {name} is {dtype} {shape}, must be float32 {expected[name].shape} by "
-                "its settings"
+                f"{path}: {name} is {dtype} {shape}, must be {expected[name].dtype} "
+                f"{expected[name].shape} by its settings"
             )
 
     variables: dict[str, Any] = {"params": {}, "batch_stats": {}}

@@ -11,8 +11,8 @@ import jax.numpy as jnp
 import optax
 from jax import lax
 
-from jaxseg.grid.config import Net
 from jaxseg.nets.dtunet import Maps
+from jaxseg.nets.registry import Network
 from jaxseg.nets.unet import with_background_logit
 
 _PAPER_SMOOTH = 0.5  # optax halves numerator and denominator: the paper's smooth=1
@@ -116,7 +116,7 @@ def _draw(occupied: jax.Array, key: jax.Array) -> jax.Array:
 
 
 def training_loss(
-    net: Net,
+    net: Network,
     loss: str,
     variables: Any,
     images: jax.Array,
@@ -130,7 +130,7 @@ def training_loss(
 
     Args:
         net: the network.
-        loss: a name of `per_example_loss`, or `dtu`, which takes a DTUNet.
+        loss: a name of `per_example_loss`, or `dtu`, which takes a network that `has_maps`.
         variables: its parameters and running moments.
         images: float32 [B, H, W, 3] in [-1, 1].
         targets: bool [B, H, W, classes].
@@ -142,10 +142,7 @@ def training_loss(
     updates the running moments: it is the one that prediction repeats. All three are normalised by
     the moments of their own batch.
     """
-    apply: Any = partial(
-        net.apply, variables, train=True, padding_code=padding_code, mutable=["batch_stats"],
-        rngs={"padding": key},
-    )  # fmt: skip
+    apply = partial(net.apply, variables, train=True, padding_code=padding_code, key=key)
     if loss != DTU_LOSS:
         logits, updates = apply(images)
         return per_example_loss(loss, _only(judged, logits), targets).mean(), updates
@@ -172,7 +169,7 @@ def _example_keys(key: jax.Array, examples: int, axis: str | None) -> jax.Array:
 
 
 def validation_loss(
-    net: Net,
+    net: Network,
     loss: str,
     variables: Any,
     images: jax.Array,
@@ -185,9 +182,8 @@ def validation_loss(
 
     `dtu` is without its triplet term, as in the authors' code: nothing is drawn here.
     """
-    apply: Any = partial(net.apply, variables, images, padding_code=padding_code)
     if loss != DTU_LOSS:
-        logits = apply()
+        logits = net.logits(variables, images, padding_code=padding_code)
         return per_example_loss(loss, _only(judged, logits), targets), logits
-    maps = apply(method="maps")
+    maps, _ = net.apply(variables, images, padding_code=padding_code, method="maps")
     return maps_loss(maps, targets), maps.fused

@@ -14,8 +14,8 @@ from jax import lax
 from jax.flatten_util import ravel_pytree
 
 from jaxseg.data.masks import IGNORED
-from jaxseg.grid.config import Net
 from jaxseg.grid.losses import training_loss, validation_loss
+from jaxseg.nets.registry import Network
 from jaxseg.nets.unet import with_background_logit
 
 NEVER = -1  # in the place of a step
@@ -108,7 +108,7 @@ class Program(NamedTuple):
     [B, H, W, 3], masks uint8 [B, H, W] class indices.
     """
 
-    net: Net
+    net: Network
     size: int
     loss: str
     select_best: bool
@@ -120,7 +120,7 @@ class Program(NamedTuple):
     def init(self, hyper: Hyper) -> TrainState:
         """The state before the first step."""
         images = jnp.zeros((1, self.size, self.size, 3))
-        variables = dict(self.net.clone(batch_axis=None).init(jax.random.key(hyper.seed), images))
+        variables = self.net.init(jax.random.key(hyper.seed), images)
         variables.setdefault("batch_stats", {})
         optimiser = make_optimiser(self.optimiser, hyper.learning_rate)
         return TrainState(
@@ -138,18 +138,18 @@ class Program(NamedTuple):
         self, state: TrainState, hyper: Hyper, images: Any, masks: Any
     ) -> tuple[TrainState, jax.Array]:
         """(state, loss float32: NaN once the cell has diverged or stopped) after one batch."""
-        value, batch_stats, grads = self._gradients(state, hyper, images, masks)
+        value, others, grads = self._gradients(state, hyper, images, masks)
         # As one vector: an operation per leaf takes longer to compile than the gradients.
         params, as_tree = ravel_pytree(state.variables["params"])
         optimiser = make_optimiser(self.optimiser, hyper.learning_rate)
         deltas, opt_state = optimiser.update(ravel_pytree(grads)[0], state.opt_state, params)
-        new = (optax.apply_updates(params, deltas), batch_stats)
+        new = (optax.apply_updates(params, deltas), others)
         healthy = state.running & jnp.isfinite(ravel_pytree((value, new))[0]).all()
         # A cell that diverges stays at its last finite variables: they can be looked into.
         keep = partial(jax.tree.map, partial(jnp.where, healthy))
-        params, batch_stats = keep(new, (params, state.variables["batch_stats"]))
+        params, others = keep(new, (params, _without_params(state.variables)))
         state = state._replace(
-            variables={"params": as_tree(params), "batch_stats": batch_stats},
+            variables={"params": as_tree(params), **others},
             opt_state=keep(opt_state, state.opt_state),
             step=state.step + 1,
             diverged_at=jnp.where(state.running & ~healthy, state.step, state.diverged_at),
@@ -159,7 +159,7 @@ class Program(NamedTuple):
     def _gradients(
         self, state: TrainState, hyper: Hyper, images: Any, masks: Any
     ) -> tuple[jax.Array, Variables, Variables]:
-        """(loss, new running moments, gradients of the parameters) of one batch."""
+        """(loss, new variables but the parameters, their gradients) of one batch."""
         key = jax.random.fold_in(jax.random.key(hyper.seed), state.step)
         batch = (normalise(images), one_hot(masks, self.net.classes))
 
@@ -173,7 +173,7 @@ class Program(NamedTuple):
         (value, updates), grads = grad(state.variables["params"])
         if self.net.batch_axis is not None:
             value, grads = lax.pmean((value, grads), self.net.batch_axis)
-        return value, updates.get("batch_stats", {}), grads
+        return value, _without_params(state.variables) | updates, grads
 
     def validate(
         self, state: TrainState, hyper: Hyper, images: Any, masks: Any, weights: Any
@@ -209,7 +209,7 @@ class Program(NamedTuple):
     def predict(self, variables: Variables, hyper: Hyper, images: Any) -> jax.Array:
         """Class indices uint8 [B, H, W]."""
         code = self._padding(hyper)
-        return class_indices(self.net.apply(variables, normalise(images), padding_code=code))
+        return class_indices(self.net.logits(variables, normalise(images), padding_code=code))
 
     def _judged(self, masks: jax.Array) -> jax.Array | None:
         """Which pixels count: bool [..., H, W, 1], or None for all of them."""
@@ -218,6 +218,10 @@ class Program(NamedTuple):
     def _padding(self, hyper: Hyper) -> Any:
         """The padding code that the network is given, if any."""
         return hyper.padding_code if self.padding_as_data else None
+
+
+def _without_params(variables: Variables) -> Variables:
+    return {name: value for name, value in variables.items() if name != "params"}
 
 
 def selected_variables(state: TrainState) -> Variables:

@@ -2,13 +2,25 @@
 
 import math
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import stats
 
 LEVEL = 0.95  # of intervals, where nothing else is asked for
 RESAMPLES = 2000
+SEED = 0  # of `mean_estimate`
 BLOCK = 2**22  # Elements of a weight matrix held at a time: 32 MiB.
+
+
+class Estimate(NamedTuple):
+    """A mean with the interval about it, and how many images had a value."""
+
+    value: float
+    low: float
+    high: float
+    n_images: int
 
 
 def resampled_items(clusters: np.ndarray, resamples: int, seed: int) -> Iterator[np.ndarray]:
@@ -83,6 +95,32 @@ def image_error(resampled: np.ndarray) -> float:
     replicates = resampled.mean(axis=1) if resampled.shape[1] else np.array([])
     replicates = replicates[~np.isnan(replicates)]
     return float(replicates.std(ddof=1)) if len(replicates) > 1 else 0.0
+
+
+def mean_estimate(values: NDArray[np.floating]) -> Estimate:
+    """Mean over images, NaN left out, with a 95 % interval.
+
+    Images are bootstrapped; where there are several seeds their means come in by Student's t (see
+    `two_level_interval`). Equal numbers of images are drawn alike in every call.
+
+    Args:
+      values: float [images], or [seeds, images] of networks that differ in nothing but the seed.
+    Returns:
+      The estimate; its interval is NaN for fewer than two images with a value.
+    """
+    values = np.atleast_2d(np.asarray(values, np.float64))
+    defined = ~np.isnan(values).any(axis=0)
+    n = int(defined.sum())
+    if n == 0:
+        return Estimate(math.nan, math.nan, math.nan, 0)
+    kept = values[:, defined]
+    value = float(kept.mean())
+    if n < 2:
+        return Estimate(value, math.nan, math.nan, n)
+    draws = resampled_items(np.arange(n), RESAMPLES, SEED)
+    resampled = np.concatenate([weights @ kept.T / n for weights in draws])
+    low, high = two_level_interval(kept.mean(axis=1), resampled, LEVEL, SEED)
+    return Estimate(value, low, high, n)
 
 
 def _t_draws(n: int, degrees: int, seed: int) -> np.ndarray:

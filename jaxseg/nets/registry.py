@@ -366,15 +366,16 @@ class Network:
 
     # Whether it can be used
 
-    def check(self, size: int) -> None:
+    def check(self, size: int, *, any_classes: bool = False) -> None:
         """Raises UsageError, in one line, unless it takes frames of a size and returns logits.
 
-        Nothing is computed: functions are traced.
+        Nothing is computed: functions are traced. With `any_classes` a network that is not made
+        with `classes` may return any number of logits.
         """
         if isinstance(self.module, UNet | DTUNet):
             self.module.check_frame(size, size)
         else:
-            _check(self, size)
+            _check(self, size, any_classes and not self.takes("classes"))
 
 
 def _norm(tree: Any) -> jax.Array:
@@ -422,7 +423,7 @@ def _is_taken(net: Network, size: int) -> bool:
 
 
 @functools.lru_cache(maxsize=64)
-def _check(net: Network, size: int) -> None:
+def _check(net: Network, size: int, any_classes: bool) -> None:
     where, alone = f"net.name={net.name!r}", replace(net, batch_axis=None)
     key, two = jax.random.key(0), _frames(size, batch=2)
     variables = _traced(f"{where}: init", alone._adapter.init, key, _frames(size))
@@ -430,7 +431,10 @@ def _check(net: Network, size: int) -> None:
     for train in (False, True):
         apply = lambda v, x, train=train: alone._apply(v, (x,), train, key=key)  # noqa: E731
         logits, updates = _traced(f"{where}: apply(train={train})", apply, variables, two)
-        _check_logits(where, logits, (*two.shape[:3], net.classes))
+        classes = net.classes
+        if any_classes and getattr(logits, "ndim", 0) == 4:
+            classes = logits.shape[-1]
+        _check_logits(where, logits, (*two.shape[:3], classes))
         for name, value in updates.items():
             if jax.tree.map(_kind, value) != jax.tree.map(_kind, variables.get(name)):
                 raise UsageError(
@@ -555,7 +559,7 @@ def _check_options(
             raise UsageError(f"net.options.{key}: {name} {takes}{hint}")
 
 
-def check_axes(net: Network, axes: Iterable[str]) -> None:
+def check_net_axes(net: Network, axes: Iterable[str]) -> None:
     """Raises UsageError for an axis `net.…` that changes nothing in a network.
 
     `axes` are full names of fields that vary over a grid, such as `net.padding`.

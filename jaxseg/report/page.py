@@ -34,8 +34,8 @@ def right(table: Table, column: int) -> bool:
 
 
 def prose(sentence: str) -> str:
-    """The sentence with no line break inside an interval or beside a sign."""
-    whole = re.sub(r"\[([^\]\s]+), ", "[\\1,\u00a0", sentence)
+    """The sentence with no line break in a number with its interval or beside a sign."""
+    whole = re.sub(r"\[([^\]\s]+), ", "[\\1,\u00a0", re.sub(r"(\d) \[", "\\1\u00a0[", sentence))
     return whole.replace(" %", "\u00a0%").replace("≥ ", "≥\u00a0")
 
 

@@ -83,5 +83,7 @@ def _left_out(section: Section) -> list[str]:
 
 def _wrapped(text: str, mark: str = "", hanging: str = "  ") -> list[str]:
     """Lines of at most WIDTH characters; a long path stays in one piece."""
-    marks = {"initial_indent": mark, "subsequent_indent": hanging}
-    return textwrap.wrap(printable(text), WIDTH, break_long_words=False, **marks)
+    wrapper = textwrap.TextWrapper(
+        WIDTH, initial_indent=mark, subsequent_indent=hanging, break_long_words=False
+    )
+    return wrapper.wrap(printable(text))

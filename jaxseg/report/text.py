@@ -54,7 +54,7 @@ def p_text(p: float) -> str:
 
 
 def plural(n: int, noun: str) -> str:
-    """`1 seed`, `3 seeds`."""
+    """`1 file`, `3 files`."""
     return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
 
 

@@ -90,6 +90,8 @@ def compare(
     if not seeds:
         return None
     paired = [parts[arm][[results.seeds[arm].index(s) for s in seeds]] for arm in design.arms]
+    if results.missing:
+        paired = _without_missing(results, design.arms, seeds, paired)
     found = statistics.contrast(
         paired,
         weights[: len(paired)],
@@ -121,3 +123,13 @@ def compare(
         seeds_needed=found.seeds_needed,
         verdict=judge(found.ci_low, found.ci_high, found.p, unit="seeds").word,
     )
+
+
+def _without_missing(
+    results: Results, arms: Sequence[str], seeds: Sequence[int], paired: Sequence[np.ndarray]
+) -> list[np.ndarray]:
+    """Counts in which an image counts, for each seed, in all arms or in none."""
+    lost = np.array([[results.missing[arm, seed] for seed in seeds] for arm in arms]).any(axis=0)
+    kept = ~lost.all(axis=0)
+    whole = [np.where(lost.reshape(*lost.shape, 1, 1, 1), 0, counts) for counts in paired]
+    return [counts[:, kept] for counts in whole]

@@ -34,11 +34,11 @@ def seed_cautions(comparisons: Sequence[ContrastRow], rows: Sequence[EstimateRow
             "from the luck of its training, so no difference is called shown."
         )
     elif floor > ALPHA:
+        fewest_of = " (the fewest of any comparison)" if most > fewest else ""
         yield (
-            f"With {fewest} paired seeds{' (the fewest of any comparison)' * (most > fewest)} the "
-            f"sign-flip p cannot be below {p_text(floor)}, whatever the networks do, so "
-            "nothing here is called significant; 6 seeds are the fewest that can reach 0.05 (the "
-            "same command with more seeds trains only those that are missing)."
+            f"With {fewest} paired seeds{fewest_of} the sign-flip p is at least {p_text(floor)}, "
+            "so nothing here is called significant; p ≤ 0.05 requires 6 seeds (the same command with "
+            "more seeds adds only those that are missing)."
         )
     family = max(len(family) for family in families(comparisons))
     floor = min(row.p_floor for row in defined if row.n_seeds == most)

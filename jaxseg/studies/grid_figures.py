@@ -43,58 +43,43 @@ class Look(NamedTuple):
     legend: dict[str, Style]
     title: str | None = None
 
+    @property
+    def n_arms(self) -> int:
+        """How many arms the panels hold."""
+        return sum(len(arms) for _, arms in self.panels)
+
 
 def grid_look(results: Results) -> Look:
-    """The look of any grid: colour by one axis, line style or panel by the others."""
-    return Look(facets(results), arm_styles(results), *legend_entries(results))
+    """The look of any grid: colour by one axis, line style or panel by the others.
 
-
-def colour_axis(results: Results) -> str | None:
-    """The axis told by colour: the first one, unless only a later one fits the palette."""
-    axes = list(results.axes)
-    return next(
-        (a for a in axes if len(results.axes[a]) <= len(COLOURS)), axes[0] if axes else None
-    )
-
-
-def arm_styles(results: Results) -> dict[str, Style]:
-    """Style of every arm. Arms alike in the colour axis share a colour, the others a line style.
-
-    Where panels already tell the other axes apart, all lines are solid.
+    Colour stands for the first axis, unless only a later one fits the palette. Where panels already
+    tell the other axes apart, all lines are solid.
     """
-    hues = list(dict.fromkeys(_hue(results, arm) for arm in results.arms))
-    rests = list(dict.fromkeys(rest_of(results, arm) for arm in results.arms))
-    apart = len(facets(results)) > 1
+    axes = list(results.axes)
+    fitting = [axis for axis in axes if len(results.axes[axis]) <= len(COLOURS)]
+    axis = (fitting or axes or [None])[0]
+    hues = {arm: results.settings[arm][axis] if axis else "" for arm in results.arms}
+    rests = {
+        arm: "/".join(v for key, v in results.settings[arm].items() if key != axis)
+        for arm in results.arms
+    }
+    panels = _panels(results, axis, rests)
+    order, rest_order = list(dict.fromkeys(hues.values())), list(dict.fromkeys(rests.values()))
     styles = {}
     for arm in results.arms:
-        turn, hue = divmod(hues.index(_hue(results, arm)), len(COLOURS))
         # A colour used a second time gets another line style.
-        line = turn if apart else turn + rests.index(rest_of(results, arm))
+        line, hue = divmod(order.index(hues[arm]), len(COLOURS))
+        line += rest_order.index(rests[arm]) if len(panels) == 1 else 0
         styles[arm] = Style(COLOURS[hue], DASHES[line % len(DASHES)], MARKERS[line % len(MARKERS)])
-    return styles
-
-
-def legend_entries(results: Results) -> tuple[dict[str, Style], str | None]:
-    """Names and styles of the legend, and its title: arms, or colours where panels do the rest."""
-    styles = arm_styles(results)
-    if len(facets(results)) == 1:
+    if len(panels) == 1:
         named = {arm or "the one arm": style for arm, style in styles.items()}
-        return named, " / ".join(results.axes) or None
-    return {_hue(results, arm): style for arm, style in styles.items()}, colour_axis(results)
+        return Look(panels, styles, named, " / ".join(axes) or None)
+    return Look(panels, styles, {hues[arm]: style for arm, style in styles.items()}, axis)
 
 
-def _hue(results: Results, arm: str) -> str:
-    axis = colour_axis(results)
-    return results.settings[arm][axis] if axis else ""
-
-
-def rest_of(results: Results, arm: str) -> str:
-    """The arm's values on every axis but the coloured one, joined by `/`."""
-    axis = colour_axis(results)
-    return "/".join(v for key, v in results.settings[arm].items() if key != axis)
-
-
-def facets(results: Results) -> list[tuple[str, list[str]]]:
+def _panels(
+    results: Results, axis: str | None, rests: Mapping[str, str]
+) -> list[tuple[str, list[str]]]:
     """(title, arms) of the panels that keep lines apart: one panel while all arms fit in it.
 
     More than MAX_PANELS: the first, and those that are one setting away from it.
@@ -103,22 +88,20 @@ def facets(results: Results) -> list[tuple[str, list[str]]]:
         return [("", results.arms)]
     panels: dict[str, list[str]] = {}
     for arm in results.arms:
-        panels.setdefault(rest_of(results, arm), []).append(arm)
+        panels.setdefault(rests[arm], []).append(arm)
     # One axis only: nothing to spread by, so equal runs of arms share a panel.
     if len(panels) == 1:
         starts = range(0, len(results.arms), ARMS_PER_PANEL)[:MAX_PANELS]
         return [("", results.arms[i : i + ARMS_PER_PANEL]) for i in starts]
     if len(panels) > MAX_PANELS:
-        hue, first = colour_axis(results), results.settings[results.arms[0]]
-        near = set(settings_apart(results, first, at_most=1, ignore=hue))
+        near = set(settings_apart(results, at_most=1, ignore=axis))
         panels = {title: arms for title, arms in panels.items() if near & set(arms)}
     return list(panels.items())[:MAX_PANELS]
 
 
-def settings_apart(
-    results: Results, first: Mapping[str, str], at_most: int, ignore: str | None = None
-) -> list[str]:
-    """The arms that differ from the settings `first` in at most so many axes but `ignore`."""
+def settings_apart(results: Results, at_most: int, ignore: str | None = None) -> list[str]:
+    """The arms that differ from the first one in at most so many axes other than `ignore`."""
+    first = results.settings[results.arms[0]]
     return [
         arm
         for arm in results.arms
@@ -126,12 +109,11 @@ def settings_apart(
     ]
 
 
-def panels_note(results: Results) -> str:
+def panels_note(results: Results, look: Look) -> str:
     """A sentence for the caption where panels leave arms out; else empty."""
-    kept = sum(len(arms) for _, arms in facets(results))
-    if kept == len(results.arms):
+    if look.n_arms == len(results.arms):
         return ""
-    return f" {kept} of {len(results.arms)} arms: the first and what is near to it."
+    return f" {look.n_arms} of {len(results.arms)} arms: the first and what is near to it."
 
 
 def forest(
@@ -158,7 +140,7 @@ def forest(
         axes = np.asarray(figure.subplots(1, len(chosen), sharey=True, squeeze=False))[0]
         for ax, (name, family) in zip(axes, chosen.items()):
             for row in family:
-                draw_difference(ax, row, lines.index(label(results, row)))
+                _draw_difference(ax, row, lines.index(label(results, row)))
             ax.set_xlim(_limits(family))
             ax.axvline(0, color="black", linewidth=0.8)
             ax.set_title(name.replace(" on ", "\non "))
@@ -168,11 +150,11 @@ def forest(
         axes[0].set_yticks(range(len(lines)), lines)
         axes[0].set_ylim(len(lines) - 0.4, -0.6)
         missable = any(np.isfinite(row.smallest_detectable) for row in rows)
-        forest_legend(figure, interactions, missable)
+        _forest_legend(figure, interactions, missable)
     return figure
 
 
-def draw_difference(ax: Axes, row: ContrastRow, y: int) -> None:
+def _draw_difference(ax: Axes, row: ContrastRow, y: int) -> None:
     colour = NOT_SHOWN if row.verdict == NO_DIFFERENCE else SHOWN
     if np.isfinite(row.smallest_detectable):
         reach = row.smallest_detectable
@@ -190,54 +172,48 @@ def _limits(family: Sequence[ContrastRow]) -> tuple[float, float]:
     return low - margin, high + margin
 
 
-def forest_legend(figure: Figure, interactions: bool, missable: bool) -> None:
+def _forest_legend(figure: Figure, interactions: bool, missable: bool) -> None:
     def dot(marker: str, colour: str, fill: str, text: str) -> Line2D:
         return Line2D([], [], color=colour, marker=marker, mfc=fill, label=text)
 
-    handles = [
+    handles: list[Any] = [
         dot("o", SHOWN, SHOWN, "interval excludes 0, p ≤ 0.05"),
         dot("o", SHOWN, "white", f"interval excludes 0, {NOT_SIGNIFICANT}"),
         dot("o", NOT_SHOWN, "white", NO_DIFFERENCE),
-        *[dot("D", "black", "black", "interaction")] * interactions,
-        *[Patch(color=DETECTABLE, label="would often be missed (power below 80 %)")] * missable,
     ]
+    if interactions:
+        handles.append(dot("D", "black", "black", "interaction"))
+    if missable:
+        handles.append(Patch(color=DETECTABLE, label="would often be missed (power below 80 %)"))
     figure.legend(
         handles=handles, loc="outside lower center", ncols=math.ceil(len(handles) / LEGEND_ROWS)
     )
 
 
-def learning_curves(results: Results, look: Look | None = None) -> Figure | None:
-    """Training loss and validation scores by epoch: a thin line per cell, a bold one per arm.
-
-    `look` is that of any grid where none is given.
-    """
+def learning_curves(results: Results, look: Look) -> Figure | None:
+    """Training loss and validation scores by epoch: a thin line per cell, a bold one per arm."""
     points = [row for curve in results.curves.values() for row in curve]
     found = [f for f in CURVES if any(row.get(f) is not None for row in points)]
     if not found:
         return None
-    look = look or grid_look(results)
     panels = look.panels
+    last = max(row["epoch"] for row in points)
+    # The same limits for every panel: what is measured once an epoch and what once at the end.
+    shown = -0.05 * max(last, 1), 1.05 * max(last, 1)
     with page_style():
         # One panel each: side by side. Several: a block of panels below the other.
         several = len(panels) > 1
-        figure, axes = grid_of_panels(
-            len(found) if several else 1, len(panels) if several else len(found)
-        )
+        size = (len(found), len(panels)) if several else (1, len(found))
+        figure, axes = grid_of_panels(*size)
         blocks = axes if several else [[ax] for ax in axes[0]]
         for block, field in zip(blocks, found):
             for ax, (title, arms) in zip(block, panels):
                 _curves_of_arms(ax, results, field, {arm: look.styles[arm] for arm in arms})
-                ax.set(xlabel="Epoch", title=title, xlim=_epochs_shown(points))
+                ax.set(xlabel="Epoch", title=title, xlim=shown)
             label_rows(block, CURVES[field])
             share_limits(block)
         legend_below(figure, look.legend, look.title)
     return figure
-
-
-def _epochs_shown(points: Sequence[Mapping[str, Any]]) -> tuple[float, float]:
-    """The same limits for every panel: what is measured once an epoch and what once at the end."""
-    last = max(row["epoch"] for row in points)
-    return -0.05 * max(last, 1), 1.05 * max(last, 1)
 
 
 def grid_of_panels(blocks: int, columns: int) -> tuple[Figure, list[list[Axes]]]:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from etils import epath
 
+from jaxseg.command_line import start_of
 from jaxseg.escape import printable, utf8
 from jaxseg.grid.storage import as_folder, is_local, names, write_bytes
 from jaxseg.report.export import table_csv, write_page
@@ -25,7 +26,6 @@ from jaxseg.studies.rows import COMPARISON_COLUMNS, SUMMARY_COLUMNS
 STUDIES: tuple[Any, ...] = (annotations, position)
 _READ = ("config.json", "cells.csv", "metrics.jsonl", "progress.json", "examples.npz")
 _READ += ("saliency.npz",)
-_INSPECT = ("python", "launch/inspect_checkpoint.py")
 
 
 def analyse(results: Results) -> Findings:
@@ -72,7 +72,7 @@ def terminal_report(found: Findings, workdir: str | os.PathLike[str]) -> str:
     cell = next(c.name for c in found.results.cells if c.status == "done")
     steps = {
         "Report": os.path.join(place, "report.html"),
-        "Inspect": shlex.join([*_INSPECT, place, "--cell", cell]),
+        "Inspect": f"{start_of('inspect')} {shlex.join([place, '--cell', cell])}",
     }
     return terminal_text(found.sections, steps)
 

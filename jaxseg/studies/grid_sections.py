@@ -89,10 +89,11 @@ def comparison_section(
 
 def learning_curves_section(results: Results, look: Look | None = None) -> Section:
     """Losses and scores by epoch; `look` is that of any grid where none is given."""
-    drawn = learning_curves(results, look or grid_look(results))
+    own = grid_look(results)
+    drawn = learning_curves(results, look or own)
     if drawn is None:
         return Section("learning_curves", "Learning curves")
-    note = "" if look else panels_note(results)
+    note = "" if look else panels_note(results, own)
     figure = Figure(
         "learning_curves",
         f"Thin: one cell. Bold: mean of the arm's finished cells.{note}",

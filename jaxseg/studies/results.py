@@ -116,6 +116,7 @@ class Results(NamedTuple):
       cells: all rows of cells.csv.
       curves: rows of metrics.jsonl by cell.
       examples: shown frames, or None.
+      missing: images that a run (arm, seed) was not scored on, bool [images]; their counts are 0.
     """
 
     arms: list[str]
@@ -133,6 +134,7 @@ class Results(NamedTuple):
     cells: Sequence[Cell] = ()
     curves: Mapping[str, Sequence[Mapping[str, Any]]] = {}
     examples: Examples | None = None
+    missing: Mapping[tuple[str, int], np.ndarray] = {}
 
     @property
     def left_out(self) -> list[Cell]:

@@ -60,7 +60,7 @@ STAGES = {
     "training": Stage(IN_TRAINING),
     "checkpoint write": Stage({"at": "rename:/1.orbax-checkpoint-tmp", "call": 1}),
     "evaluation": Stage({"at": "jaxseg.grid.storage:write_arrays", "call": 3}),
-    "report": Stage({"at": "jaxseg.report.page:write_bytes", "call": 2}),
+    "report": Stage({"at": "jaxseg.report.export:write_bytes", "call": 2}),
 }
 
 

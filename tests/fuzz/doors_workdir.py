@@ -10,23 +10,23 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-import inspect_checkpoint
 import jax
 import numpy as np
 from etils import epath
 from fake_annotation_workdir import default_arms, fake_study
 from fake_workdir import fake_workdir
 from hypothesis import strategies as st
-from jaxseg.studies.position.analysis import analyse
 from lying_arrays import archives, arrays, zipped
 from strategies import changed_csv, changed_json, mutated
 
+from jaxseg.cli import inspect as inspect_checkpoint
 from jaxseg.grid import checkpoints, loading, record, storage
 from jaxseg.grid import workdir as files
 from jaxseg.grid.cells import Cell, expand, group_cells
 from jaxseg.grid.config import make_net
-from jaxseg.report.page import write_report
-from jaxseg.studies.position import figures
+from jaxseg.report import plot
+from jaxseg.studies.grid_report import analyse, write_report
+from jaxseg.studies.results import load
 
 ROOT = Path(__file__).parents[2]
 Case = tuple[str, str, bytes]  # template, file below it, what is put in its place
@@ -168,12 +168,12 @@ def laid(case: Case, folder: Path) -> Path:
 
 def analysed(case: Case, folder: Path) -> None:
     """All numbers and words of a report."""
-    analyse(laid(case, folder))
+    analyse(load(laid(case, folder)))
 
 
 def reported(case: Case, folder: Path) -> None:
     """The report whole, its pictures coarse for speed."""
-    with mock.patch.object(figures, "DPI", 20):
+    with mock.patch.object(plot, "DPI", 20):
         write_report(laid(case, folder))
 
 

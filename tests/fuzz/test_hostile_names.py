@@ -16,7 +16,7 @@ from fake_workdir import fake_workdir
 
 from jaxseg.errors import JaxsegError, UsageError
 from jaxseg.escape import csv_text, plain, printable, utf8
-from jaxseg.report.page import write_report
+from jaxseg.studies.grid_report import write_report
 
 NAMES = ("two words", 'it\'s "quoted"', "line\nbreak", "<script>alert(1)<", "a&amp;b", "größe 大")
 NAMES += ("=HYPERLINK(1)", "+1+cmd", "-x", "@SUM(A1)", "\ttab", "\rreturn", "$x^$", "\x1b[2Jred")
@@ -126,7 +126,8 @@ def test_a_report_shows_arms_classes_and_settings_and_obeys_none(tmp_path):
         about["environment"]["\ud800<b>"] = "\udcff=<i>"
         about["config"]["eval"]["resamples"] = 100
         (root / "config.json").write_text(json.dumps(about))
-        pages.append(Page(write_report(root).read_text(encoding="utf-8")))
+        page, _ = write_report(root)
+        pages.append(Page(page.read_text(encoding="utf-8")))
     assert pages[0].tags == pages[1].tags and not pages[0].active
     (made[0] / "cells.csv").unlink()  # it is not the report's
     fields = _tables(made[0])

@@ -19,6 +19,7 @@ from jaxseg.grid.mapping import make_layout, map_cells, put
 from jaxseg.grid.run import run_grid
 from jaxseg.grid.sweeps import product
 from jaxseg.grid.train import Hyper, Program
+from jaxseg.nets.registry import Network
 from jaxseg.nets.unet import UNet
 
 SIZE, BATCH = 8, 2
@@ -30,7 +31,7 @@ STOPS, BEST = [3, 5, -1], [0, 2, 5]
 @pytest.fixture(scope="module")
 def program():
     """Without norm: before BatchNorm a bias has no gradient, and Adam makes steps of rounding."""
-    net = UNet(width=2, depth=1, upsampling="nearest", norm="none")
+    net = Network.of(UNet(width=2, depth=1, upsampling="nearest", norm="none"))
     return Program(net, size=SIZE, loss="dice", select_best=True, padding_as_data=False,
                         patience=2)  # fmt: skip
 

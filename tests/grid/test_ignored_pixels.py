@@ -14,12 +14,13 @@ from jaxseg.grid.losses import _only, training_loss
 from jaxseg.grid.mapping import make_layout
 from jaxseg.grid.run import run_grid
 from jaxseg.grid.train import Program, one_hot
+from jaxseg.nets.registry import Network
 from jaxseg.nets.unet import UNet
 
 RNG = np.random.default_rng(0)
 MASKS = np.asarray(RNG.integers(0, 2, (2, 16, 16)), np.uint8)
 MASKS[:, :5] = IGNORED
-NET = UNet(width=2, depth=1)
+NET = Network.of(UNet(width=2, depth=1))
 
 
 @pytest.mark.parametrize("loss", ["dice", "bce", "dice_bce", "dice_focal"])

@@ -1,5 +1,7 @@
 """Loss terms and their gradients against cases worked out by hand."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -19,6 +21,7 @@ from jaxseg.grid.losses import (
 from jaxseg.grid.mapping import DATA, make_layout, map_cells, put
 from jaxseg.grid.train import Hyper, Program
 from jaxseg.nets.dtunet import DTUNet, Maps
+from jaxseg.nets.registry import Network
 
 LOG2 = np.log(2)
 
@@ -170,7 +173,7 @@ def _options():
 
 
 def test_dtu_net_learns_generated_lesions(lesions):
-    net = DTUNet(width=4, depth=2, upsampling="nearest")
+    net = Network.of(DTUNet(width=4, depth=2, upsampling="nearest"))
     program = Program(net, **_options())
     step, validate = jax.jit(program.step), jax.jit(program.validate)
     state, hyper, scores = jax.jit(program.init)(_hyper()), _hyper(), []
@@ -183,7 +186,7 @@ def test_dtu_net_learns_generated_lesions(lesions):
     assert scores[1] > scores[0] + 0.4
 
 
-NET = DTUNet(width=2, depth=1, upsampling="nearest")
+NET = Network.of(DTUNet(width=2, depth=1, upsampling="nearest"))
 OPTIONS = {"padding_code": None, "key": jax.random.key(3)}
 
 
@@ -200,7 +203,7 @@ def small():
 
 def test_the_objective_moves_the_moments_by_the_prediction_alone(small):
     variables, images, targets = small
-    run = {"train": True, "mutable": ["batch_stats"], "method": "maps"}
+    run = {"train": True, "method": "maps"}
     value, updates, maps, expected = jax.jit(
         lambda *a: (*training_loss(NET, "dtu", *a, **OPTIONS), *NET.apply(*a[:2], **run))
     )(variables, images, targets)
@@ -214,7 +217,7 @@ def test_the_validation_loss_has_no_triplet_and_its_logits_are_the_networks(smal
     losses, logits, maps = jax.jit(
         lambda *a: (
             *validation_loss(NET, "dtu", *a, padding_code=None),
-            NET.apply(*a[:2], method="maps"),
+            NET.apply(*a[:2], method="maps")[0],
         )
     )(variables, images, targets)
     np.testing.assert_allclose(losses, maps_loss(maps, targets), rtol=1e-5)
@@ -223,7 +226,7 @@ def test_the_validation_loss_has_no_triplet_and_its_logits_are_the_networks(smal
 
 def test_the_triplet_reaches_both_networks(small):
     variables, images, targets = small
-    run = {"train": True, "mutable": ["batch_stats"]}
+    run = {"train": True}
 
     def triplet(params):
         own = variables | {"params": params}
@@ -240,7 +243,7 @@ def test_a_batch_split_over_devices_erases_the_same_patches(small):
     """With averaged moments and a key for each example the split loss is the whole one."""
     layout = make_layout(1, 4, 1, jax.devices())
     assert layout.mesh.shape[DATA] == 2
-    split = NET.clone(batch_axis=DATA)
+    split = dataclasses.replace(NET, batch_axis=DATA)
 
     def lost(net, variables, images, targets):
         return training_loss(net, "dtu", variables, images, targets, **OPTIONS)[0]

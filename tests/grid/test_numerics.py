@@ -7,7 +7,6 @@ import sys
 import jax
 import numpy as np
 import pytest
-from jaxseg.studies.position.cautions import condition_cautions
 from run_oracles import PAIR, assert_equal, read_counts, read_rows
 
 from jaxseg.errors import JaxsegError, UsageError
@@ -17,6 +16,7 @@ from jaxseg.grid.devices import check_devices
 from jaxseg.grid.loading import load_cell
 from jaxseg.grid.run import run_grid
 from jaxseg.grid.sweeps import MOST_SEED
+from jaxseg.studies.grid_cautions import condition_cautions
 
 # A value of each setting under which a grid used to give other numbers or to stop.
 HOSTILE = {

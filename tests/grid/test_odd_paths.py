@@ -3,14 +3,13 @@
 import shlex
 
 import pytest
-from jaxseg.studies.position.analysis import analyse
 from run_oracles import PAIR, assert_equal, read_counts
 
 from jaxseg.errors import UsageError
 from jaxseg.grid.loading import load_variables
 from jaxseg.grid.run import run_grid
-from jaxseg.report.page import write_report
-from jaxseg.report.terminal import terminal_table
+from jaxseg.studies.grid_report import analyse, terminal_report, write_report
+from jaxseg.studies.results import load
 
 ODD = 'it\'s 100 % of #1, "é" & $HOME;~'
 
@@ -23,16 +22,17 @@ def test_an_odd_workdir_is_trained_resumed_reported_and_named_in_quotes(
     assert_equal(read_counts(workdir), read_counts(undisturbed))
     assert load_variables(workdir, "0.01-s0")[2]["seed"] == 0
     run_grid(tiny_config, PAIR, workdir)
-    assert write_report(workdir).exists()
-    last = terminal_table(analyse(workdir)).splitlines()[-1]
+    page, found = write_report(workdir)
+    assert page.exists()
+    last = terminal_report(found, workdir).splitlines()[-1]
     words = shlex.split(last.removeprefix("Inspect: "))
-    assert words[:3] == ["python", "launch/inspect_checkpoint.py", str(workdir)]
+    assert words[:3] == ["jaxseg", "inspect", str(workdir)]
 
 
 def test_a_workdir_in_an_object_store_is_named_as_the_user_gave_it(undisturbed, tmp_path):
-    text = terminal_table(analyse(undisturbed), "gs://bucket/my run")
+    text = terminal_report(analyse(load(undisturbed)), "gs://bucket/my run")
     assert "Report:  gs://bucket/my run/report.html" in text
-    assert "inspect_checkpoint.py 'gs://bucket/my run' --cell" in text
+    assert "jaxseg inspect 'gs://bucket/my run' --cell" in text
 
 
 @pytest.mark.parametrize("name", ["run*", "run?", "run [2]", "a\\b"])

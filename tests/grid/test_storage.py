@@ -1,18 +1,15 @@
 import io
-import pathlib
 
 import numpy as np
 import pytest
 from etils import epath
 from etils.epath import backend, gpath
-from jaxseg.studies.position.analysis import analyse
-from jaxseg.studies.remote import local_results
 
 from jaxseg.errors import JaxsegError
 from jaxseg.grid import checkpoints, locks, run, storage
 from jaxseg.grid.run import run_grid
 from jaxseg.grid.sweeps import product
-from jaxseg.report.page import write_report
+from jaxseg.studies.grid_report import write_report
 
 
 @pytest.fixture
@@ -87,10 +84,8 @@ def test_a_grid_runs_reports_and_resumes_in_an_object_store(
     tiny_config["eval"]["test_sets"] = ("full",)
     grid = product(padding=("zeros", "reflect"), seed=(0,))
     assert run_grid(tiny_config, grid, bucket) == []
-    with local_results(bucket) as folder:
-        assert isinstance(folder, pathlib.Path)
-        write_report(folder, analyse(folder))
-    assert "<html" in (bucket / "report.html").read_text()
+    page, _ = write_report(bucket)
+    assert "<html" in page.read_text()
     assert (bucket / "figures" / "band_dice.svg").exists()
     with np.load(io.BytesIO((bucket / "counts" / "zeros-s0.npz").read_bytes())) as counts:
         assert counts["full.border"].sum() > 0

@@ -8,13 +8,14 @@ from jaxseg.grid.losses import per_example_loss
 from jaxseg.grid.mapping import DATA, chunks, fill, make_layout, map_cells, put
 from jaxseg.grid.train import Hyper, Program, class_indices, one_hot
 from jaxseg.nets.padding import padding_code
+from jaxseg.nets.registry import Network
 from jaxseg.nets.unet import UNet
 
 SIZE, BATCH = 16, 4
 
 
 def _program(**options):
-    net = UNet(width=2, depth=2, upsampling="nearest", **options)
+    net = Network.of(UNet(width=2, depth=2, upsampling="nearest", **options))
     return Program(net, size=SIZE, loss="dice", select_best=True, padding_as_data=True)
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from jaxseg.metrics.intervals import mean_estimate
+from jaxseg.metrics.bootstrap import mean_estimate
 
 
 def test_the_mean_leaves_out_what_is_not_defined():

@@ -9,7 +9,7 @@ import pytest
 
 from jaxseg.errors import JaxsegError, UsageError
 from jaxseg.nets.padding import padding_code
-from jaxseg.nets.registry import Network, check_axes, make_net
+from jaxseg.nets.registry import Network, check_net_axes, make_net
 from jaxseg.nets.unet import UNet
 
 SETTINGS = {
@@ -324,6 +324,6 @@ def test_settings_that_would_change_nothing_are_refused(own_network):
         with pytest.raises(UsageError, match=f"net.{setting}='{value}': .* takes no `{setting}`"):
             _net(own_network, **{setting: value})
     net = _net(own_network)
-    check_axes(net, ["net.padding", "net.width", "net.name", "net.options.levels", "data.crop"])
+    check_net_axes(net, ["net.padding", "net.width", "net.name", "net.options.levels", "data.crop"])
     with pytest.raises(UsageError, match=r"grid axis net.depth: .* takes no `depth`"):
-        check_axes(net, ["seed", "net.depth"])
+        check_net_axes(net, ["seed", "net.depth"])

@@ -4,7 +4,7 @@ It fits grids that were tested on the same frames with and without annotations: 
 gain by annotations, by dose, plane and structure, and where their evidence lies.
 """
 
-from jaxseg.studies.annotations.comparisons import contrasts
+from jaxseg.studies.annotations.comparisons import Analysis, contrasts
 from jaxseg.studies.annotations.measures import ANNOTATED, CLEAN, estimates, study
 from jaxseg.studies.annotations.saliency import read_saliency, saliency_rows
 from jaxseg.studies.annotations.sections import sections
@@ -21,5 +21,5 @@ def findings(results: Results) -> Findings:
     """All rows, and the sections of the page. Raises JaxsegError for a damaged workdir."""
     found, saliency = study(results), read_saliency(results)
     rows = estimates(results, found) + saliency_rows(results, saliency)
-    compared = contrasts(results, found)
-    return Findings(results, rows, compared, sections(results, found, saliency, rows, compared))
+    analysis = Analysis(results, found, rows, contrasts(results, found))
+    return Findings(results, rows, analysis.contrasts, sections(analysis, saliency))

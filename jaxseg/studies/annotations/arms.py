@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from jaxseg.errors import JaxsegError
-from jaxseg.studies.grid_figures import ARMS_PER_PANEL
 from jaxseg.studies.results import Results
 from jaxseg.studies.wording import short
 from jaxseg.studies.workdir_files import check_shares, text
@@ -18,6 +17,7 @@ REMOVAL = "annotate.removal"
 DRAWN = "annotate.drawn"
 FIELDS = (DOSE, PLACEMENT, REMOVAL, DRAWN)
 MITIGATION = "telea"
+MOST_SHOWN = 8  # arms in one panel
 # At least so many doses make a trend; two are a pair.
 TREND_DOSES = 3
 
@@ -196,7 +196,7 @@ def lines(results: Results) -> list[Line]:
 def shown_arms(results: Results) -> list[str]:
     """Arms of figures and tables that cannot show all: all that fit, else those of `roles` and
     those one axis other than the dose away from the baseline, in grid order."""
-    if len(results.arms) <= ARMS_PER_PANEL:
+    if len(results.arms) <= MOST_SHOWN:
         return results.arms
     chosen = roles(results)
     near = [
@@ -205,7 +205,7 @@ def shown_arms(results: Results) -> list[str]:
         if axis != DOSE
         for arm in _alike(results, chosen.baseline, (axis,))
     ]
-    kept = list(dict.fromkeys([*chosen.present, *near]))[:ARMS_PER_PANEL]
+    kept = list(dict.fromkeys([*chosen.present, *near]))[:MOST_SHOWN]
     return [arm for arm in results.arms if arm in kept]
 
 

@@ -11,11 +11,12 @@ over seeds, as everywhere.
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from jaxseg.metrics.statistics import item_mean
-from jaxseg.studies.annotations.arms import DOSE, TREND_DOSES, lines
+from jaxseg.studies.annotations.arms import DOSE, TREND_DOSES, Line, Roles, arm_names, lines
 from jaxseg.studies.annotations.measures import (
     ALL,
     ANNOTATED,
@@ -32,7 +33,7 @@ from jaxseg.studies.annotations.measures import (
 )
 from jaxseg.studies.comparisons import Design, compare, corrected, designs
 from jaxseg.studies.results import Results
-from jaxseg.studies.rows import ContrastRow
+from jaxseg.studies.rows import ContrastRow, EstimateRow, value_of
 
 ARM, CONTRAST, PAIR, TREND = "arm", "contrast", "pair", "trend"
 SLOPE = "reliance_slope"
@@ -66,31 +67,56 @@ def contrasts(results: Results, study: Study) -> list[ContrastRow]:
     return rows
 
 
-def of_kind(rows: Sequence[ContrastRow], kind: str) -> list[ContrastRow]:
-    """The rows of one kind, in order."""
-    return [row for row in rows if row.kind == kind]
+class Analysis(NamedTuple):
+    """All that the page is made of; `rows` are `estimates` and those of saliency."""
 
+    results: Results
+    study: Study
+    rows: list[EstimateRow]
+    contrasts: list[ContrastRow]
 
-def find(
-    rows: Sequence[ContrastRow], kind: str, metric: str, *arms: str | None, test_set: str = ""
-) -> ContrastRow | None:
-    """The row of these arms, or None; `test_set` where a metric has several."""
-    return next(
-        (
-            row
-            for row in rows
-            if (row.kind, row.metric, row.arms) == (kind, metric, arms)
-            and test_set in ("", row.test_set)
-        ),
-        None,
-    )
+    @property
+    def roles(self) -> Roles:
+        """The arms that the headline and its findings are about."""
+        return self.study.roles
 
+    @property
+    def names(self) -> dict[str, str]:
+        """The readers' name of every arm."""
+        return arm_names(self.results)
 
-def reliance_of(rows: Sequence[ContrastRow], arm: str) -> ContrastRow:
-    """The row of one arm's reliance; every finished arm has one."""
-    row = find(rows, ARM, RELIANCE, arm, test_set=difference_of(ANNOTATED))
-    assert row is not None, arm
-    return row
+    @property
+    def pairs(self) -> list[ContrastRow]:
+        """The comparisons that any grid has."""
+        return [row for row in self.contrasts if row.kind == PAIR]
+
+    def estimate(
+        self, arm: str | None, test_set: str, metric: str, band: str = ALL
+    ) -> EstimateRow | None:
+        """The one row with these keys, or None."""
+        return value_of(self.rows, arm, test_set, band, metric) if arm else None
+
+    def class_reliance(self, arm: str, name: str) -> EstimateRow | None:
+        """The reliance in one class, where there are several."""
+        return self.estimate(arm, difference_of(ANNOTATED), f"{RELIANCE}:{name}")
+
+    def reliance(self, arm: str, test_set: str = ANNOTATED) -> ContrastRow:
+        """The reliance of one arm on a marked test set; every finished arm has one."""
+        key = (ARM, RELIANCE, (arm,), difference_of(test_set))
+        return next(r for r in self.contrasts if (r.kind, r.metric, r.arms, r.test_set) == key)
+
+    def contrast(self, metric: str, arm: str | None, other: str | None) -> ContrastRow | None:
+        """The contrast of two arms of `roles`, or None."""
+        return self._find(CONTRAST, metric, arm, other)
+
+    def trend(self, line: Line) -> ContrastRow | None:
+        """The slope of reliance over the doses of a line, or None."""
+        arms = [*line.arms.values()]
+        return self._find(TREND, SLOPE, arms[-1], arms[0])
+
+    def _find(self, kind: str, metric: str, *arms: str | None) -> ContrastRow | None:
+        key = (kind, metric, arms)
+        return next((r for r in self.contrasts if (r.kind, r.metric, r.arms) == key), None)
 
 
 def _family(

@@ -23,6 +23,7 @@ from jaxseg.report.plot import (
     wrapped,
 )
 from jaxseg.studies.annotations.arms import (
+    MOST_SHOWN,
     PLACEMENT,
     Line,
     arm_names,
@@ -42,7 +43,7 @@ from jaxseg.studies.annotations.measures import (
     difference_of,
     in_truth,
 )
-from jaxseg.studies.grid_figures import ARMS_PER_PANEL, Look
+from jaxseg.studies.grid_figures import Look
 from jaxseg.studies.results import Results
 from jaxseg.studies.rows import EstimateRow, value_of
 
@@ -94,7 +95,7 @@ def dose_response(results: Results, rows: Sequence[EstimateRow]) -> Figure | Non
     panels: dict[str, list[Line]] = {}
     for line in found:
         placement = arm_value(results, [*line.arms.values()][-1], PLACEMENT)
-        panels.setdefault(placement if len(found) > ARMS_PER_PANEL else "", []).append(line)
+        panels.setdefault(placement if len(found) > MOST_SHOWN else "", []).append(line)
     styles = line_styles(results)
     with page_style():
         figure = Figure(figsize=(max(7.2, 3.6 * len(panels)), 4.4), layout="constrained")

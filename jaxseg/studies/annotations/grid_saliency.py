@@ -92,19 +92,6 @@ class Scores(NamedTuple):
     maps: Any
 
 
-class Asked(NamedTuple):
-    """What shapes the program of cells that share a network; `net` has an attribute `classes`.
-
-    `coded` networks take their padding as data; `tolerance` is that of `pointing_game`.
-    """
-
-    net: Any
-    size: tuple[int, int]
-    layer: str
-    coded: bool
-    tolerance: float
-
-
 class _Done(NamedTuple):
     """A cell that is done, and where its variables lie: at `position` in a folder of `meta`."""
 
@@ -382,10 +369,10 @@ def score_cells(
         UsageError: what `seg_grad_cam` and `pointing_game` raise.
     """
     size = (images.shape[1], images.shape[2])
-    asked = Asked(net, size, check_layer(net, size, layer), codes is not None, tolerance)
+    layer = check_layer(net, size, layer)
     layout = make_layout(len(seeds), 1, _cells_per_device(), jax.local_devices())
     batch = max(1, _VALUES // (net.classes * size[0] * size[1] * layout.per_device))
-    control, score = _programs(asked, layout)
+    control, score = _programs(net, size, layer, codes is not None, tolerance, layout)
     trees, parts = iter(variables), []
     for rows in chunks(range(len(seeds)), layout.slots):
         cells = fill(list(islice(trees, len(rows))), layout.slots)
@@ -404,34 +391,34 @@ def _cells_per_device() -> int:
 
 
 @functools.lru_cache(maxsize=8)
-def _programs(asked: Asked, layout: Layout) -> tuple[Any, Any]:
-    """Compiled once: (seeds -> the controls' variables, scorer of a chunk)."""
-    control = functools.partial(control_variables, asked.net, size=asked.size)
+def _programs(
+    net: Any, size: tuple[int, int], layer: str, coded: bool, tolerance: float, layout: Layout
+) -> tuple[Any, Any]:
+    """Compiled once: (seeds -> the controls' variables, scorer of a chunk).
+
+    `coded` networks take their padding as data.
+    """
+
+    def score(variables: Any, control: Any, code: Any, images: Any, annotated: Any) -> Scores:
+        """Scores of ONE cell on a batch, the maps of all its frames among them."""
+        images, marks = normalise(images), annotated[:, None]
+        code = code if coded else None
+        pixels = pixels_of_interest(logits_of(net, variables, images, code))
+        maps, random = (
+            seg_grad_cam(net, weights, images, layer, pixels=pixels, padding_code=code)
+            for weights in (variables, control)
+        )
+        return Scores(
+            share=saliency_share(maps, marks),
+            hit=pointing_game(maps, marks, tolerance),
+            random_share=saliency_share(random, marks),
+            random_hit=pointing_game(random, marks, tolerance),
+            maps=maps,
+        )
+
+    control = functools.partial(control_variables, net, size=size)
     kinds = ("cell", "cell", "cell", "shared", "shared")
-    return (
-        map_cells(control, layout, ("cell",)),
-        map_cells(functools.partial(_score_cell, asked), layout, kinds),
-    )
-
-
-def _score_cell(
-    asked: Asked, variables: Any, control: Any, code: Any, images: Any, annotated: Any
-) -> Scores:
-    """Scores of ONE cell on a batch, the maps of all its frames among them."""
-    net, images, marks = asked.net, normalise(images), annotated[:, None]
-    code = code if asked.coded else None
-    pixels = pixels_of_interest(logits_of(net, variables, images, code))
-    maps, random = (
-        seg_grad_cam(net, weights, images, asked.layer, pixels=pixels, padding_code=code)
-        for weights in (variables, control)
-    )
-    return Scores(
-        share=saliency_share(maps, marks),
-        hit=pointing_game(maps, marks, asked.tolerance),
-        random_share=saliency_share(random, marks),
-        random_hit=pointing_game(random, marks, asked.tolerance),
-        maps=maps,
-    )
+    return map_cells(control, layout, ("cell",)), map_cells(score, layout, kinds)
 
 
 def _score_frames(

@@ -185,9 +185,10 @@ def saliency_scores(results: Results, rows: Sequence[EstimateRow]) -> Figure | N
         pointing.set_xlim(-0.02, 1.02)
         ratio.set_yticks(range(len(arms)), [names[arm] for arm in arms])
         ratio.set_ylim(len(arms) - 0.5, -0.5)
-        trained = {"color": "black", "mfc": "black", "label": "trained weights (colour: arm)"}
-        random = {"color": CONTROL, "mfc": "white", "label": "randomised weights"}
-        handles = [Line2D([], [], marker="o", **kind) for kind in (trained, random)]
+        handles = [
+            Line2D([], [], color="black", marker="o", label="trained weights (colour: arm)"),
+            Line2D([], [], color=CONTROL, marker="o", mfc="white", label="randomised weights"),
+        ]
         figure.legend(handles=handles, loc="outside lower center", ncols=2)
     return figure
 

@@ -1,15 +1,14 @@
 """The sections of the page of a study of annotations: tables, and captions of figures."""
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 from jaxseg.metrics.verdict import NO_DIFFERENCE
 from jaxseg.report.section import Figure, Label, Measure, Section, Table
 from jaxseg.report.text import interval, number, p_text, plural
 from jaxseg.studies.annotations import wording
-from jaxseg.studies.annotations.arms import arm_names, lines, shown_arms
-from jaxseg.studies.annotations.comparisons import PAIR, SLOPE, TREND, find, of_kind, reliance_of
+from jaxseg.studies.annotations.arms import lines, shown_arms
+from jaxseg.studies.annotations.comparisons import Analysis
 from jaxseg.studies.annotations.figures import (
     dose_response,
     examples,
@@ -26,7 +25,6 @@ from jaxseg.studies.annotations.measures import (
     RELIANCE,
     SEQUENCE,
     STABILITY,
-    Study,
     bands,
     difference_of,
 )
@@ -48,8 +46,7 @@ from jaxseg.studies.grid_sections import (
     run_section,
     terms_section,
 )
-from jaxseg.studies.results import Results
-from jaxseg.studies.rows import ContrastRow, EstimateRow, value_of
+from jaxseg.studies.rows import ContrastRow
 
 TABLE_1 = (
     "Dice of whole frames: mean ± SD over frames, averaged over seeds, with 95 % intervals of the "
@@ -84,23 +81,34 @@ ANNOTATION_TERMS = {
 }
 
 
-def sections(
-    results: Results,
-    study: Study,
-    saliency: Saliency | None,
-    rows: Sequence[EstimateRow],
-    contrasts: Sequence[ContrastRow],
-) -> list[Section]:
+def sections(analysis: Analysis, saliency: Saliency | None) -> list[Section]:
     """All of the page, in order; empty ones where the results hold nothing to show."""
-    pairs = of_kind(contrasts, PAIR)
+    results = analysis.results
     return [
-        _headline(results, study, rows, contrasts),
-        _arms(results, study, rows, contrasts),
-        _dose(results, rows, contrasts),
-        _sequence(results, study, rows),
-        _examples(results, study),
-        _saliency(results, study, saliency, rows),
-        comparison_section(results, pairs, lead_metric=RELIANCE, interactions=False),
+        Section(
+            "reading",
+            "Result",
+            lead=_difference(analysis.reliance(analysis.roles.baseline)),
+            lead_label=wording.LABEL,
+            verdict=[wording.headline(analysis)],
+            findings=wording.findings(analysis),
+            notes=wording.cautions(analysis),
+        ),
+        Section(
+            "reliance",
+            "With and without annotations",
+            tables=[
+                _arms_table(analysis),
+                _planes_table(analysis),
+                _classes_table(analysis),
+                _terminal_table(analysis),
+            ],
+        ),
+        _dose(analysis),
+        _sequence(analysis),
+        _examples(analysis),
+        _saliency(analysis, saliency),
+        comparison_section(results, analysis.pairs, lead_metric=RELIANCE, interactions=False),
         learning_curves_section(results, study_look(results)),
         run_section(results),
         terms_section(ANNOTATION_TERMS | TERMS),
@@ -108,99 +116,59 @@ def sections(
     ]
 
 
-def _headline(
-    results: Results, study: Study, rows: Sequence[EstimateRow], contrasts: Sequence[ContrastRow]
-) -> Section:
-    return Section(
-        "reading",
-        "Result",
-        lead=_difference(reliance_of(contrasts, study.roles.baseline)),
-        lead_label=wording.LABEL,
-        verdict=[wording.headline(results, study, rows, contrasts)],
-        findings=wording.findings(results, study, rows, contrasts),
-        notes=wording.cautions(results, study, rows, contrasts),
-    )
-
-
-def _arms(
-    results: Results, study: Study, rows: Sequence[EstimateRow], contrasts: Sequence[ContrastRow]
-) -> Section:
-    """The paper's Table 1: of every arm while they fit, by plane, and by structure."""
-    arms = results.arms if len(results.arms) <= MAX_ROWS else shown_arms(results)
-    left = len(results.arms) - len(arms)
+def _arms_table(analysis: Analysis) -> Table:
+    """The paper's Table 1 over all frames, of every arm while they fit."""
+    seeds, arms = analysis.results.seeds, _listed_arms(analysis)
+    left = len(seeds) - len(arms)
     more = f" {plural(left, 'more arm')} in summary.csv." if left else ""
-    heads = [test_set.capitalize() for test_set in study.test_sets]
-    tests = [reliance_of(contrasts, arm) for arm in arms]
-    whole = [
-        (
-            _arm(results, arm),
-            len(results.seeds[arm]),
-            *_levels(study, rows, arm, ALL),
-            Label(p_text(test.p), number=True),
-            _verdict(test),
-        )
-        for arm, test in zip(arms, tests)
-    ]
-    names = arm_names(results)
-    by_plane = []
-    for band, mask in bands(study, CLEAN).items():
+    rows = []
+    for arm in arms:
+        test = analysis.reliance(arm)
+        levels = _levels(analysis, arm, ALL)
+        rows.append((_arm(analysis, arm), len(seeds[arm]), *levels, _p(test.p), _verdict(test)))
+    columns = ["Arm", "Seeds", *_level_columns(analysis), "p", "Verdict"]
+    return _table("All test frames", columns, rows, f"{TABLE_1} {COULD}{more}")
+
+
+def _planes_table(analysis: Analysis) -> Table:
+    """Table 1 by plane, of the arms of `Roles`; empty where there is one plane."""
+    rows = []
+    for band, mask in bands(analysis.study, CLEAN).items():
         plane, frames = band.removeprefix("plane:"), str(int(mask.sum()))
-        for arm in study.roles.present if band != ALL else []:
-            by_plane.append(
-                (plane, Label(frames, number=True), names[arm], *_levels(study, rows, arm, band))
-            )
+        for arm in analysis.roles.present if band != ALL else []:
+            levels = _levels(analysis, arm, band)
+            rows.append((plane, Label(frames, number=True), analysis.names[arm], *levels))
             plane = frames = ""  # a plane is named in the first of its rows
-    by_structure = [
-        (name, *(estimate_field(row, signed=True) for row in found))
-        for name in study.classes
-        if all(found := [wording.class_reliance(rows, arm, name) for arm in study.roles.present])
-    ]
-    printed = [
-        (
-            names[arm],
-            len(results.seeds[arm]),
-            *(_value(value_of(rows, arm, t, ALL, DICE)) for t in (CLEAN, ANNOTATED)),
-            _difference(test),
-            Label(p_text(test.p), number=True),
-        )
-        for arm, test in zip(arms, tests)
-    ]
-    return Section(
-        "reliance",
-        "With and without annotations",
-        tables=[
-            _table(
-                "All test frames",
-                ["Arm", "Seeds", *heads, "Reliance", "p", "Verdict"],
-                whole,
-                note=f"{TABLE_1} {COULD}{more}",
-            ),
-            _table(
-                "By plane",
-                ["Plane", "Frames", "Arm", *heads, "Reliance"],
-                by_plane,
-                note=TABLE_1,
-            ),
-            _table(
-                "Reliance by structure",
-                ["Structure", *(names[arm] for arm in study.roles.present)],
-                by_structure,
-                note="Dice, annotated − clean, over the frames that hold the structure.",
-            )._replace(folded="By structure"),
-            Table(
-                "",
-                "",
-                ["arm", "seeds", "Dice clean", "annotated", "reliance", "p"],
-                printed,
-                page_rows=0,
-            ),
-        ],
-    )
+    return _table("By plane", ["Plane", "Frames", "Arm", *_level_columns(analysis)], rows, TABLE_1)
 
 
-def _dose(
-    results: Results, rows: Sequence[EstimateRow], contrasts: Sequence[ContrastRow]
-) -> Section:
+def _classes_table(analysis: Analysis) -> Table:
+    """Reliance by structure, of the arms of `Roles`; empty where there is one structure."""
+    arms = analysis.roles.present
+    rows = []
+    for name in analysis.study.classes:
+        found = [analysis.class_reliance(arm, name) for arm in arms]
+        if all(found):
+            rows.append((name, *(estimate_field(row, signed=True) for row in found)))
+    columns = ["Structure", *(analysis.names[arm] for arm in arms)]
+    note = "Dice, annotated − clean, over the frames that hold the structure."
+    return _table("Reliance by structure", columns, rows, note)._replace(folded="By structure")
+
+
+def _terminal_table(analysis: Analysis) -> Table:
+    """Dice without and with annotations, reliance and its p."""
+    rows = []
+    for arm in _listed_arms(analysis):
+        test = analysis.reliance(arm)
+        found = [analysis.estimate(arm, test_set, DICE) for test_set in (CLEAN, ANNOTATED)]
+        levels = [row.value if row else None for row in found]
+        seeds = len(analysis.results.seeds[arm])
+        rows.append((analysis.names[arm], seeds, *levels, _difference(test), _p(test.p)))
+    columns = ["arm", "seeds", "Dice clean", "annotated", "reliance", "p"]
+    return Table("", "", columns, rows, page_rows=0)
+
+
+def _dose(analysis: Analysis) -> Section:
     """Reliance by contamination, and its slope for each line with enough doses."""
     caption = (
         "Mean over seeds with 95 % intervals, moved apart sideways where lines meet. Lines share "
@@ -208,39 +176,30 @@ def _dose(
         "from which spots were removed on which nothing was drawn."
     )
     alt = "Reliance on annotations by the share of annotated training frames"
-    trends = []
-    for line in lines(results):
-        arms = [*line.arms.values()]
-        row = find(contrasts, TREND, SLOPE, arms[-1], arms[0])
+    rows = []
+    for line in lines(analysis.results):
+        row = analysis.trend(line)
         if row is not None:
-            doses = ", ".join(f"{100 * dose:g}" for dose in line.arms)
-            trends.append(
-                (
-                    line.name,
-                    Label(doses, number=True),
-                    _difference(row),
-                    Label(p_text(row.p), number=True),
-                    Label(p_text(row.p_holm), number=True),
-                    row.n_seeds,
-                    _verdict(row),
-                )
-            )
+            doses = Label(", ".join(f"{100 * dose:g}" for dose in line.arms), number=True)
+            tests = (_p(row.p), _p(row.p_holm), row.n_seeds, _verdict(row))
+            rows.append((line.name, doses, _difference(row), *tests))
     table = _table(
         "Test for trend",
         ["Line", "Doses (%)", "Slope", "p", "p (Holm)", "Seeds", "Verdict"],
-        trends,
-        note="Slope: change of reliance from 0 to 100 % annotated training frames, by a straight "
-        f"line through each seed's doses. {COULD}",
+        rows,
+        "Slope: change of reliance from 0 to 100 % annotated training frames, by a straight line "
+        f"through each seed's doses. {COULD}",
     )
-    figures = _figures("dose_response", caption, alt, dose_response(results, rows))
+    drawn = dose_response(analysis.results, analysis.rows)
+    figures = _figures("dose_response", caption, alt, drawn)
     return Section("dose_response", "Dose and response", figures=figures, tables=[table])
 
 
-def _sequence(results: Results, study: Study, rows: Sequence[EstimateRow]) -> Section:
+def _sequence(analysis: Analysis) -> Section:
     """Dice along the stages of annotating a frame, and the paper's Table 2."""
-    section = Section("sequence", "While a frame is annotated")
+    results, study = analysis.results, analysis.study
     if not study.to_last:
-        return section
+        return Section("sequence", "While a frame is annotated")
     arms = shown_arms(results)
     some = f" {len(arms)} of {len(results.arms)} arms." if len(arms) < len(results.arms) else ""
     caption = (
@@ -250,27 +209,26 @@ def _sequence(results: Results, study: Study, rows: Sequence[EstimateRow]) -> Se
     alt = "Dice to the last prediction by stage of annotating, one line per arm"
     masks = bands(study, SEQUENCE)
     names = {band: "All frames" if band == ALL else band.removeprefix("plane:") for band in masks}
+    rows = []
+    for arm in arms:
+        found = [analysis.estimate(arm, SEQUENCE, STABILITY, band) for band in masks]
+        rows.append((_arm(analysis, arm), *map(estimate_field, found)))
     table = _table(
         "Stability",
         ["Arm", *(f"{names[band]} ({int(mask.sum())})" for band, mask in masks.items())],
-        [
-            (
-                _arm(results, arm),
-                *(estimate_field(value_of(rows, arm, SEQUENCE, b, STABILITY)) for b in masks),
-            )
-            for arm in arms
-        ],
-        note="Dice between the predictions before any annotation and with all of them, with 95 % "
+        rows,
+        "Dice between the predictions before any annotation and with all of them, with 95 % "
         "intervals; in brackets the number of frames.",
     )
-    figures = _figures("sequence", caption, alt, sequence(results, study, rows))
-    return section._replace(figures=figures, tables=[table])
+    figures = _figures("sequence", caption, alt, sequence(results, study, analysis.rows))
+    return Section("sequence", "While a frame is annotated", figures=figures, tables=[table])
 
 
-def _examples(results: Results, study: Study) -> Section:
+def _examples(analysis: Analysis) -> Section:
+    results, study = analysis.results, analysis.study
     rule = results.examples.rule if results.examples else ""
     caption = (
-        f"Rule: {rule}. Seed {shown_seed(results, study)}. {_shown(results, study)} A pixel of one "
+        f"Rule: {rule}. Seed {shown_seed(results, study)}. {_shown(analysis)} A pixel of one "
         "structure that is taken for another counts as missed."
     )
     alt = "Example frames with and without annotations, the truth and predictions on both"
@@ -278,23 +236,21 @@ def _examples(results: Results, study: Study) -> Section:
     return Section("examples", "Examples", figures=figures)
 
 
-def _saliency(
-    results: Results, study: Study, saliency: Saliency | None, rows: Sequence[EstimateRow]
-) -> Section:
+def _saliency(analysis: Analysis, saliency: Saliency | None) -> Section:
     """Maps over frames, and their scores beside those of randomised weights."""
-    section = Section("saliency", "Saliency")
     if saliency is None:
-        return section
+        return Section("saliency", "Saliency")
+    results, study = analysis.results, analysis.study
     whose = (
-        " Above each frame: the structure whose map it is." if any(saliency.example_names) else ""
+        "Above each frame: the structure whose map it is. " if any(saliency.example_names) else ""
     )
     rule = str(saliency.arrays.get("example_rule", ""))
-    rule = f" Rule: {rule}." if rule else ""
     caption = (
         f"Seg-Grad-CAM at layer {saliency.layer}, brighter is more; below each map its share on "
-        f"annotations over their area. Seed {shown_seed(results, study)}. "
-        f"{_shown(results, study)}{whose}{rule}"
+        f"annotations over their area. {whose}Seed {shown_seed(results, study)}. "
+        f"{_shown(analysis)}"
     )
+    caption += f" Rule: {rule}." if rule else ""
     alt = "Saliency maps over example frames with the annotations outlined"
     figures = _figures("saliency_maps", caption, alt, saliency_maps(results, study, saliency))
     figures += _figures(
@@ -302,7 +258,7 @@ def _saliency(
         "Mean over frames and seeds with 95 % intervals. Open: the same networks with randomised "
         "weights.",
         "Dot plot of the share of saliency on annotations and of the pointing game by arm",
-        saliency_scores(results, rows),
+        saliency_scores(results, analysis.rows),
     )
     columns = {
         RATIO: "Saliency on annotations / area",
@@ -310,30 +266,31 @@ def _saliency(
         POINTING: "Maximum on an annotation",
         POINTING + RANDOM: "… with randomised weights",
     }
-    scored = {(row.arm, row.metric): row for row in rows}
+    rows = []
+    for arm in shown_arms(results):
+        if seeds := len(saliency.cells(arm)):
+            found = [analysis.estimate(arm, saliency.test_set, metric) for metric in columns]
+            rows.append((_arm(analysis, arm), seeds, *map(estimate_field, found)))
     area = saliency.arrays["area"]
     table = _table(
         "Saliency on annotations",
         ["Arm", "Seeds", *columns.values()],
-        [
-            (
-                _arm(results, arm),
-                len(saliency.cells(arm)),
-                *(estimate_field(scored.get((arm, metric))) for metric in columns),
-            )
-            for arm in shown_arms(results)
-            if saliency.cells(arm)
-        ],
-        note=f"Seg-Grad-CAM at layer {saliency.layer}, {saliency.test_set} frames ({len(area)}). "
+        rows,
+        f"Seg-Grad-CAM at layer {saliency.layer}, {saliency.test_set} frames ({len(area)}). "
         f"Annotations cover {100 * float(area.mean()):.1f} % of a frame on average, which is "
         "chance for the maximum too.",
     )
-    return section._replace(figures=figures, tables=[table])
+    return Section("saliency", "Saliency", figures=figures, tables=[table])
 
 
-def _shown(results: Results, study: Study) -> str:
-    names = arm_names(results)
-    return "Arms: " + "; ".join(names[arm] for arm in shown_roles(study)) + "."
+def _shown(analysis: Analysis) -> str:
+    return "Arms: " + "; ".join(analysis.names[arm] for arm in shown_roles(analysis.study)) + "."
+
+
+def _listed_arms(analysis: Analysis) -> list[str]:
+    """All arms while they fit in a table."""
+    arms = analysis.results.arms
+    return arms if len(arms) <= MAX_ROWS else shown_arms(analysis.results)
 
 
 def _figures(name: str, caption: str, alt: str, drawn: Any) -> list[Figure]:
@@ -341,40 +298,44 @@ def _figures(name: str, caption: str, alt: str, drawn: Any) -> list[Figure]:
     return [Figure(name, caption, alt, drawn)] if drawn is not None else []
 
 
-# Fields of tables.
-
-
 def _table(title: str, columns: list[str], rows: list[Any], note: str) -> Table:
     """A table for the page alone."""
     return Table("", title, columns, rows, page_rows=len(rows), terminal_rows=0, note=note)
 
 
-def _arm(results: Results, arm: str) -> Label:
+# Fields of tables.
+
+
+def _arm(analysis: Analysis, arm: str) -> Label:
     """The reader's name, and below it the key of the CSV files."""
-    return Label(arm_names(results)[arm], below=arm)
+    return Label(analysis.names[arm], below=arm)
 
 
-def _levels(study: Study, rows: Sequence[EstimateRow], arm: str, band: str) -> list[Any]:
+def _level_columns(analysis: Analysis) -> list[str]:
+    return [*(test_set.capitalize() for test_set in analysis.study.test_sets), "Reliance"]
+
+
+def _levels(analysis: Analysis, arm: str, band: str) -> list[Any]:
     """Dice ± SD on every test set, then the reliance."""
     fields: list[Any] = []
-    for test_set in study.test_sets:
-        mean = value_of(rows, arm, test_set, band, DICE)
-        spread = value_of(rows, arm, test_set, band, f"{DICE}_sd")
+    for test_set in analysis.study.test_sets:
+        mean = analysis.estimate(arm, test_set, DICE, band)
+        spread = analysis.estimate(arm, test_set, f"{DICE}_sd", band)
         if mean is None or spread is None:
             fields.append(None)
             continue
         text = f"{number(mean.value)} ± {number(spread.value)}"
         fields.append(Label(text, below=interval(mean.ci_low, mean.ci_high), number=True))
-    row = value_of(rows, arm, difference_of(ANNOTATED), band, RELIANCE)
+    row = analysis.estimate(arm, difference_of(ANNOTATED), RELIANCE, band)
     return [*fields, estimate_field(row, signed=True)]
-
-
-def _value(row: EstimateRow | None) -> float | None:
-    return row.value if row else None
 
 
 def _difference(row: ContrastRow) -> Measure:
     return Measure(row.difference, row.ci_low, row.ci_high, signed=True)
+
+
+def _p(value: float) -> Label:
+    return Label(p_text(value), number=True)
 
 
 def _verdict(row: ContrastRow) -> Label:

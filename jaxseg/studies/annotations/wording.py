@@ -4,7 +4,7 @@ Nothing is said that no row shows.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -13,23 +13,13 @@ from jaxseg.report.text import number, p_text, plural, with_interval
 from jaxseg.studies.annotations.arms import (
     REMOVAL,
     TREND_DOSES,
-    arm_names,
     arm_value,
     dose,
     is_planned,
     lines,
     shown_arms,
 )
-from jaxseg.studies.annotations.comparisons import (
-    ARM,
-    CONTRAST,
-    PAIR,
-    SLOPE,
-    TREND,
-    find,
-    of_kind,
-    reliance_of,
-)
+from jaxseg.studies.annotations.comparisons import ARM, Analysis
 from jaxseg.studies.annotations.measures import (
     ALL,
     ANNOTATED,
@@ -38,7 +28,6 @@ from jaxseg.studies.annotations.measures import (
     RELIANCE,
     SEQUENCE,
     STABILITY,
-    Study,
     bands,
     difference_of,
     image_dice,
@@ -51,8 +40,7 @@ from jaxseg.studies.grid_cautions import (
     left_out_cautions,
     seed_cautions,
 )
-from jaxseg.studies.results import Results
-from jaxseg.studies.rows import ContrastRow, EstimateRow, value_of
+from jaxseg.studies.rows import ContrastRow, EstimateRow
 from jaxseg.studies.wording import abs_interval, amount, brief_verdict, could_text, verdict_text
 
 LABEL = "reliance: Dice on test frames with annotations minus the same frames without"
@@ -66,64 +54,54 @@ FEW_FRAMES = 10
 LITTLE_ROOM = 0.95
 
 
-def headline(
-    results: Results, study: Study, rows: Sequence[EstimateRow], contrasts: Sequence[ContrastRow]
-) -> str:
+def headline(analysis: Analysis) -> str:
     """The reliance of the baseline, chosen by `arms.roles`, and what removal does to it."""
-    lead = reliance_of(contrasts, study.roles.baseline)
-    sentences = [_reliance_sentence(results, rows, lead)]
-    row = find(contrasts, CONTRAST, RELIANCE, study.roles.baseline, study.roles.mitigated)
+    lead = analysis.reliance(analysis.roles.baseline)
+    sentences = [_reliance_sentence(analysis, lead)]
+    row = analysis.contrast(RELIANCE, analysis.roles.baseline, analysis.roles.mitigated)
     if row is not None:
-        sentences.append(_removal_sentence(results, row))
+        sentences.append(_removal_sentence(analysis, row))
     return " ".join(sentences)
 
 
-def findings(
-    results: Results, study: Study, rows: Sequence[EstimateRow], contrasts: Sequence[ContrastRow]
-) -> list[str]:
+def findings(analysis: Analysis) -> list[str]:
     """The other arms of `Roles` and trends first, then where, in what, and how else."""
     return [
-        *_mitigated(results, study, contrasts),
-        *_control(study, contrasts),
-        *_placebo(results, study, contrasts),
-        *_trends(results, contrasts),
-        *_other_arms(results, study, contrasts),
-        *_other_test_sets(study, contrasts),
-        *_planes(study, rows),
-        *_classes(study, rows),
-        *_stability(study, rows),
-        *_saliency(results, study, rows),
+        *_mitigated(analysis),
+        *_control(analysis),
+        *_placebo(analysis),
+        *_trends(analysis),
+        *_other_arms(analysis),
+        *_other_test_sets(analysis),
+        *_planes(analysis),
+        *_classes(analysis),
+        *_stability(analysis),
+        *_saliency(analysis),
     ]
 
 
-def cautions(
-    results: Results, study: Study, rows: Sequence[EstimateRow], contrasts: Sequence[ContrastRow]
-) -> list[str]:
+def cautions(analysis: Analysis) -> list[str]:
     """What limits the numbers, most general first."""
+    of_arms = [row for row in analysis.contrasts if row.kind == ARM]
     return [
-        *seed_cautions(of_kind(contrasts, PAIR) or of_kind(contrasts, ARM), rows),
-        *_baseline_cautions(results, study, rows),
-        *_frame_cautions(study, rows),
-        *_design_cautions(results, study),
-        *data_cautions(results),
-        *left_out_cautions(results),
-        *condition_cautions(results),
+        *seed_cautions(analysis.pairs or of_arms, analysis.rows),
+        *_baseline_cautions(analysis),
+        *_frame_cautions(analysis),
+        *_design_cautions(analysis),
+        *data_cautions(analysis.results),
+        *left_out_cautions(analysis.results),
+        *condition_cautions(analysis.results),
     ]
-
-
-def class_reliance(rows: Sequence[EstimateRow], arm: str, name: str) -> EstimateRow | None:
-    """The row of one class's reliance, where there are several classes."""
-    return value_of(rows, arm, difference_of(ANNOTATED), ALL, f"{RELIANCE}:{name}")
 
 
 # The headline.
 
 
-def _reliance_sentence(results: Results, rows: Sequence[EstimateRow], lead: ContrastRow) -> str:
-    found = [value_of(rows, lead.arm_a, t, ALL, DICE) for t in (ANNOTATED, CLEAN)]
+def _reliance_sentence(analysis: Analysis, lead: ContrastRow) -> str:
+    found = [analysis.estimate(lead.arm_a, t, DICE) for t in (ANNOTATED, CLEAN)]
     levels = " against ".join(number(row.value) for row in found if row)
     basis = f"Dice {levels}; {_basis(lead)}"
-    who = f"networks of the arm “{arm_names(results)[lead.arm_a]}”"
+    who = f"networks of the arm “{analysis.names[lead.arm_a]}”"
     frames = "test frames with annotations"
     if not math.isfinite(lead.difference):
         return f"No reliance can be given for {who}: no test frame holds a structure."
@@ -149,9 +127,9 @@ def _reliance_sentence(results: Results, rows: Sequence[EstimateRow], lead: Cont
     )
 
 
-def _removal_sentence(results: Results, row: ContrastRow) -> str:
+def _removal_sentence(analysis: Analysis, row: ContrastRow) -> str:
     """`row` is the reliance of the baseline minus that of the mitigated arm."""
-    method = arm_value(results, row.arm_b, REMOVAL)
+    method = arm_value(analysis.results, row.arm_b, REMOVAL)
     how = f"Removing annotations from the training frames ({method})"
     change = amount(
         row._replace(difference=-row.difference, ci_low=-row.ci_high, ci_high=-row.ci_low)
@@ -167,13 +145,13 @@ def _removal_sentence(results: Results, row: ContrastRow) -> str:
 # Findings.
 
 
-def _mitigated(results: Results, study: Study, contrasts: Sequence[ContrastRow]) -> Iterator[str]:
+def _mitigated(analysis: Analysis) -> Iterator[str]:
     """Freedom from reliance is never proved: the interval leaves room for some."""
-    arm = study.roles.mitigated
+    arm = analysis.roles.mitigated
     if arm is None:
         return
-    row = reliance_of(contrasts, arm)
-    start = f"The mitigated arm ({arm_names(results)[arm]})"
+    row = analysis.reliance(arm)
+    start = f"The mitigated arm ({analysis.names[arm]})"
     if row.verdict == HIGHER:
         yield f"{start} still relies on annotations: reliance {amount(row)}, {_basis(row)}."
     elif row.verdict == LOWER:
@@ -185,8 +163,8 @@ def _mitigated(results: Results, study: Study, contrasts: Sequence[ContrastRow])
         if row.n_seeds > 1 and row.ci_high > 0:
             room = f"; its interval leaves room for at most {number(row.ci_high)}"
         share = ""
-        whole = reliance_of(contrasts, study.roles.baseline)
-        removed = find(contrasts, CONTRAST, RELIANCE, study.roles.baseline, arm)
+        whole = analysis.reliance(analysis.roles.baseline)
+        removed = analysis.contrast(RELIANCE, analysis.roles.baseline, arm)
         if removed is not None and whole.verdict == removed.verdict == HIGHER:
             percent = 100 * removed.difference / whole.difference
             most = "all" if percent > 99.5 else f"about {percent:.0f} %"
@@ -194,7 +172,7 @@ def _mitigated(results: Results, study: Study, contrasts: Sequence[ContrastRow])
         yield (
             f"{start} is not shown to rely on annotations: {amount(row)}{room}{_could(row)}.{share}"
         )
-    cost = find(contrasts, CONTRAST, DICE, arm, study.roles.control)
+    cost = analysis.contrast(DICE, arm, analysis.roles.control)
     if cost is not None:
         yield (
             "What removal costs on clean test frames, against networks that never saw an "
@@ -202,19 +180,19 @@ def _mitigated(results: Results, study: Study, contrasts: Sequence[ContrastRow])
         )
 
 
-def _control(study: Study, contrasts: Sequence[ContrastRow]) -> Iterator[str]:
-    arm = study.roles.control
+def _control(analysis: Analysis) -> Iterator[str]:
+    arm = analysis.roles.control
     if arm is None:
         return
-    row = reliance_of(contrasts, arm)
+    row = analysis.reliance(arm)
     sentence = f"Networks that never saw an annotation: reliance {_sized(row)}"
     if row.verdict == HIGHER:
         sentence += "; annotations help even where none was ever seen"
-    gained = find(contrasts, CONTRAST, RELIANCE, study.roles.baseline, arm)
+    gained = analysis.contrast(RELIANCE, analysis.roles.baseline, arm)
     if gained is not None:
         sentence += f". Training with annotations adds {_sized(gained)}"
     yield f"{sentence}."
-    price = find(contrasts, CONTRAST, DICE, study.roles.baseline, arm)
+    price = analysis.contrast(DICE, analysis.roles.baseline, arm)
     if price is not None:
         yield (
             "On clean test frames, the Dice of networks trained with annotations differs from that "
@@ -222,15 +200,15 @@ def _control(study: Study, contrasts: Sequence[ContrastRow]) -> Iterator[str]:
         )
 
 
-def _placebo(results: Results, study: Study, contrasts: Sequence[ContrastRow]) -> Iterator[str]:
-    arm = study.roles.placebo
+def _placebo(analysis: Analysis) -> Iterator[str]:
+    arm = analysis.roles.placebo
     if arm is None:
         return
     sentence = (
-        f"The placebo ({arm_names(results)[arm]}), where spots are removed on which nothing was "
-        f"drawn: reliance {_sized(reliance_of(contrasts, arm))}"
+        f"The placebo ({analysis.names[arm]}), where spots are removed on which nothing was "
+        f"drawn: reliance {_sized(analysis.reliance(arm))}"
     )
-    cost = find(contrasts, CONTRAST, DICE, arm, study.roles.control)
+    cost = analysis.contrast(DICE, arm, analysis.roles.control)
     if cost is not None:
         sentence += (
             "; its Dice on clean frames differs from that of networks trained on untouched frames "
@@ -239,12 +217,11 @@ def _placebo(results: Results, study: Study, contrasts: Sequence[ContrastRow]) -
     yield f"{sentence}."
 
 
-def _trends(results: Results, contrasts: Sequence[ContrastRow]) -> Iterator[str]:
-    for line in lines(results):
+def _trends(analysis: Analysis) -> Iterator[str]:
+    for line in lines(analysis.results):
         if len(line.arms) < TREND_DOSES:
             continue
-        arms = [*line.arms.values()]
-        row = find(contrasts, TREND, SLOPE, arms[-1], arms[0])
+        row = analysis.trend(line)
         if row is None:
             yield f"No trend is tested ({line.name}): no seed finished at every dose."
             continue
@@ -258,13 +235,13 @@ def _trends(results: Results, contrasts: Sequence[ContrastRow]) -> Iterator[str]
             yield f"No trend of reliance with the dose is shown ({line.name}): {size}{_could(row)}."
 
 
-def _other_arms(results: Results, study: Study, contrasts: Sequence[ContrastRow]) -> Iterator[str]:
+def _other_arms(analysis: Analysis) -> Iterator[str]:
     """Arms of the baseline's dose that are placed or removed otherwise, most reliance first."""
-    level, names = dose(results, study.roles.baseline), arm_names(results)
+    level, names = dose(analysis.results, analysis.roles.baseline), analysis.names
     others = [
-        reliance_of(contrasts, arm)
-        for arm in shown_arms(results)
-        if arm not in study.roles and dose(results, arm) == level
+        analysis.reliance(arm)
+        for arm in shown_arms(analysis.results)
+        if arm not in analysis.roles and dose(analysis.results, arm) == level
     ]
     parts = []
     for row in sorted(others, key=lambda row: -row.difference):
@@ -274,31 +251,33 @@ def _other_arms(results: Results, study: Study, contrasts: Sequence[ContrastRow]
         yield f"Reliance of other arms at the same dose: {'; '.join(parts)}."
 
 
-def _other_test_sets(study: Study, contrasts: Sequence[ContrastRow]) -> Iterator[str]:
+def _other_test_sets(analysis: Analysis) -> Iterator[str]:
     for test_set, where in TEST_SETS.items():
-        key = difference_of(test_set)
-        row = find(contrasts, ARM, RELIANCE, study.roles.baseline, test_set=key)
-        if row is not None:
+        if test_set in analysis.study.marked_sets:
+            row = analysis.reliance(analysis.roles.baseline, test_set)
             yield (
                 f"{where}, the baseline's Dice differs from that on clean ones by {amount(row)}: "
                 f"{row.verdict}."
             )
 
 
-def _planes(study: Study, rows: Sequence[EstimateRow]) -> Iterator[str]:
-    key = (study.roles.baseline, difference_of(ANNOTATED), RELIANCE)
+def _planes(analysis: Analysis) -> Iterator[str]:
+    key = (analysis.roles.baseline, difference_of(ANNOTATED), RELIANCE)
     parts = [
         f"{row.band.removeprefix('plane:')} {_estimate(row, signed=True)}"
-        for row in rows
+        for row in analysis.rows
         if (row.arm, row.test_set, row.metric) == key and row.band.startswith("plane:")
     ]
     if parts:
         yield f"The baseline's reliance by plane: {', '.join(parts)}."
 
 
-def _classes(study: Study, rows: Sequence[EstimateRow]) -> Iterator[str]:
+def _classes(analysis: Analysis) -> Iterator[str]:
     """Structures whose interval lies above 0; such rows carry no test."""
-    each = {name: class_reliance(rows, study.roles.baseline, name) for name in study.classes}
+    each = {
+        name: analysis.class_reliance(analysis.roles.baseline, name)
+        for name in analysis.study.classes
+    }
     found = {name: row for name, row in each.items() if row is not None}
     above = {name: row for name, row in found.items() if row.n_seeds > 1 and row.ci_low > 0}
     if not above:
@@ -312,16 +291,16 @@ def _classes(study: Study, rows: Sequence[EstimateRow]) -> Iterator[str]:
     )
 
 
-def _stability(study: Study, rows: Sequence[EstimateRow]) -> Iterator[str]:
+def _stability(analysis: Analysis) -> Iterator[str]:
     arms = {
-        "baseline": study.roles.baseline,
-        "mitigated arm": study.roles.mitigated,
-        "networks that never saw an annotation": study.roles.control,
+        "baseline": analysis.roles.baseline,
+        "mitigated arm": analysis.roles.mitigated,
+        "networks that never saw an annotation": analysis.roles.control,
     }
     parts = [
         f"{name} {_estimate(row)}"
         for name, arm in arms.items()
-        if arm is not None and (row := value_of(rows, arm, SEQUENCE, ALL, STABILITY))
+        if (row := analysis.estimate(arm, SEQUENCE, STABILITY))
     ]
     if parts:
         yield (
@@ -330,15 +309,15 @@ def _stability(study: Study, rows: Sequence[EstimateRow]) -> Iterator[str]:
         )
 
 
-def _saliency(results: Results, study: Study, rows: Sequence[EstimateRow]) -> Iterator[str]:
-    scored = {(row.arm, row.metric): row for row in rows}
-    parts = []
-    for arm in (study.roles.baseline, study.roles.mitigated):
+def _saliency(analysis: Analysis) -> Iterator[str]:
+    scored = {(row.arm, row.metric): row for row in analysis.rows}
+    parts, names = [], analysis.names
+    for arm in filter(None, (analysis.roles.baseline, analysis.roles.mitigated)):
         ratio, random = scored.get((arm, RATIO)), scored.get((arm, RATIO + RANDOM))
         pointing = scored.get((arm, POINTING))
-        if arm is not None and ratio and random and pointing:
+        if ratio and random and pointing:
             parts.append(
-                f"{arm_names(results)[arm]} {_estimate(ratio, 2)} (randomised weights "
+                f"{names[arm]} {_estimate(ratio, 2)} (randomised weights "
                 f"{number(random.value, 2)}; maximum on an annotation in "
                 f"{100 * pointing.value:.0f} %)"
             )
@@ -352,46 +331,50 @@ def _saliency(results: Results, study: Study, rows: Sequence[EstimateRow]) -> It
 # Cautions.
 
 
-def _baseline_cautions(
-    results: Results, study: Study, rows: Sequence[EstimateRow]
-) -> Iterator[str]:
-    if not is_planned(results, study.roles.baseline):
+def _baseline_cautions(analysis: Analysis) -> Iterator[str]:
+    if not is_planned(analysis.results, analysis.roles.baseline):
         yield (
             "The headline is meant for annotations that are drawn, tied, not removed and at the "
             "highest contamination. No such arm has finished, so it is about "
-            f"“{arm_names(results)[study.roles.baseline]}”."
+            f"“{analysis.names[analysis.roles.baseline]}”."
         )
-    row = value_of(rows, study.roles.control or study.roles.baseline, CLEAN, ALL, DICE)
+    row = analysis.estimate(analysis.roles.control or analysis.roles.baseline, CLEAN, DICE)
     if row is not None and row.value > LITTLE_ROOM:
         yield (
             f"Dice on clean frames is {row.value:.3f} already, without any annotation seen. There "
             "is little room for annotations to help, so a small reliance says little about harder "
             "images."
         )
-    yield from learning_cautions([row for row in rows if (row.metric, row.band) == (DICE, ALL)])
+    yield from learning_cautions(
+        [row for row in analysis.rows if (row.metric, row.band) == (DICE, ALL)]
+    )
 
 
-def _frame_cautions(study: Study, rows: Sequence[EstimateRow]) -> Iterator[str]:
+def _frame_cautions(analysis: Analysis) -> Iterator[str]:
     """Few frames of a plane, structures and frames without a score."""
-    sizes = {band: int(mask.sum()) for band, mask in bands(study, CLEAN).items() if band != ALL}
+    sizes = {
+        band: int(mask.sum()) for band, mask in bands(analysis.study, CLEAN).items() if band != ALL
+    }
     few = [f"{b.removeprefix('plane:')} ({n})" for b, n in sizes.items() if n < FEW_FRAMES]
     if few:
         yield f"Planes with fewer than {FEW_FRAMES} test frames: {', '.join(few)}."
-    scores = study.by_class[CLEAN, study.roles.baseline]
-    absent = [name for k, name in enumerate(study.classes) if np.isnan(scores[..., k]).all()]
+    scores = analysis.study.by_class[CLEAN, analysis.roles.baseline]
+    absent = [
+        name for k, name in enumerate(analysis.study.classes) if np.isnan(scores[..., k]).all()
+    ]
     if absent:
         yield f"No test frame holds {', '.join(absent)}: nothing is said about it."
-    empty = int(np.isnan(image_dice(study, study.roles.baseline, CLEAN)[0]).sum())
+    empty = int(np.isnan(image_dice(analysis.study, analysis.roles.baseline, CLEAN)[0]).sum())
     if empty:
         are = "holds no structure and is" if empty == 1 else "hold no structure and are"
         yield f"{plural(empty, 'test frame')} {are} left out of Dice and reliance."
-    if len(absent) < len(study.classes) - 1:
+    if len(absent) < len(analysis.study.classes) - 1:
         yield (
             "Dice of a frame is the mean over the structures it holds; pixels predicted as a "
             "structure that it does not hold lower it only where they take the place of one that "
             "it does."
         )
-    row = value_of(rows, study.roles.baseline, SEQUENCE, ALL, STABILITY)
+    row = analysis.estimate(analysis.roles.baseline, SEQUENCE, STABILITY)
     if row is not None and row.n_left_out > 0:
         yield (
             f"Of {row.n_images} sequences, stability has no value in {row.n_left_out:.3g} "
@@ -400,18 +383,18 @@ def _frame_cautions(study: Study, rows: Sequence[EstimateRow]) -> Iterator[str]:
         )
 
 
-def _design_cautions(results: Results, study: Study) -> Iterator[str]:
-    if study.roles.control is None:
+def _design_cautions(analysis: Analysis) -> Iterator[str]:
+    if analysis.roles.control is None:
         yield (
             "No arm was trained without any annotation (contamination 0): how much of the "
             "reliance comes from training with annotations is not known."
         )
-    if study.roles.mitigated is not None and study.roles.placebo is None:
+    if analysis.roles.mitigated is not None and analysis.roles.placebo is None:
         yield (
             "No placebo (annotate.drawn False): the effect of removal cannot be separated from "
             "that of the traces it leaves."
         )
-    if all(len(line.arms) < TREND_DOSES for line in lines(results)):
+    if all(len(line.arms) < TREND_DOSES for line in lines(analysis.results)):
         yield f"Fewer than {TREND_DOSES} doses of contamination: no trend is tested."
 
 

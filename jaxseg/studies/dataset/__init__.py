@@ -43,5 +43,5 @@ def section(
             refused.append(error)
     if not datasets:
         raise refused[0]
-    told = to_section(datasets)
-    return told._replace(left_out=[*map(str, refused), *told.left_out])
+    made = to_section(datasets)
+    return made._replace(left_out=[*map(str, refused), *made.left_out])

@@ -100,6 +100,6 @@ def is_line(filled: NDArray[np.uint8]) -> bool:
     """
     _, _, width, height = cv2.boundingRect(filled)
     if max(width, height) < 1 / LINE:
-        return False  # a dot of so few pixels has no shape to tell
+        return False  # a dot of so few pixels has no shape
     inside = cv2.distanceTransform(np.pad(filled, 1), cv2.DIST_L2, 5).max()
     return bool(inside < LINE * max(width, height))

@@ -85,11 +85,11 @@ def _placement(d: Dataset) -> str:
             "instead of the image."
         )
     if placed.p < LEVEL:
-        return f"{d.name}: no bias of note ({figures}): there is one, but small."
+        return f"{d.name}: a bias of position, but a small one ({figures})."
     return (
-        f"{d.name}: no bias of position shown ({figures}). {plural(placed.n, 'mask')} would have "
-        f"shown objects gathered about the centre to a distance of {number(placed.detectable, 2)} "
-        "or more."
+        f"{d.name}: no bias of position shown ({figures}). With {plural(placed.n, 'mask')}, "
+        "objects gathered about the centre would show from a distance of "
+        f"{number(placed.detectable, 2)} on."
     )
 
 

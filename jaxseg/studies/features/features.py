@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from jaxseg.errors import UsageError
 from jaxseg.grid.devices import pinned
-from jaxseg.metrics.intervals import Estimate, mean_estimate
+from jaxseg.metrics.bootstrap import Estimate, mean_estimate
 from jaxseg.nets.registry import Network
 from jaxseg.studies.features.probe import (
     Images,

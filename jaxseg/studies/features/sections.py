@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from jaxseg.metrics.intervals import Estimate
+from jaxseg.metrics.bootstrap import Estimate
 from jaxseg.metrics.verdict import UNITS, judge
 from jaxseg.report.section import Figure, Section, Table
 from jaxseg.report.text import number, plural, with_interval

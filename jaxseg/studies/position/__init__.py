@@ -11,7 +11,7 @@ from jaxseg.studies.results import Results
 
 
 def is_for(results: Results) -> bool:
-    """Whether the study fits the results: always."""
+    """Whether the study fits: it fits all results of which there are counts by position."""
     return bool(results.test_sets)
 
 

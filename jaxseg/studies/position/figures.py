@@ -1,6 +1,6 @@
 """The figures of a grid by position: curves over the frame (the paper's Fig. 4) and examples."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from jaxseg.metrics.dice import dice
 from jaxseg.report.plot import (
+    Style,
     bare,
     curve,
     draw_errors,
@@ -18,11 +19,9 @@ from jaxseg.report.plot import (
     wrapped,
 )
 from jaxseg.studies.grid_figures import (
-    arm_styles,
-    facets,
+    Look,
     grid_of_panels,
     label_rows,
-    legend_entries,
     settings_apart,
     share_limits,
 )
@@ -32,24 +31,25 @@ from jaxseg.studies.rows import EstimateRow
 MAX_ARMS = 8
 
 
-def band_dice(results: Results, rows: Sequence[EstimateRow]) -> Figure:
+def band_dice(results: Results, rows: Sequence[EstimateRow], look: Look) -> Figure:
     """Dice by distance from the centre, and recall by distance to the border (the paper's Fig. 4).
 
     Columns are test sets; when there are more arms than one panel can hold, panels are the values
     of the axes not told by colour, on the probe test set alone.
     """
-    panels = facets(results)
+    panels = look.panels
     test_sets = results.test_sets if len(panels) == 1 else [results.probe]
     columns = [(test_set, *panel) for panel in panels for test_set in test_sets]
     with page_style():
         figure, blocks = grid_of_panels(2, len(columns))
         for axes, (layout, metric) in zip(blocks, (("centre", "dice"), ("border", "recall"))):
             for ax, (test_set, title, arms) in zip(axes, columns):
-                _curves_by_band(ax, results, rows, test_set, layout, metric, arms)
+                styles = {arm: look.styles[arm] for arm in arms}
+                _curves_by_band(ax, results, rows, test_set, layout, metric, styles)
                 ax.set_title(title or f"{test_set} test set")
             label_rows(axes, f"{'Dice' if metric == 'dice' else 'Recall'} in the ring")
             share_limits(axes)
-        legend_below(figure, *legend_entries(results))
+        legend_below(figure, look.legend, look.title)
     return figure
 
 
@@ -60,10 +60,9 @@ def _curves_by_band(
     test_set: str,
     layout: str,
     metric: str,
-    arms: Sequence[str],
+    styles: Mapping[str, Style],
 ) -> None:
-    styles = arm_styles(results)
-    for arm in arms:
+    for arm, style in styles.items():
         picked = [
             row
             for row in rows
@@ -74,7 +73,7 @@ def _curves_by_band(
         # A border ring is drawn at its middle, a square ring at its outer half-width, as published.
         x = [float(np.mean([float(v) for v in span.split("-")])) for span in spans]
         low, high = [r.ci_low for r in picked], [r.ci_high for r in picked]
-        curve(ax, x, [row.value for row in picked], low, high, styles[arm])
+        curve(ax, x, [row.value for row in picked], low, high, style)
     size = results.scoring.size
     names = {"centre": "Half-width of the ring", "border": "Distance to the border"}
     ax.set_xlabel(f"{names[layout]} (px of {size})")
@@ -89,8 +88,7 @@ def shown_arms(results: Results) -> list[str]:
     """Arms of the figure: all when they fit, else the first and those one axis away from it."""
     if len(results.arms) <= MAX_ARMS:
         return results.arms
-    first = results.settings[results.arms[0]]
-    return settings_apart(results, first, at_most=1)[:MAX_ARMS]
+    return settings_apart(results, at_most=1)[:MAX_ARMS]
 
 
 def shown_seed(results: Results, arm: str) -> int:

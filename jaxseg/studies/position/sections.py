@@ -5,7 +5,7 @@ from typing import Any
 
 from jaxseg.report.section import Figure, Measure, Section, Table
 from jaxseg.report.text import number
-from jaxseg.studies.grid_figures import facets, panels_note
+from jaxseg.studies.grid_figures import grid_look, panels_note
 from jaxseg.studies.grid_sections import (
     MAX_ROWS,
     TERMS,
@@ -83,15 +83,16 @@ def _headline(
 
 
 def _bands(results: Results, rows: Sequence[EstimateRow]) -> Section:
-    only = f" Only the {results.probe} test set." if len(facets(results)) > 1 else ""
+    look = grid_look(results)
+    only = f" Only the {results.probe} test set." if len(look.panels) > 1 else ""
     figure = Figure(
         "band_dice",
         "Dice by half-width of the square ring, and recall by distance to the border (rings of "
         f"{results.scoring.border_px} px). The border is at the right of every panel. Mean over "
         "seeds; shaded: 95 % interval. Rings that never hold an object have no point."
-        f"{only}{panels_note(results)}",
+        f"{only}{panels_note(results, look)}",
         "Line plots of Dice and recall by position in the frame, one line per arm",
-        band_dice(results, rows),
+        band_dice(results, rows, look),
     )
     return Section("band_dice", "Where in the frame", figures=[figure])
 

@@ -124,14 +124,19 @@ def _pair_sentence(results: Results, row: ContrastRow, alike: Sequence[ContrastR
     ]
     missed = [f"{metric_name(r)} ({_not_shown(r)})" for r in alike if r.verdict == NO_DIFFERENCE]
     unsure = [
-        f"{metric_name(r)} {amount(r)}, {brief_verdict(r)}"
-        for r in alike
-        if r.verdict == NOT_SIGNIFICANT
+        f"{metric_name(r)} {amount(r)}{_p_note(r)}" for r in alike if r.verdict == NOT_SIGNIFICANT
     ]
-    parts = [", ".join(found) for found in (shown, unsure) if found]
+    parts = [", ".join(shown)] if shown else []
+    if unsure:
+        parts.append(f"{NOT_SIGNIFICANT}: {', '.join(unsure)}")
     if missed:
         parts.append(f"{NO_DIFFERENCE} in {', '.join(missed)}")
     return f"{start}: {'; '.join(parts)}."
+
+
+def _p_note(row: ContrastRow) -> str:
+    # What p so few seeds cannot reach stands once, among the cautions.
+    return f" (p = {p_text(row.p)})" if row.p_floor <= ALPHA else ""
 
 
 def _not_shown(row: ContrastRow) -> str:

@@ -41,5 +41,5 @@ def section(
         seed=seed,
     )
     examples = [Shown(chosen, *found.show(chosen.id)) for chosen in choose_examples(audit.counts)]
-    told = to_section(audit, examples)
-    return told._replace(taken=found.taken, notes=[*found.cautions, *told.notes])
+    made = to_section(audit, examples)
+    return made._replace(taken=found.taken, notes=[*found.cautions, *made.notes])

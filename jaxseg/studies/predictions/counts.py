@@ -139,8 +139,8 @@ def baseline_counts(counts: PairCounts) -> np.ndarray | None:
     """Counts of the best fixed masks: int32 [images, 13 + 16 rings, C, 3], those by centre first.
 
     A mask a class, fitted on one half of the images and scored on the other (`fixed_mask`). The
-    baseline is told which classes an image holds and predicts no other, so that it is not marked
-    down for images without an object. Cells of a 64 x 64 grid belong to the ring of their centre
+    baseline knows which classes an image holds and predicts no other, so that images without an
+    object do not lower its score. Cells of a 64 x 64 grid belong to the ring of their centre
     and count as H * W / 64^2 px. None when no class has an object in both halves.
     """
     found = np.zeros((len(counts.ids), N_RINGS + N_BORDER, len(counts.covers), 3), np.int32)

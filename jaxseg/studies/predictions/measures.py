@@ -206,7 +206,7 @@ def _index(counts: np.ndarray) -> np.ndarray:
 def _dice_by_image(models: Sequence[str], by_image: np.ndarray, empty: str) -> np.ndarray:
     """Dice of counts [images, models, regions and rings, 3] of one class: [images, models].
 
-    NaN for the baseline where there is no object, whatever `empty`: it is told so.
+    NaN for the baseline where there is no object, whatever `empty`: it knows that.
     """
     each = dice(by_image[:, :, ALL], empty)
     for k, name in enumerate(models):

@@ -7,8 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
+from jaxseg.metrics.bootstrap import Estimate
 from jaxseg.metrics.dice import dice
-from jaxseg.metrics.intervals import Estimate
 from jaxseg.report.plot import (
     COLOURS,
     Style,

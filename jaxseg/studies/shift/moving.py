@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from jaxseg.errors import JaxsegError, UsageError
 from jaxseg.grid.train import one_hot
 from jaxseg.metrics.bands import border_depth
+from jaxseg.metrics.bootstrap import Estimate, mean_estimate
 from jaxseg.metrics.dice import dice
-from jaxseg.metrics.intervals import Estimate, mean_estimate
 from jaxseg.studies.models import Model, masks_of, relative_error
 
 REFERENCE_FRAME, REFERENCE_WINDOW, REFERENCE_STEP = 256, 150, 12

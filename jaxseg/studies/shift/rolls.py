@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jaxseg.errors import JaxsegError, UsageError
-from jaxseg.metrics.intervals import Estimate, mean_estimate
+from jaxseg.metrics.bootstrap import Estimate, mean_estimate
 from jaxseg.nets.registry import Network
 from jaxseg.studies.models import Model, network_model, relative_error
 from jaxseg.studies.shift.moving import resized

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxseg.metrics.intervals import Estimate
+from jaxseg.metrics.bootstrap import Estimate
 from jaxseg.metrics.verdict import HIGHER, LOWER, UNITS, judge
 from jaxseg.report.section import Figure, Section, Table
 from jaxseg.report.text import number, plural, with_interval

@@ -25,8 +25,16 @@ def study(tmp_path_factory):
     return compared(tmp_path_factory.mktemp("study"), seeds=7, diverged=LOST)
 
 
+def of_kind(rows, kind):
+    return [row for row in rows if row.kind == kind]
+
+
+def contrast(rows, metric, *arms):
+    return next(r for r in of_kind(rows, c.CONTRAST) if (r.metric, r.arms) == (metric, arms))
+
+
 def reliance_rows(rows, test_set="annotated-clean"):
-    return [row for row in c.of_kind(rows, c.ARM) if row.test_set == test_set]
+    return [row for row in of_kind(rows, c.ARM) if row.test_set == test_set]
 
 
 def test_the_planted_reliance_of_every_arm_is_found(study):
@@ -43,16 +51,16 @@ def test_the_planted_reliance_of_every_arm_is_found(study):
 
 def test_removal_takes_the_planted_effect_away(study):
     _, found, rows = study
-    row = c.find(rows, c.CONTRAST, "reliance", found.roles.baseline, found.roles.mitigated)
+    row = contrast(rows, "reliance", found.roles.baseline, found.roles.mitigated)
     assert row.axis == "baseline - mitigated" and row.verdict == "higher"
     assert row.ci_low < PLANTED < row.ci_high and row.p == row.p_floor == 2 / 2**7
-    cost = c.find(rows, c.CONTRAST, "dice_per_image", found.roles.baseline, found.roles.control)
+    cost = contrast(rows, "dice_per_image", found.roles.baseline, found.roles.control)
     assert cost.test_set == "clean" and cost.ci_low < -PLANTED / 2 < cost.ci_high
 
 
 def test_the_slope_equals_least_squares_through_each_seed(study):
     results, found, rows = study
-    (row,) = c.of_kind(rows, c.TREND)
+    (row,) = of_kind(rows, c.TREND)
     doses = sorted(DOSES)
     arms = [f"{dose}/tied/none/True" for dose in doses]
     assert (row.arm_a, row.arm_b) == (arms[-1], arms[0])
@@ -95,7 +103,7 @@ def by_hand(counts):
 
 def test_pairs_run_along_each_axis_and_are_corrected_together(study):
     results, _, rows = study
-    pairs = c.of_kind(rows, c.PAIR)
+    pairs = of_kind(rows, c.PAIR)
     assert {row.metric for row in pairs} == {"reliance", "dice_per_image", "stability"}
     family = [row for row in pairs if row.metric == "reliance"]
     assert {row.axis for row in family} == set(results.axes)
@@ -128,15 +136,15 @@ def test_one_seed_shows_nothing_however_large(tmp_path):
 def test_two_doses_are_a_pair_and_no_trend(tmp_path):
     arms = [WHOLE, WHOLE | {"annotate.contamination": "0.0"}]
     _, _, rows = compared(tmp_path, arms=arms, seeds=2, frames=8)
-    assert c.of_kind(rows, c.TREND) == []
-    pairs = [row for row in c.of_kind(rows, c.PAIR) if row.metric == "reliance"]
+    assert of_kind(rows, c.TREND) == []
+    pairs = [row for row in of_kind(rows, c.PAIR) if row.metric == "reliance"]
     assert [row.arms for row in pairs] == [("0.0", "1.0")]
 
 
 def test_doses_without_a_common_seed_have_no_trend(tmp_path):
     lost = ["1.0-tied-none-True-s0", "0.2-tied-none-True-s1"]
     _, _, rows = compared(tmp_path, seeds=2, frames=8, diverged=lost)
-    assert c.of_kind(rows, c.TREND) == []
+    assert of_kind(rows, c.TREND) == []
 
 
 def test_without_sequences_nothing_is_said_of_stability(tmp_path):

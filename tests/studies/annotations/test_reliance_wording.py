@@ -4,6 +4,7 @@ import pytest
 from fake_annotation_workdir import PLANTED, WHOLE, fake_study
 
 from jaxseg.studies.annotations import findings, wording
+from jaxseg.studies.annotations.comparisons import Analysis
 from jaxseg.studies.annotations.measures import study
 from jaxseg.studies.grid_report import terminal_report
 from jaxseg.studies.results import load
@@ -93,7 +94,8 @@ def test_removal_that_fails_is_told(tmp_path):
         else row
         for row in found.contrasts
     ]
-    words = wording.findings(found.results, study(found.results), found.estimates, rows)
+    analysis = Analysis(found.results, study(found.results), found.estimates, rows)
+    words = wording.findings(analysis)
     assert "still relies on annotations" in " ".join(words)
 
 
@@ -118,7 +120,7 @@ def test_three_seeds_claim_no_significance_however_large_the_effect(tmp_path):
 
 def test_few_seeds_few_frames_and_absent_structures_are_told(tmp_path):
     text = together(read(tmp_path, seeds=3, frames=20, never=["stomach", "femur"]))
-    assert "With 3 paired seeds the sign-flip p cannot be below 0.250" in text
+    assert "With 3 paired seeds the sign-flip p is at least 0.250" in text
     assert "Planes with fewer than 10 test frames: head (5), abdomen (5)" in text
     assert "No test frame holds stomach, femur" in text
     assert "5 test frames hold no structure and are left out" in text
@@ -142,7 +144,7 @@ def test_another_baseline_than_planned_is_told(tmp_path):
 def test_a_single_arm_is_read(tmp_path):
     reading = read(tmp_path, arms=[WHOLE], seeds=3, frames=12)
     assert "“100 % annotated”" in reading.verdict[0]
-    assert "cannot be below 0.250" in " ".join(reading.notes)
+    assert "is at least 0.250" in " ".join(reading.notes)
 
 
 def test_networks_without_room_or_without_skill_are_told(tmp_path):
@@ -150,9 +152,8 @@ def test_networks_without_room_or_without_skill_are_told(tmp_path):
 
     def cautions(factor):
         rows = [row._replace(value=factor * row.value) for row in found.estimates]
-        return " ".join(
-            wording.cautions(found.results, study(found.results), rows, found.contrasts)
-        )
+        analysis = Analysis(found.results, study(found.results), rows, found.contrasts)
+        return " ".join(wording.cautions(analysis))
 
     assert "hardly learnt" not in cautions(1) and "little room" not in cautions(1)
     assert "hardly learnt" in cautions(0.2)
@@ -170,4 +171,4 @@ def test_the_terminal_table_fits_and_says_what_next(planted):
     assert max(len(line) for line in text.splitlines()[:-2]) <= 100
     assert "never annotated" in text and "+0.1" in text and "border" not in text
     assert planted.sections[0].verdict[0][:60] in text
-    assert "report.html" in text and "inspect_checkpoint.py" in text
+    assert "report.html" in text and "jaxseg inspect " in text

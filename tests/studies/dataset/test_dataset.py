@@ -8,6 +8,7 @@ import pytest
 import scipy.ndimage
 
 from jaxseg.errors import JaxsegError
+from jaxseg.studies import dataset as study
 from jaxseg.studies.dataset import centre_prior as prior
 from jaxseg.studies.dataset import placement
 from jaxseg.studies.dataset.figures import maps
@@ -236,6 +237,19 @@ def test_outlines_are_noticed():
     outlines = [cv2.circle(np.zeros((64, 64), np.uint8), (30, 32), 15, 1, 1)] * 3
     assert _measured(outlines).outlined and not _measured(_discs(3, "inside")).outlined
     assert "--fill" in "".join(to_section([_measured(outlines)]).notes)
+
+
+def test_a_folder_that_cannot_be_used_is_named_and_the_others_go_on(tmp_path):
+    for name, masks in (("good", _discs(3, "inside")), ("bad", [np.zeros((9, 9), np.uint8)] * 2)):
+        (tmp_path / name).mkdir()
+        for k, mask in enumerate(masks):
+            cv2.imwrite(str(tmp_path / name / f"{k}.png"), 255 * mask)
+    folders = {name: (name, tmp_path / name, None) for name in ("good", "bad")}
+    section = study.section([folders["bad"], folders["good"]])
+    assert section.left_out == ["bad: all 2 masks are empty; nothing to measure"]
+    assert section.tables[0].columns == ("measure", "good") and "good: 3 files" in section.taken[0]
+    with pytest.raises(JaxsegError, match="bad: all 2 masks are empty"):
+        study.section([folders["bad"]])
 
 
 def test_memory_does_not_grow_with_the_number_of_masks(monkeypatch):

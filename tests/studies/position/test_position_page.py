@@ -7,7 +7,7 @@ import pytest
 from fake_workdir import fake_workdir
 
 from jaxseg.studies import grid_report
-from jaxseg.studies.grid_figures import MAX_PANELS, arm_styles, facets
+from jaxseg.studies.grid_figures import MAX_PANELS, grid_look
 from jaxseg.studies.position.figures import MAX_ARMS, band_dice, examples, shown_arms
 from jaxseg.studies.position.measures import estimates
 from jaxseg.studies.results import load
@@ -122,9 +122,8 @@ def test_a_run_without_examples_and_curves_still_reports(tmp_path):
 
 def test_one_style_per_arm_and_no_two_alike(tmp_path):
     results = load(fake_workdir(tmp_path, axes=EIGHT, seeds=1, images=4))
-    panels = facets(results)
+    panels, styles, _, _ = grid_look(results)
     assert sorted(arm for _, arms in panels for arm in arms) == sorted(results.arms)
-    styles = arm_styles(results)
     for _, arms in panels:
         assert len({(styles[a].colour, str(styles[a].dash)) for a in arms}) == len(arms)
     assert len(shown_arms(results)) <= MAX_ARMS
@@ -142,7 +141,7 @@ MANY = {
 def test_many_arms_are_folded_and_what_is_drawn_is_near_the_first(tmp_path):
     results = load(fake_workdir(tmp_path, axes=MANY, seeds=1, images=4, test_sets=("quarter",)))
     assert len(results.arms) == 72
-    first, panels = results.settings[results.arms[0]], facets(results)
+    first, panels = results.settings[results.arms[0]], grid_look(results).panels
     drawn = [results.settings[arm] for _, arms in panels for arm in arms]
     assert len(panels) == 1 + 7 + 2 and len(drawn) == 3 * len(panels)
     for own in drawn:
@@ -157,7 +156,7 @@ def test_many_arms_are_folded_and_what_is_drawn_is_near_the_first(tmp_path):
 def test_arms_of_one_axis_share_panels_up_to_a_limit(tmp_path):
     axes = {"optim.learning_rate": [f"{i}e-4" for i in range(1, 121)]}
     results = load(fake_workdir(tmp_path, axes=axes, seeds=1, images=2, test_sets=("quarter",)))
-    assert [len(arms) for _, arms in facets(results)] == [8] * MAX_PANELS
+    assert [len(arms) for _, arms in grid_look(results).panels] == [8] * MAX_PANELS
 
 
 @pytest.mark.slow
@@ -171,7 +170,7 @@ def test_lines_show_the_rows_and_the_settings_of_matplotlib_stay(workdir):
     before = dict(matplotlib.rcParams)
     results = load(workdir)
     found = estimates(results)
-    figure = band_dice(results, found)
+    figure = band_dice(results, found, grid_look(results))
     assert dict(matplotlib.rcParams) == before
     border = figure.axes[3]
     values = [line.get_ydata() for line in border.get_lines()]

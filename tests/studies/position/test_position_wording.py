@@ -70,7 +70,7 @@ def test_few_seeds_claim_no_significance_however_large_the_effect(tmp_path, seed
     assert sentence(found).startswith(
         f"Not significant ({seeds} seeds cannot give p below {floor}, 6 can reach 0.05): networks"
     )
-    assert f"With {seeds} paired seeds the sign-flip p cannot be below {floor}" in told.notes[0]
+    assert f"With {seeds} paired seeds the sign-flip p is at least {floor}" in told.notes[0]
     everything = " ".join(
         [*told.findings, *told.notes, terminal_report(found, found.results.workdir)]
     )
@@ -119,4 +119,4 @@ def test_the_terminal_table_fits_and_says_what_next(planted):
     for arm in planted.results.arms:
         assert arm in text
     assert sentence(planted)[:60] in text
-    assert "report.html" in text and "inspect_checkpoint.py" in text
+    assert "report.html" in text and "jaxseg inspect " in text

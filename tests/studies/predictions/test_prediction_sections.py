@@ -7,6 +7,8 @@ import pytest
 
 from jaxseg.metrics.bands import border_rings
 from jaxseg.report.plot import rendered
+from jaxseg.studies import predictions as study
+from jaxseg.studies.folders import Predicted
 from jaxseg.studies.predictions.examples import Shown, choose_examples
 from jaxseg.studies.predictions.figures import model_styles, shown_depths
 from jaxseg.studies.predictions.measures import audit_predictions
@@ -209,3 +211,26 @@ def test_large_and_oblong_frames_are_drawn_whole():
     np.testing.assert_allclose(ends.min(0), [100 / 900, 0], atol=0.01)
     np.testing.assert_allclose(ends.max(0), [500 / 900, 300 / 500], atol=0.01)
     assert "100 % found at the border" in ax.get_xlabel()
+
+
+def test_the_study_shows_examples_and_says_how_masks_were_read():
+    truth = discs(6)
+    masks = {f"case{k}": mask for k, mask in enumerate(truth)}
+    items = [(name, mask, mask) for name, mask in masks.items()]
+    found = Predicted(
+        ["m"], items, lambda name: (masks[name], [masks[name]], None),
+        ["truth: 6 files"], ["truth: looks odd"], ["x.png: damaged"],
+    )  # fmt: skip
+    section = study.section(found, resamples=50)
+    assert section.figures[-1].name == "prediction_examples"
+    assert section.taken == ["truth: 6 files"] and section.notes[0] == "truth: looks odd"
+    assert section.left_out == ["x.png: damaged"]
+
+
+def test_verdicts_in_rows_are_those_of_the_sentences(both):
+    audit, section = both
+    rows = {(row.arm_a, row.metric): row for row in audit.differences if row.arm_b == "sound"}
+    assert rows["eraser", "recall"].verdict == "lower"
+    assert rows["eraser", "border_shortcut_index"].verdict == "higher"
+    assert all((row.kind, row.axis, row.n_seeds) == ("pair", "model", 1) for row in rows.values())
+    assert section.verdict[-2].endswith("across 30 images of one model each: lower.")

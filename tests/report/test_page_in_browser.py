@@ -42,7 +42,7 @@ def test_tables_figures_and_the_page_are_written(tmp_path):
     page = add_to_page(tmp_path / "out", _section(left_out=12, code="python x <y>"))
     text = page.read_text()
     assert "It is so: p &lt; 0.05." in text and "Mind &lt;this&gt;." in text
-    assert "python x &lt;y&gt;" in text and 'alt="A &quot;line&quot; that rises"' in text
+    assert "python x &lt;y&gt;" in text and 'alt="A &#34;line&#34; that rises"' in text
     assert "/data/9.png" in text and "/data/10.png" not in text and "12 files" in text
     assert {p.name for p in (tmp_path / "out" / "figures").iterdir()} == {
         "dataset_line.png", "dataset_line.svg",
