@@ -1,8 +1,8 @@
-"""Models of any framework as Python functions: `module:function`, from images to masks.
+"""Models of any framework as Python functions: `module:function` or `file.py:function`.
 
 The function maps one image, uint8 [H, W, 3], to a mask [H, W]; with `batched` it maps
 [B, H, W, 3] to [B, H, W]. Masks are bool, {0, 255} or class indices, of any number type; with a
-threshold they are probabilities of one class. What it does wrong is told in one line that names it.
+threshold they are probabilities of one class. What it does wrong is said in one line that names it.
 """
 
 import re

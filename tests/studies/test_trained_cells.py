@@ -8,7 +8,6 @@ from jaxseg.errors import UsageError
 from jaxseg.grid.loading import load_cell, load_variables
 from jaxseg.grid.run import run_grid
 from jaxseg.grid.train import class_indices, normalise
-from jaxseg.nets.registry import Network
 from jaxseg.studies.cell_frames import cell_frames, frames_at
 from jaxseg.studies.features.features import (
     AS_IS,
@@ -63,7 +62,7 @@ def cells(workdir):
 def shifts(cells):
     def audit(name):
         net, variables, settings = cells[name]
-        model = network_model(name, Network.of(net), variables, 32)
+        model = network_model(name, net, variables, 32)
         return measure(model, frames_at(settings, 12, silent))
 
     return {name: audit(name) for name in cells}
@@ -74,7 +73,7 @@ def features(cells):
     def audit(name):
         net, variables, settings = cells[name]
         frames = cell_frames(settings, 32, 24, silent)
-        return audit_features(name, Network.of(net), variables, frames.ids, frames.images, seeds=3)
+        return audit_features(name, net, variables, frames.ids, frames.images, seeds=3)
 
     return {name: audit(name) for name in cells}
 
@@ -84,7 +83,7 @@ def test_variables_give_the_predictions_of_the_cell(workdir, cells):
     images = cell_frames(settings, 32, 3, silent).images
     predict, same = load_cell(workdir, ZEROS)
     assert same == settings and net.padding == "zeros"
-    by_hand = class_indices(net.apply(variables, normalise(np.asarray(images))))
+    by_hand = class_indices(net.logits(variables, normalise(np.asarray(images))))
     assert (predict(images) == np.asarray(by_hand)).mean() > 0.999
 
 

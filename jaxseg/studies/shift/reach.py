@@ -188,7 +188,7 @@ def padding_profile(
 ) -> Profile:
     """The same weights and the same pixels with another padding: what padding alone reaches.
 
-    Up-sampling with aligned corners cannot be told apart from padding by `surroundings_profile`,
+    Up-sampling with aligned corners cannot be separated from padding by `surroundings_profile`,
     as it depends on the frame's size everywhere; here the size is the same.
     """
     side = model.size if side is None else side
