@@ -16,6 +16,7 @@ from jaxseg.cli import audit, audit_models
 from jaxseg.cli.audit import training_step
 from jaxseg.errors import JaxsegError, UsageError
 from jaxseg.grid.config import Config, DataConfig
+from jaxseg.nets.registry import Network
 from jaxseg.nets.unet import UNet
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -190,7 +191,7 @@ def test_folders_patterns_and_numbers_are_refused_before_any_file_is_read(
 
 def test_every_cell_and_layer_is_known_before_the_first_is_probed(monkeypatch, tmp_path):
     monkeypatch.setattr(audit_models, "find_cells", lambda _: {"a-s0": 0, "b-s0": 0})
-    found = (UNet(depth=2), {}, Config(data=DataConfig(size=16)))
+    found = (Network.of(UNet(depth=2)), {}, Config(data=DataConfig(size=16)))
     monkeypatch.setattr(audit_models, "load_variables", lambda *_: found)
     monkeypatch.setattr(audit_models, "cell_frames", lambda *_: pytest.fail("prepared first"))
     monkeypatch.chdir(tmp_path)

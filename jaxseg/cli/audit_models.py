@@ -19,12 +19,12 @@ from jaxseg.studies.callables import load_callable
 from jaxseg.studies.cell_frames import cell_frames, data_here, frames_at
 from jaxseg.studies.features.features import RANDOM_SEEDS
 from jaxseg.studies.folders import Predicted, frames_with_truth, readable
-from jaxseg.studies.models import Network, callable_model, network_model
+from jaxseg.studies.models import callable_model, network_model
 from jaxseg.studies.predictions.cells import predict_cells
 
 SHIFT = "What moving the frame does to a model's predictions, and how far the border reaches."
 FEWEST_FRAMES = 7  # half of them train the probe
-FEATURES = "Whether a cell's features tell how far from the border they are."
+FEATURES = "How well the distance to the border can be read out of a cell's features."
 
 
 def add_place(parser: argparse.ArgumentParser) -> None:
@@ -104,7 +104,7 @@ def _shift_of_cell(args: argparse.Namespace) -> Section:
         )
     check_cells(args.model, [args.cell], args.manual_dir)
     net, variables, config = load_variables(args.model, args.cell)
-    model = network_model(args.cell, Network.of(net), variables, config.data.size)
+    model = network_model(args.cell, net, variables, config.data.size)
     place = data_here(config, args.manual_dir)
     taken = cell_frames(place, model.size, 1).taken
     section = shift_study.section(model, frames_at(place, args.frames), step=args.step)
@@ -165,5 +165,5 @@ def features(args: argparse.Namespace) -> Section:
     for name, net, variables, config in asked:
         place, size = data_here(config, args.manual_dir), config.data.size
         frames = partial(cell_frames, place, size, args.frames)
-        cells.append(features_study.Cell(name, Network.of(net), variables, size, frames))
+        cells.append(features_study.Cell(name, net, variables, size, frames))
     return features_study.section(cells, layer=args.layer, seeds=args.random_nets)

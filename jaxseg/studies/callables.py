@@ -1,21 +1,19 @@
-"""Models of any framework as Python functions: `module:function`, from images to masks.
+"""Models of any framework as Python functions: `module:function` or `file.py:function`.
 
 The function maps one image, uint8 [H, W, 3], to a mask [H, W]; with `batched` it maps
 [B, H, W, 3] to [B, H, W]. Masks are bool, {0, 255} or class indices, of any number type; with a
-threshold they are probabilities of one class. What it does wrong is told in one line that names it.
+threshold they are probabilities of one class. What it does wrong is said in one line that names it.
 """
 
-import importlib
 import re
-import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from jaxseg.errors import JaxsegError, UsageError, check_choice
+from jaxseg.errors import JaxsegError, UsageError
+from jaxseg.imports import blame, import_named
 
 Predict = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
 # What frameworks say of an input of the wrong size, and where the size that they want stands.
@@ -60,7 +58,10 @@ def load_callable(
     """
     if threshold is not None and classes > 1:
         raise UsageError(f"--threshold {threshold}: is for one class, but the truth has {classes}")
-    rules, found = _Rules(spec, classes, side, threshold), _find(spec)
+    rules = _Rules(spec, classes, side, threshold)
+    found = import_named(spec, f"model {spec!r}", "module:function, such as mymodel:predict")
+    if not callable(found):
+        raise UsageError(f"model {spec!r}: is not a function")
     if batched:
         return lambda images: _masks(rules, _call(rules, found, images), images.shape[:3])
 
@@ -71,35 +72,6 @@ def load_callable(
     return predict
 
 
-def _find(spec: str) -> Callable[[Any], Any]:
-    module_name, colon, name = spec.partition(":")
-    if not (colon and name and all(part.isidentifier() for part in module_name.split("."))):
-        raise UsageError(f"model {spec!r}: must look like module:function, such as mymodel:predict")
-    module = _import(module_name, spec)
-    public = [key for key, value in vars(module).items() if callable(value)]
-    if not callable(getattr(module, name, None)):
-        check_choice(f"function in {module.__name__}", name, public)
-    return getattr(module, name)
-
-
-def _import(module_name: str, spec: str) -> Any:
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.append(here)
-    try:
-        return importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        # A module that is there but lacks one of its own imports is not at fault for its name.
-        if error.name and (module_name + ".").startswith(error.name + "."):
-            raise UsageError(
-                f"model {spec!r}: no module {error.name!r} in {here} or where Python looks; run "
-                "from its folder or set PYTHONPATH"
-            ) from error
-        raise _blame(spec, "cannot be imported", error) from error
-    except (Exception, SystemExit) as error:
-        raise _blame(spec, "cannot be imported", error) from error
-
-
 def _call(rules: _Rules, found: Callable[[Any], Any], images: NDArray[np.uint8]) -> Any:
     spec, side = rules.spec, rules.side
     try:
@@ -107,7 +79,9 @@ def _call(rules: _Rules, found: Callable[[Any], Any], images: NDArray[np.uint8])
         return np.asarray(found(images.copy()))
     except (Exception, SystemExit) as error:
         hint = _size_hint(error, side) if images.shape[-3:-1] == (side, side) else ""
-        raise _blame(spec, f"raised for uint8 {list(images.shape)}", error, hint) from error
+        raise blame(
+            f"model {spec}", f"raised for uint8 {list(images.shape)}", error, hint
+        ) from error
 
 
 def _size_hint(error: BaseException, side: int | None) -> str:
@@ -119,12 +93,6 @@ def _size_hint(error: BaseException, side: int | None) -> str:
     wanted = next((n for n in named if n >= 8 and n != side), None)
     such = f"--size {wanted}" if wanted else "--size N"
     return f"; if it takes frames of one size only, give that one: {such}"
-
-
-def _blame(spec: str, what: str, error: BaseException, hint: str = "") -> JaxsegError:
-    said = str(error).strip().splitlines()
-    first = said[0] if said else ""
-    return JaxsegError(f"model {spec}: {what}: {type(error).__name__}: {first}{hint}")
 
 
 def _masks(rules: _Rules, masks: NDArray[Any], shape: tuple[int, ...]) -> NDArray[np.uint8]:

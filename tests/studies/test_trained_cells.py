@@ -20,7 +20,7 @@ from jaxseg.studies.features.features import (
     probed_estimate,
 )
 from jaxseg.studies.features.sections import features_section
-from jaxseg.studies.models import Network, network_model
+from jaxseg.studies.models import network_model
 from jaxseg.studies.shift import measure
 from jaxseg.studies.shift.moving import dice_lost
 from jaxseg.studies.shift.sections import shift_section
@@ -62,7 +62,7 @@ def cells(workdir):
 def shifts(cells):
     def audit(name):
         net, variables, settings = cells[name]
-        model = network_model(name, Network.of(net), variables, 32)
+        model = network_model(name, net, variables, 32)
         return measure(model, frames_at(settings, 12, silent))
 
     return {name: audit(name) for name in cells}
@@ -73,7 +73,7 @@ def features(cells):
     def audit(name):
         net, variables, settings = cells[name]
         frames = cell_frames(settings, 32, 24, silent)
-        return audit_features(name, Network.of(net), variables, frames.ids, frames.images, seeds=3)
+        return audit_features(name, net, variables, frames.ids, frames.images, seeds=3)
 
     return {name: audit(name) for name in cells}
 
@@ -83,7 +83,7 @@ def test_variables_give_the_predictions_of_the_cell(workdir, cells):
     images = cell_frames(settings, 32, 3, silent).images
     predict, same = load_cell(workdir, ZEROS)
     assert same == settings and net.padding == "zeros"
-    by_hand = class_indices(net.apply(variables, normalise(np.asarray(images))))
+    by_hand = class_indices(net.logits(variables, normalise(np.asarray(images))))
     assert (predict(images) == np.asarray(by_hand)).mean() > 0.999
 
 

@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from jaxseg.errors import check_choice
+from jaxseg.nets.registry import Network
 from jaxseg.report.section import Section
 from jaxseg.studies.cell_frames import Frames
 from jaxseg.studies.features.features import RANDOM_SEEDS, audit_features
 from jaxseg.studies.features.sections import features_section
-from jaxseg.studies.models import Network
 
 
 class Cell(NamedTuple):

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from jaxseg.errors import UsageError
 from jaxseg.grid.devices import pinned
 from jaxseg.metrics.bootstrap import Estimate, mean_estimate
+from jaxseg.nets.registry import Network
 from jaxseg.studies.features.probe import (
     Images,
     batches,
@@ -28,7 +29,6 @@ from jaxseg.studies.features.probe import (
     random_variables,
     rolled_at_random,
 )
-from jaxseg.studies.models import Network
 from jaxseg.studies.shift.rolls import other_padding
 
 TRAINED, RANDOM = "trained", "random"

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from jaxseg.errors import UsageError, check_choice
 from jaxseg.grid.train import normalise
-from jaxseg.studies.models import Network
+from jaxseg.nets.registry import Network
 
 Images = NDArray[np.uint8]
 Activations = Callable[[Images], dict[str, NDArray[np.float32]]]

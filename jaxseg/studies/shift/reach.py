@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from jaxseg.errors import JaxsegError
 from jaxseg.metrics.bands import border_depth
+from jaxseg.nets.registry import Network
 from jaxseg.nets.unet import valid_margin
-from jaxseg.studies.models import Model, Network, network_model
+from jaxseg.studies.models import Model, network_model
 from jaxseg.studies.shift.moving import Frame, resized
 from jaxseg.studies.shift.rolls import other_padding
 
@@ -187,7 +188,7 @@ def padding_profile(
 ) -> Profile:
     """The same weights and the same pixels with another padding: what padding alone reaches.
 
-    Up-sampling with aligned corners cannot be told apart from padding by `surroundings_profile`,
+    Up-sampling with aligned corners cannot be separated from padding by `surroundings_profile`,
     as it depends on the frame's size everywhere; here the size is the same.
     """
     side = model.size if side is None else side

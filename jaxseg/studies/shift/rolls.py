@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from jaxseg.errors import JaxsegError, UsageError
 from jaxseg.metrics.bootstrap import Estimate, mean_estimate
-from jaxseg.studies.models import Model, Network, network_model, relative_error
+from jaxseg.nets.registry import Network
+from jaxseg.studies.models import Model, network_model, relative_error
 from jaxseg.studies.shift.moving import resized
 
 # A UNet of these has no sense of place but for pooling.

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from jaxseg.errors import UsageError
+from jaxseg.nets.registry import Network
 from jaxseg.nets.unet import UNet
 from jaxseg.studies.features.probe import (
     Probe,
@@ -13,7 +14,6 @@ from jaxseg.studies.features.probe import (
     probe_layers,
     r_squared,
 )
-from jaxseg.studies.models import Network
 
 RNG = np.random.default_rng(0)
 

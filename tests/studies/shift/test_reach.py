@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 
 from jaxseg.metrics.bands import border_depth
+from jaxseg.nets.registry import Network
 from jaxseg.nets.unet import UNet
 from jaxseg.studies.features.probe import random_variables
-from jaxseg.studies.models import Network, callable_model, network_model
+from jaxseg.studies.models import callable_model, network_model
 from jaxseg.studies.shift import reach as r
 from jaxseg.studies.shift.rolls import other_padding
 
