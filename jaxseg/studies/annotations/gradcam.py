@@ -7,13 +7,11 @@ channel of a layer's output,
     alpha_c = mean over the layer's pixels of d score_k / d A_c
     map_k   = relu(sum over c of alpha_c A_c), resized to the frame and divided by its maximum.
 
-Maps are scored against the annotations of a frame, beside those of randomised weights. Networks are
-explained as they are: the layer is tapped by a Flax interceptor. Everything here is about one
-network; `grid_saliency` maps it over cells.
+Maps are scored against the annotations of a frame, beside those of randomised weights. Everything
+here is about one network; `grid_saliency` maps it over cells.
 """
 
 import functools
-import re
 from typing import Any
 
 import flax.linen as nn
@@ -24,97 +22,50 @@ from jax import lax
 
 from jaxseg.errors import UsageError, check_choice
 from jaxseg.grid.train import class_indices, one_hot
+from jaxseg.nets.registry import Network
 
 PIXELS: tuple[str, ...] = ("predicted", "all")
-_BLOCK = re.compile(r"(?:.*\.)?(down|up)\d+")
 _CONTROL = 1  # sets the control's weights apart from those that training began with
 
 
-# The network: its layers, its logits with one of them tapped, and its fresh weights.
-
-
-@functools.lru_cache(maxsize=32)
-def layer_shapes(net: nn.Module, size: tuple[int, int]) -> dict[str, jax.ShapeDtypeStruct]:
-    """The layers of a network that can be asked, in the order in which they are done.
-
-    Args:
-        net: a module that is called with float [B, H, W, 3].
-        size: height and width of a frame.
-
-    Returns:
-        {name: shape and dtype of its output [1, h, w, C]}; names of nested modules are joined by
-        dots, such as `down4` or `texture.down4`. No array is made.
-    """
-    shapes: dict[str, jax.ShapeDtypeStruct] = {}
-
-    def note(call: Any, args: Any, kwargs: Any, context: nn.module.InterceptorContext) -> Any:
-        out = call(*args, **kwargs)
-        name = _name(context)
-        if name and isinstance(out, jax.Array) and out.ndim == 4:
-            shapes[name] = jax.ShapeDtypeStruct(out.shape, out.dtype)
-        return out
-
-    frame = jax.ShapeDtypeStruct((1, *size, 3), jnp.float32)
-    with nn.intercept_methods(note):
-        jax.eval_shape(net.init, jax.random.key(0), frame)
-    return shapes
-
-
-def encoder_layer(net: nn.Module, size: tuple[int, int]) -> str:
-    """The encoder's last layer: the last block `down…` before the first block `up…`.
-
-    Of a network of several UNets it is that of the first. Raises UsageError for a network without
-    such blocks.
-    """
-    names = list(layer_shapes(net, size))
-    last = ""
-    for name in names:
-        block = _BLOCK.fullmatch(name)
-        if block and block[1] == "up":
-            break
-        last = name if block else last
-    if not last:
-        raise UsageError(
-            f"layer=None: {type(net).__name__} has no block down1, down2, …; "
-            f"name one of {', '.join(names)}"
-        )
-    return last
-
-
-def check_layer(net: nn.Module, size: tuple[int, int], layer: str | None) -> str:
-    """The layer's name, `encoder_layer` for None; UsageError for one that the network lacks."""
+def check_layer(net: Network, size: int, layer: str | None) -> str:
+    """The layer's name, the last of the encoder for None; UsageError for one it lacks."""
     if layer is None:
-        return encoder_layer(net, size)
-    return check_choice("layer", layer, layer_shapes(net, size))
+        return net.encoder_layer(size)
+    return check_choice("layer", layer, net.layers(size))
 
 
-def control_variables(
-    net: nn.Module, seed: jax.typing.ArrayLike, size: tuple[int, int]
-) -> dict[str, Any]:
+def has_layers(net: Network, size: int) -> bool:
+    """Whether a network has named layers to ask; one that is no Flax module has none."""
+    try:
+        return bool(net.layers(size))
+    except UsageError:
+        return False
+
+
+def control_variables(net: Network, seed: jax.typing.ArrayLike, size: int) -> dict[str, Any]:
     """Fresh variables of the same network, not those that training from `seed` began with.
 
     The control of Adebayo et al. ("Sanity Checks for Saliency Maps", NeurIPS 2018): a map that
     they change little shows the frame and the architecture, not what was learnt.
     """
     key = jax.random.fold_in(jax.random.key(seed), _CONTROL)
-    return dict(net.init(key, jnp.zeros((1, *size, 3))))
+    return net.init(key, jnp.zeros((1, size, size, 3)))
 
 
 def _tapped(
-    net: nn.Module, variables: Any, images: Any, layer: str, code: Any, delta: jax.Array
+    net: Network, variables: Any, images: Any, layer: str, code: Any, delta: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
     """(logits, the layer's output): `delta` is added to it, so that gradients can be had there."""
     seen: list[jax.Array] = []
 
-    def tap(call: Any, args: Any, kwargs: Any, context: nn.module.InterceptorContext) -> Any:
-        out = call(*args, **kwargs)
-        if _name(context) != layer:
+    def tap(name: str, out: Any) -> Any:
+        if name != layer:
             return out
         seen.append(out)
         return out + delta
 
-    with nn.intercept_methods(tap):
-        logits = logits_of(net, variables, images, code)
+    logits = net.logits(variables, images, padding_code=code, hook=tap)
     if len(seen) != 1:
         raise UsageError(
             f"layer={layer!r}: a frame passes it {len(seen)} times, which of them to explain is "
@@ -123,29 +74,8 @@ def _tapped(
     return logits, seen[0]
 
 
-def logits_of(net: nn.Module, variables: Any, images: Any, code: Any) -> Any:
-    """Logits [B, H, W, classes]; `code` is the padding code, None for the padding of `net`."""
-    return net.apply(variables, images, **({} if code is None else {"padding_code": code}))
-
-
-def _name(context: nn.module.InterceptorContext) -> str:
-    """The module's dotted name; "" for the network itself and for methods other than its call."""
-    return ".".join(context.module.path) if context.method_name == "__call__" else ""
-
-
-def _stride(net: nn.Module, size: tuple[int, int], layer: str) -> tuple[int, int]:
-    """Frame pixels a pixel of the layer; a `valid` network has those of its padded twin."""
-    if getattr(net, "padding", None) == "valid":
-        net = net.clone(padding="zeros")
-    height, width = layer_shapes(net, size)[layer].shape[1:3]
-    return -(-size[0] // height), -(-size[1] // width)
-
-
-# The map.
-
-
 def seg_grad_cam(
-    net: nn.Module,
+    net: Network,
     variables: Any,
     images: jax.Array,
     layer: str | None = None,
@@ -156,34 +86,39 @@ def seg_grad_cam(
     """Seg-Grad-CAM of every class on every image; pure, to be jitted and vmapped by the caller.
 
     Args:
-        net: a module as `UNet`, called with images (and `padding_code`, unless that is None).
+        net: one with named layers.
         variables: its variables, without a cell axis.
-        images: float [B, H, W, 3] in [-1, 1].
-        layer: a name of `layer_shapes`; None is `encoder_layer`.
-        pixels: of interest for class k: `predicted` as k, `all`, or bool [B, H, W, classes or 1].
-        padding_code: int32 scalar, as for `UNet`.
+        images: float [B, s, s, 3] in [-1, 1].
+        layer: a name of `Network.layers`; None is `Network.encoder_layer`.
+        pixels: of interest for class k: `predicted` as k, `all`, or bool [B, s, s, classes or 1].
+        padding_code: int32 scalar, as for `Network.logits`.
 
     Returns:
-        float32 [B, classes, H, W] in [0, 1]. A map is 0 throughout where nothing speaks for the
+        float32 [B, classes, s, s] in [0, 1]. A map is 0 throughout where nothing speaks for the
         class, as where no pixel is of interest; the maximum of any other is 1, to rounding. What a
         layer of a `valid` network sees beyond the frame is cut off.
 
     Raises:
-        UsageError: an unknown layer, or one that a frame passes more than once.
+        UsageError: an unknown layer, or one that a frame passes more than once; a network without
+            named layers.
     """
-    size = (images.shape[1], images.shape[2])
+    size = images.shape[1]
     layer = check_layer(net, size, layer)
-    shape = layer_shapes(net, size)[layer]
+    about = net.layers(size)[layer]
     logits, pull, activation = jax.vjp(
         functools.partial(_tapped, net, variables, images, layer, padding_code),
-        jnp.zeros((len(images), *shape.shape[1:]), shape.dtype),
+        jnp.zeros((len(images), *about.shape), about.dtype),
         has_aux=True,
     )
     asked = pixels_of_interest(logits, pixels).astype(logits.dtype)
     scores = jnp.eye(logits.shape[-1])[:, None, None, None, :] * asked[None]
     alpha = jax.vmap(lambda score: pull(score)[0].astype(jnp.float32).mean((1, 2)))(scores)
     maps = nn.relu(jnp.einsum("kbc,bhwc->bkhw", alpha, activation.astype(jnp.float32)))
-    maps = _onto_frame(maps, size, _stride(net, size, layer))
+    # Layer and frame have one centre; what the layer sees beyond the frame is cut off.
+    height, width = (n * stride for n, stride in zip(maps.shape[2:], about.stride))
+    maps = jax.image.resize(maps, (*maps.shape[:2], height, width), "bilinear")
+    above, left = (height - size) // 2, (width - size) // 2
+    maps = maps[:, :, above : above + size, left : left + size]
     top = maps.max((-2, -1), keepdims=True)
     return jnp.where(top > 0, maps / jnp.where(top > 0, top, 1), 0)
 
@@ -195,17 +130,6 @@ def pixels_of_interest(logits: jax.Array, pixels: str | jax.Array = "predicted")
     if check_choice("pixels", pixels, PIXELS) == "all":
         return jnp.ones(logits.shape, bool)
     return one_hot(class_indices(logits), logits.shape[-1])
-
-
-def _onto_frame(maps: jax.Array, size: tuple[int, int], stride: tuple[int, int]) -> jax.Array:
-    """[B, K, h, w] -> [B, K, H, W]: layer and frame have one centre, what is beyond is cut off."""
-    height, width = maps.shape[2] * stride[0], maps.shape[3] * stride[1]
-    maps = jax.image.resize(maps, (*maps.shape[:2], height, width), "bilinear")
-    top, left = (height - size[0]) // 2, (width - size[1]) // 2
-    return maps[:, :, top : top + size[0], left : left + size[1]]
-
-
-# Its scores.
 
 
 def saliency_share(maps: jax.Array, annotated: jax.Array) -> jax.Array:

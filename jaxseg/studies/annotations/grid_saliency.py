@@ -12,7 +12,6 @@ example_map float32 [c, e, H, W]           in [0, 1], rounded to 1/255
 import functools
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from itertools import islice
 from operator import itemgetter
 from typing import Any, NamedTuple
@@ -26,7 +25,7 @@ from jaxseg.data.arrays import naming, read_member
 from jaxseg.data.store import checksums
 from jaxseg.errors import JaxsegError, UsageError, check_choice
 from jaxseg.grid.checkpoints import find_cells, restore_chunk
-from jaxseg.grid.config import Config, NetConfig, make_config, make_net
+from jaxseg.grid.config import Config, make_config, make_net
 from jaxseg.grid.devices import pinned
 from jaxseg.grid.evaluate import TestSet, flatten_views
 from jaxseg.grid.mapping import Layout, chunks, fill, make_layout, map_cells, put
@@ -34,12 +33,11 @@ from jaxseg.grid.prepared import prepared_views, views_of_tests
 from jaxseg.grid.storage import as_folder, write_arrays
 from jaxseg.grid.train import normalise
 from jaxseg.grid.workdir import check_data, read_config, read_finished
-from jaxseg.nets.padding import STANDARD_MODES, padding_code
+from jaxseg.nets.registry import Network
 from jaxseg.studies.annotations.gradcam import (
     check_layer,
     control_variables,
-    layer_shapes,
-    logits_of,
+    has_layers,
     pixels_of_interest,
     pointing_game,
     saliency_share,
@@ -122,7 +120,7 @@ def write_saliency(
         test: its test sets, `clean` and `test_set` among them; None prepares them as the grid did.
         test_set: the set whose frames are shown to the networks.
         layer: as for `seg_grad_cam`; None is the grid's eval.saliency_layer, by default each
-            network's `encoder_layer`.
+            network's `Network.encoder_layer`.
         frames: how many to score at most; see `annotated_frames`.
         tolerance: pixels, as for `pointing_game`.
 
@@ -130,21 +128,23 @@ def write_saliency(
         The path of saliency.npz, written whole or not at all.
 
     Raises:
-        UsageError: an unknown layer, frames below 1, a tolerance below 0.
+        UsageError: an unknown layer, frames below 1, a tolerance below 0, or networks without named
+            layers alone. Cells of such networks are left out.
         JaxsegError: no cell is done, no frame of `test_set` is annotated, the data is not the
             grid's, or a checkpoint is damaged.
     """
     workdir = as_folder(workdir)
-    cells = _done_cells(workdir)
+    cells = _asked_cells(_done_cells(workdir))
+    if not cells:
+        raise UsageError(f"{workdir}: no network of a finished cell has named layers to ask")
     data = read_config(workdir)["data"]
     classes = data["classes"]
     layer = layer or cells[0].config.eval.saliency_layer or None
     test = _prepared_sets(workdir, cells[0].config, test_set) if test is None else test
     shown = annotated_frames(test, test_set, data.get("planes"), frames)
-    size = (shown.images.shape[1], shown.images.shape[2])
     # Networks may differ in the name of their layer.
     nets = [make_net(cell.config.net, len(classes)) for cell in cells]
-    layers = dict.fromkeys(check_layer(net, size, layer) for net in nets)
+    layers = dict.fromkeys(check_layer(net, shown.images.shape[1], layer) for net in nets)
     examples = choose_examples(shown)
     scores = _score_groups(cells, len(classes), shown, layer, examples, tolerance)
     largest = [largest_class(shown.masks[i], len(classes)) for i in examples]
@@ -174,21 +174,34 @@ def write_saliency(
 
 
 def is_current(workdir: str | os.PathLike[str]) -> bool:
-    """Whether saliency.npz is there and holds the very cells that are done."""
+    """Whether saliency.npz holds the very cells that are done and can be asked.
+
+    True as well where none can: there is nothing to make.
+    """
     workdir = as_folder(workdir)
+    asked = [cell.id for cell in _asked_cells(_done_cells(workdir))]
     if not (workdir / FILE).exists():
-        return False
+        return not asked
     with naming(workdir / FILE):
         scored = np.ravel(read_member(workdir / FILE, "cells")).tolist()
-    return sorted(scored) == sorted(cell.id for cell in _done_cells(workdir))
+    return sorted(scored) == sorted(asked)
 
 
 def check_saliency_layer(config: Config) -> None:
     """Raises UsageError for an eval.saliency_layer that the network of a cell lacks."""
     layer, size = config.eval.saliency_layer, config.data.size
     if layer:
-        net: Any = make_net(config.net, classes=1)
-        check_choice("eval.saliency_layer", layer, layer_shapes(net, (size, size)))
+        net = make_net(config.net, classes=1)
+        check_choice("eval.saliency_layer", layer, net.layers(size))
+
+
+def _asked_cells(cells: Sequence[_Done]) -> list[_Done]:
+    """Those whose networks have named layers; others have no saliency."""
+    return [
+        cell
+        for cell in cells
+        if has_layers(make_net(cell.config.net, classes=1), cell.config.data.size)
+    ]
 
 
 def _done_cells(workdir: Path) -> list[_Done]:
@@ -295,33 +308,29 @@ def _score_groups(
     tolerance: float,
 ) -> Scores:
     """Scores of all cells in their order, one network after the other."""
-    groups: list[tuple[NetConfig, list[int]]] = []
-    for i, cell in enumerate(cells):
-        net = cell.config.net
-        if net.padding in STANDARD_MODES:
-            net = replace(net, padding="standard")  # it travels as data
-        members = next((found for other, found in groups if other == net), None)
-        if members is None:
-            groups.append((net, [i]))
-        else:
-            members.append(i)
+    nets = [make_net(cell.config.net, classes) for cell in cells]
+    groups: dict[Network, list[int]] = {}
+    codes: list[Any] = []  # standard paddings travel as data
+    for i, net in enumerate(nets):
+        coded, code = net.coded()
+        groups.setdefault(coded, []).append(i)
+        codes.append(code)
     parts = []
-    for _, members in groups:
-        group = [cells[i] for i in members]
-        modes = [cell.config.net.padding for cell in group]
+    for coded, members in groups.items():
+        several = len({nets[i] for i in members}) > 1
         scores = score_cells(
-            make_net(group[0].config.net, classes),
-            _variables(group),
-            [cell.config.seed for cell in group],
+            coded if several else nets[members[0]],
+            _variables([cells[i] for i in members]),
+            [cells[i].config.seed for i in members],
             shown.images,
             shown.annotated,
             layer=layer,
-            codes=[padding_code(mode) for mode in modes] if len(set(modes)) > 1 else None,
+            codes=[int(codes[i]) for i in members] if several else None,
             kept=kept,
             tolerance=tolerance,
         )
         parts.append(scores)
-    back = np.argsort([i for _, members in groups for i in members])
+    back = np.argsort([i for members in groups.values() for i in members])
     return Scores(*(np.concatenate(arrays)[back] for arrays in zip(*parts)))
 
 
@@ -335,7 +344,7 @@ def _variables(group: Sequence[_Done]) -> Iterator[dict[str, Any]]:
 
 
 def score_cells(
-    net: Any,
+    net: Network,
     variables: Iterable[Any],
     seeds: Sequence[int],
     images: np.ndarray,
@@ -352,11 +361,11 @@ def score_cells(
     is asked about the pixels that the trained weights call the class: the same question.
 
     Args:
-        net: as a UNet, called with float [B, H, W, 3] in [-1, 1].
+        net: one with named layers.
         variables: one tree a cell, each taken in its turn, so that they can be read one by one.
         seeds: of the cells; their controls' weights are drawn from them.
-        images: uint8 [n, H, W, 3], n at least 1.
-        annotated: bool [n, H, W], the annotation pixels.
+        images: uint8 [n, s, s, 3], n at least 1.
+        annotated: bool [n, s, s], the annotation pixels.
         layer: as for `seg_grad_cam`.
         codes: the cells' padding codes; None for the padding of `net`.
         kept: ascending frames whose maps are returned.
@@ -368,10 +377,10 @@ def score_cells(
     Raises:
         UsageError: what `seg_grad_cam` and `pointing_game` raise.
     """
-    size = (images.shape[1], images.shape[2])
+    size = images.shape[1]
     layer = check_layer(net, size, layer)
     layout = make_layout(len(seeds), 1, _cells_per_device(), jax.local_devices())
-    batch = max(1, _VALUES // (net.classes * size[0] * size[1] * layout.per_device))
+    batch = max(1, _VALUES // (net.classes * size**2 * layout.per_device))
     control, score = _programs(net, size, layer, codes is not None, tolerance, layout)
     trees, parts = iter(variables), []
     for rows in chunks(range(len(seeds)), layout.slots):
@@ -392,7 +401,7 @@ def _cells_per_device() -> int:
 
 @functools.lru_cache(maxsize=8)
 def _programs(
-    net: Any, size: tuple[int, int], layer: str, coded: bool, tolerance: float, layout: Layout
+    net: Network, size: int, layer: str, coded: bool, tolerance: float, layout: Layout
 ) -> tuple[Any, Any]:
     """Compiled once: (seeds -> the controls' variables, scorer of a chunk).
 
@@ -403,7 +412,7 @@ def _programs(
         """Scores of ONE cell on a batch, the maps of all its frames among them."""
         images, marks = normalise(images), annotated[:, None]
         code = code if coded else None
-        pixels = pixels_of_interest(logits_of(net, variables, images, code))
+        pixels = pixels_of_interest(net.logits(variables, images, padding_code=code))
         maps, random = (
             seg_grad_cam(net, weights, images, layer, pixels=pixels, padding_code=code)
             for weights in (variables, control)

@@ -6,13 +6,9 @@ import pytest
 
 from jaxseg.errors import UsageError
 from jaxseg.nets.padding import padding_code
+from jaxseg.nets.registry import Network
 from jaxseg.nets.unet import UNet
-from jaxseg.studies.annotations.gradcam import (
-    encoder_layer,
-    layer_shapes,
-    pixels_of_interest,
-    seg_grad_cam,
-)
+from jaxseg.studies.annotations.gradcam import has_layers, pixels_of_interest, seg_grad_cam
 
 SIZE = 16
 SPOTS = {0: (slice(2, 4), slice(3, 6)), 1: (slice(9, 11), slice(2, 4)), 2: (slice(8, 10), 12)}
@@ -26,7 +22,8 @@ def _setup(images=2, **options):
 
 def _cam(net, **options):
     """A jitted `seg_grad_cam` of (variables, images)."""
-    return jax.jit(lambda variables, images: seg_grad_cam(net, variables, images, **options))
+    known = Network.of(net)
+    return jax.jit(lambda variables, images: seg_grad_cam(known, variables, images, **options))
 
 
 def _wired(net, taps):
@@ -147,7 +144,7 @@ def test_pixels_of_interest_are_those_predicted_unless_given():
     nothing = _cam(net, pixels=jnp.zeros((2, SIZE, SIZE, 1), bool))(variables, x)
     assert not np.asarray(nothing).any()
     with pytest.raises(UsageError, match=r"pixels='predicte': .* did you mean 'predicted'"):
-        jax.eval_shape(lambda v: seg_grad_cam(net, v, x, pixels="predicte"), variables)
+        jax.eval_shape(lambda v: seg_grad_cam(Network.of(net), v, x, pixels="predicte"), variables)
 
 
 @pytest.mark.parametrize("norm", ["batch", "group"])
@@ -167,7 +164,7 @@ def test_vmapped_over_cells_with_padding_as_data():
     cells = [first, jax.jit(net.init)(jax.random.key(5), x)]
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *cells)
     modes = ("reflect", "circular")
-    mapped = jax.jit(jax.vmap(lambda v, c: seg_grad_cam(net, v, x, padding_code=c)))
+    mapped = jax.jit(jax.vmap(lambda v, c: seg_grad_cam(Network.of(net), v, x, padding_code=c)))
     maps = mapped(stacked, jnp.asarray([padding_code(mode) for mode in modes]))
     for got, variables, mode in zip(maps, cells, modes):
         expected = _cam(net.clone(padding=mode))(variables, x)
@@ -178,12 +175,14 @@ def test_vmapped_over_cells_with_padding_as_data():
 def test_layers_of_all_kinds_can_be_asked(padding):
     options = {"padding": padding, "upsampling": "half_pixel", "dtype": "bfloat16"}
     net, variables, x = _setup(images=1, depth=2, **options)
-    names = list(layer_shapes(net, (SIZE, SIZE)))
+    names = list(Network.of(net).layers(SIZE))
     assert [name for name in names if "." not in name] == [
         "inc", "down1", "down2", "upsample1", "up1", "upsample2", "up2", "outc"
     ]  # fmt: skip
     for layer in ("inc.norm1", "down2", "upsample1", "up1"):
-        asked = jax.eval_shape(lambda v, layer=layer: seg_grad_cam(net, v, x, layer), variables)
+        asked = jax.eval_shape(
+            lambda v, layer=layer: seg_grad_cam(Network.of(net), v, x, layer), variables
+        )
         assert asked.shape == (1, 2, SIZE, SIZE) and asked.dtype == np.float32
     maps = _cam(net, layer="outc", pixels="all")(variables, x)
     logits = jax.jit(net.apply)(variables, x)
@@ -205,17 +204,37 @@ class _Nested(nn.Module):
 
 def test_nested_networks_are_asked_by_dotted_names():
     net, x = _Nested(), jnp.ones((1, SIZE, SIZE, 3))
-    assert encoder_layer(net, (SIZE, SIZE)) == "texture.down1"
+    assert Network.of(net).encoder_layer(SIZE) == "texture.down1"
     variables = jax.eval_shape(net.init, jax.random.key(0), x)
-    asked = jax.eval_shape(lambda v: seg_grad_cam(net, v, x, "topology.down2"), variables)
+    asked = jax.eval_shape(
+        lambda v: seg_grad_cam(Network.of(net), v, x, "topology.down2"), variables
+    )
     assert asked.shape == (1, 1, SIZE, SIZE)
     with pytest.raises(UsageError, match="passes it 2 times"):
-        jax.eval_shape(lambda v: seg_grad_cam(_Nested(2), v, x, "texture.down1"), variables)
+        jax.eval_shape(
+            lambda v: seg_grad_cam(Network.of(_Nested(passes=2)), v, x, "texture.down1"), variables
+        )
 
 
 def test_layers_that_are_not_there_are_refused_by_name():
     net, variables, x = _setup()
     with pytest.raises(UsageError, match=r"layer='down3': must be one of .*; did you mean 'down"):
-        seg_grad_cam(net, variables, x, "down3")
-    with pytest.raises(UsageError, match="Dense has no block down1"):
-        encoder_layer(nn.Dense(2), (SIZE, SIZE))
+        seg_grad_cam(Network.of(net), variables, x, "down3")
+
+
+class _NoLayers:
+    """A network that is no Flax module."""
+
+    def init(self, key, images):
+        return {"params": {"bias": jnp.zeros(1)}}
+
+    def apply(self, variables, images, train):
+        return images[..., :1] + variables["params"]["bias"]
+
+
+def test_networks_without_named_layers_are_left_alone():
+    assert has_layers(Network.of(UNet(width=4, depth=1)), SIZE)
+    net = Network("plain", _NoLayers(), (), 1)
+    assert not has_layers(net, SIZE)
+    with pytest.raises(UsageError, match="no named layers"):
+        seg_grad_cam(net, net.init(jax.random.key(0), None), jnp.ones((1, SIZE, SIZE, 3)))

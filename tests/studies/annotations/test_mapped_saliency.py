@@ -7,6 +7,7 @@ import pytest
 
 from jaxseg.grid.train import normalise
 from jaxseg.nets.padding import padding_code
+from jaxseg.nets.registry import Network
 from jaxseg.nets.unet import UNet
 from jaxseg.studies.annotations import grid_saliency
 from jaxseg.studies.annotations.gradcam import (
@@ -47,7 +48,7 @@ def test_cells_and_batches_of_frames_score_as_each_alone(frames, cells, per_devi
     (net, variables), (images, annotated) = cells, frames
     codes = [padding_code(mode) for mode in MODES]
     options = {"codes": codes, "kept": [1, 4], "tolerance": 1.5}
-    scores = score_cells(net, iter(variables), [0, 1, 2], images, annotated, **options)
+    scores = score_cells(Network.of(net), iter(variables), [0, 1, 2], images, annotated, **options)
     assert scores.share.shape == (3, 5, 2) and scores.maps.shape == (3, 2, 2, SIZE, SIZE)
     for i, (tree, code) in enumerate(zip(variables, codes)):
         for name, expected in _alone(net, tree, i, code, images, annotated).items():
@@ -60,13 +61,13 @@ def test_cells_and_batches_of_frames_score_as_each_alone(frames, cells, per_devi
 def _ask(net, variables, weights, code, images):
     x = normalise(images)
     pixels = pixels_of_interest(net.apply(variables, x, padding_code=code))
-    return seg_grad_cam(net, weights, x, pixels=pixels, padding_code=code)
+    return seg_grad_cam(Network.of(net), weights, x, pixels=pixels, padding_code=code)
 
 
 def _alone(net, variables, seed, code, images, annotated):
     """What a cell scores, by the functions of one cell on all frames at once."""
     maps = _ask(net, variables, variables, code, images)
-    random = _ask(net, variables, control_variables(net, seed, (SIZE, SIZE)), code, images)
+    random = _ask(net, variables, control_variables(Network.of(net), seed, SIZE), code, images)
     marks = annotated[:, None]
     return {
         "share": saliency_share(maps, marks),
@@ -86,7 +87,7 @@ def test_a_network_that_reads_the_marks_colour_is_found_out(frames):
         params[block][conv]["kernel"][1, 1, 0, 0] = 1
     params["outc"]["kernel"][0, 0] = 1
     cells = [{"params": params, "batch_stats": {}}] * 4
-    scores = score_cells(net, cells, range(4), *frames, layer="inc")
+    scores = score_cells(Network.of(net), cells, range(4), *frames, layer="inc")
     np.testing.assert_array_equal(scores.share, 1)
     np.testing.assert_array_equal(scores.hit, 1)
     assert np.nanmean(scores.random_share) < 0.5
@@ -97,7 +98,7 @@ def test_a_class_that_is_not_predicted_has_no_score(frames, cells):
     head = variables["params"]["outc"]
     bias = head["bias"] + np.array([0, -1e3], np.float32)
     params = variables["params"] | {"outc": head | {"bias": bias}}
-    scores = score_cells(net, [variables | {"params": params}], [0], *frames)
+    scores = score_cells(Network.of(net), [variables | {"params": params}], [0], *frames)
     for share, hit in ((scores.share, scores.hit), (scores.random_share, scores.random_hit)):
         assert np.isnan(share[..., 1]).all() and (hit[..., 1] == -1).all()
     assert scores.maps.shape == (1, 0, 2, SIZE, SIZE)

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 from jaxseg.errors import UsageError
+from jaxseg.nets.registry import Network
 from jaxseg.nets.unet import UNet
 from jaxseg.studies.annotations.gradcam import (
     control_variables,
@@ -54,7 +55,7 @@ def test_tolerance_is_a_distance_in_pixels():
 
 def test_control_weights_are_fresh_and_the_same_every_time():
     net = UNet(width=2, depth=1)
-    draw = jax.jit(lambda seed: control_variables(net, seed, (8, 8)))
+    draw = jax.jit(lambda seed: control_variables(Network.of(net), seed, 8))
     first, again, other = draw(0), draw(0), draw(1)
     begun = net.init(jax.random.key(0), np.zeros((1, 8, 8, 3), np.float32))
     kernels = [tree["params"]["inc"]["conv1"]["kernel"] for tree in (first, again, other, begun)]
