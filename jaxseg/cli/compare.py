@@ -92,7 +92,8 @@ def _write(out: Path, args: argparse.Namespace, runs: Sequence[Run], found: Fore
     )
     for run in runs:
         names = [f"{results.test_sets[0]}.{part}" for part in (*LAYOUTS, "image")]
-        arrays = {name: results.stored(run.arm, run.seed, name) for name in names}
+        stored = {name: results.stored(run.arm, run.seed, name) for name in names}
+        arrays = {name: array for name, array in stored.items() if array is not None}
         write_arrays(out / "counts" / f"{run.name}.npz", arrays)
     rows = [(k, name) for k, name in enumerate(found.images)]
     write_bytes(out / "images.csv", utf8(csv_text(("image", "name"), rows)))

@@ -5,6 +5,7 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from jaxseg.command_line import start_of
 from jaxseg.report.section import Figure, Label, Measure, Section, Table
 from jaxseg.report.text import duration, number, p_text, plural
 from jaxseg.studies.grid_figures import Look, forest, grid_look, learning_curves, panels_note
@@ -135,7 +136,7 @@ def terms_section(terms: Mapping[str, str]) -> Section:
 def reproduce_section(results: Results) -> Section:
     """The command that makes the same files, and what to cite."""
     config = shlex.quote(f"configs/{results.config.get('name') or 'CONFIG'}.py")
-    default = f"python launch/grid.py --config {config}" if results.config else ""
+    default = f"{start_of('grid')} --config {config}" if results.config else ""
     command = str(results.environment.get("command", default))
     version = f"jaxseg {results.environment.get('jaxseg', '')}".strip()
     closing = f"{version}. The method follows: {CITATION}"
