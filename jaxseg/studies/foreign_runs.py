@@ -141,7 +141,7 @@ def read_runs(
       UsageError: a folder that is not there.
       JaxsegError: a run whose masks cannot be used, or of which no file has a truth.
     """
-    taken: dict[str, None] = {}
+    taken: dict[str, list[Run]] = {}
     cautions: dict[str, None] = {}
     left_out: dict[str, None] = {}
     counted: dict[Run, PairCounts] = {}
@@ -160,13 +160,26 @@ def read_runs(
             raise
         except JaxsegError as error:
             raise JaxsegError(f"{run.folder} ({label}): {error}") from error
-        taken |= dict.fromkeys(found.taken)
+        for line in found.taken:
+            taken.setdefault(line.removeprefix(f"{label}: "), []).append(run)
         cautions |= dict.fromkeys(found.cautions)
         left_out |= dict.fromkeys(found.left_out)
     names = sorted({name for counts in counted.values() for name in counts.ids})
     results = _results(counted, names, resamples, _examples(counted, read))
     notes = [*cautions, *_missing_seeds(results), *_missing_images(counted, names)]
-    return ForeignRuns(results, names, list(taken), notes, list(left_out))
+    read_as = [_of_runs(line, those) for line, those in taken.items()]
+    return ForeignRuns(results, names, read_as, notes, list(left_out))
+
+
+def _of_runs(line: str, runs: Sequence[Run]) -> str:
+    """A line on how masks were read, with the runs that it holds for."""
+    if line.startswith("truth: "):
+        return line
+    seeds: dict[str, list[str]] = {}
+    for run in runs:
+        seeds.setdefault(run.arm, []).append(str(run.seed))
+    named = [f"{arm} (seeds {', '.join(numbers)})" for arm, numbers in seeds.items()]
+    return f"{'; '.join(named)}: {line}"
 
 
 def _results(

@@ -59,13 +59,12 @@ def comparison_section(
     contrasts: Sequence[ContrastRow],
     *,
     lead_metric: str,
-    interactions: bool = True,
 ) -> Section:
     """Forest plot and one table a family of `contrasts`, pairs and interactions.
 
-    On a terminal stand those of `lead_metric` alone. `interactions`: whether there can be any.
+    A terminal shows those of `lead_metric` alone.
     """
-    drawn = forest(results, contrasts, interactions)
+    drawn = forest(results, contrasts)
     if drawn is None:
         text = "No two arms with a common seed differ in one axis only."
         return Section("comparisons", "Comparisons", text=[text])

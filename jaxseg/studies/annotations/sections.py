@@ -104,7 +104,7 @@ def sections(analysis: Analysis, saliency: Saliency | None) -> list[Section]:
         _sequence(analysis),
         _examples(analysis),
         _saliency(analysis, saliency),
-        comparison_section(results, analysis.pairs, lead_metric=RELIANCE, interactions=False),
+        comparison_section(results, analysis.pairs, lead_metric=RELIANCE),
         learning_curves_section(results, study_look(results)),
         run_section(results),
         terms_section(ANNOTATION_TERMS | TERMS),
