@@ -23,8 +23,7 @@ from jaxseg.report.text import plural
 from jaxseg.studies.folders import Predicted, read_predictions
 from jaxseg.studies.predictions.counts import BORDER_PX, PairCounts, count_predictions
 from jaxseg.studies.predictions.examples import choose_examples, example_rule
-from jaxseg.studies.results import CountsInMemory, Results, Scoring
-from jaxseg.studies.workdir_files import Examples
+from jaxseg.studies.results import CountsInMemory, Examples, Results, Scoring
 
 ARM, SEED = "{arm}", "{seed}"
 TEST_SET = "given"

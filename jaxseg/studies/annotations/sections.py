@@ -12,6 +12,8 @@ from jaxseg.studies.annotations.comparisons import Analysis
 from jaxseg.studies.annotations.figures import (
     dose_response,
     examples,
+    saliency_maps,
+    saliency_scores,
     sequence,
     shown_roles,
     shown_seed,
@@ -33,8 +35,6 @@ from jaxseg.studies.annotations.saliency import (
     RANDOM,
     RATIO,
     Saliency,
-    saliency_maps,
-    saliency_scores,
 )
 from jaxseg.studies.grid_sections import (
     MAX_ROWS,

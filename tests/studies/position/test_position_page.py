@@ -10,8 +10,8 @@ from jaxseg.studies import grid_report
 from jaxseg.studies.grid_figures import MAX_PANELS, grid_look
 from jaxseg.studies.position.figures import MAX_ARMS, band_dice, examples, shown_arms
 from jaxseg.studies.position.measures import estimates
-from jaxseg.studies.results import load
 from jaxseg.studies.rows import COMPARISON_COLUMNS, SUMMARY_COLUMNS
+from jaxseg.studies.workdir_files import load
 
 NAMES = ("band_dice", "comparisons", "examples", "learning_curves")
 EIGHT = {"net.padding": ["zeros", "reflect", "circular"], "data.crop": ["center", "a", "b"]}
