@@ -3,6 +3,7 @@
 A command without a handler fails a test: no page shows a command that nobody has tried.
 """
 
+import itertools
 import os
 import pathlib
 import re
@@ -37,16 +38,20 @@ def commands():
 
 def kind_of(command):
     """The one handler that a command falls to."""
+    grid = r"(?:python launch/grid\.py|jaxseg grid) "
+    audit = r"(?:python launch/audit\.py|jaxseg audit) "
     kinds = {
         "install": r"pip install -e ",
         "tests": r"python -m pytest$",
-        "help": r"python launch/\w+\.py --help$",
+        "help": r"(?:python launch/\w+\.py|jaxseg \w+) --help$",
         "shards": r"python launch/grid\.py … --shard i/n$",
-        "downloads": r"python launch/grid\.py .*(isic2017|:hc18|:paper)",
-        "dry run": r"python launch/grid\.py .*--dry_run",
-        "grid": r"python launch/grid\.py ",
+        "downloads": rf"{grid}.*(isic2017|:hc18|:paper)",
+        "dry run": rf"{grid}.*--dry_run",
+        "own network": rf"{grid}.*my_net\.py",
+        "grid": grid,
         "inspect": r"python launch/inspect_checkpoint\.py ",
-        "audit": r"python launch/audit\.py ",
+        "compare": r"jaxseg compare ",
+        "audit": audit,
         "benchmark": r"python launch/benchmark\.py ",
     }
     return next((kind for kind, pattern in kinds.items() if re.match(pattern, command)), None)
@@ -157,7 +162,8 @@ def downloads(root):
 
 def call(home, words):
     environment = os.environ | {"JAXSEG_CACHE": str(home / "cache"), "PYTHONPATH": str(home)}
-    words = [sys.executable if word == "python" else word for word in words]
+    python = {"python": [sys.executable], "jaxseg": [sys.executable, "-m", "jaxseg"]}
+    words = [*python[words[0]], *words[1:]]
     done = subprocess.run(
         words, cwd=home, env=environment, capture_output=True, text=True, timeout=900
     )
@@ -215,6 +221,29 @@ def test_command_on_a_grid_or_a_folder_leaves_its_page(command, home, grid):
         shutil.rmtree(out, ignore_errors=True)
     assert call(home, words).strip()
     assert out is None or (out / "report.html").stat().st_size > 10_000
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", of_kind("compare"))
+def test_runs_of_other_frameworks_are_compared(command, home):
+    for arm, seed in itertools.product(("a", "b"), range(2)):
+        target = home / f"runs/{arm}/seed{seed}"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if not target.exists():
+            target.symlink_to(home / "DIR/predictions")
+    words = shlex.split(command)
+    words = [f"{word}/masks" if word == "DIR" else word for word in words]
+    assert "shortcut index" in call(home, words)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", of_kind("own network"))
+def test_a_network_of_readme_is_trained_in_a_grid(command, home):
+    (block,) = (block for block in BLOCKS if block.startswith("# my_net.py"))
+    (home / "my_net.py").write_text(block)
+    less = [word for word in SMALL if "depth" not in word]
+    call(home, [*shlex.split(command), *less, *PHANTOMS, "--workdir", "runs/own"])
+    assert (home / "runs/own/report.html").stat().st_size > 10_000
 
 
 def write_model(home):

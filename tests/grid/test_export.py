@@ -95,7 +95,7 @@ def test_networks_of_every_kind_come_back(net, tiny_config, images, tmp_path, mo
     monkeypatch.setattr(loading, "_load", lambda *_: (network, variables, config, meta))
     jaxseg.export_cell("", "c", tmp_path / "c.npz")
     predict, found = jaxseg.load_export(tmp_path / "c.npz")
-    own = jax.jit(lambda x: class_indices(network.apply(variables, normalise(x))))(images)
+    own = jax.jit(lambda x: class_indices(network.logits(variables, normalise(x))))(images)
     np.testing.assert_array_equal(predict(images), own)
     assert found.net.name == net["name"] and set(np.unique(own)) <= {0, 1, 2}
 

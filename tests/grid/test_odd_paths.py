@@ -20,7 +20,7 @@ def test_an_odd_workdir_is_trained_resumed_reported_and_named_in_quotes(
     workdir = tmp_path / ODD
     run_grid(tiny_config, PAIR, workdir)
     assert_equal(read_counts(workdir), read_counts(undisturbed))
-    assert load_variables(workdir, "0.01-s0")[2]["seed"] == 0
+    assert load_variables(workdir, "0.01-s0")[2].seed == 0
     run_grid(tiny_config, PAIR, workdir)
     page, found = write_report(workdir)
     assert page.exists()
