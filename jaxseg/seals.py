@@ -1,4 +1,4 @@
-"""Seals: plain data that carries a digest of itself, so that damage is noticed when it is read."""
+"""Plain data with a digest of itself, by which damage is found when it is read."""
 
 import hashlib
 import json
@@ -19,7 +19,7 @@ def seal(content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def unseal(sealed: Any, path: PurePath, mend: str = AGAIN) -> dict[str, Any]:
-    """What was sealed; DamagedError naming `path` and `mend` unless it is just that."""
+    """The content of `seal`; DamagedError naming `path` and `mend` where it has changed."""
     if not isinstance(sealed, dict) or _KEY not in sealed:
         raise DamagedError(path, "has no digest", mend)
     content = {key: value for key, value in sealed.items() if key != _KEY}
@@ -29,7 +29,7 @@ def unseal(sealed: Any, path: PurePath, mend: str = AGAIN) -> dict[str, Any]:
 
 
 def read_sealed(path: Any, mend: str = AGAIN) -> dict[str, Any]:
-    """What was sealed in a JSON file; DamagedError naming it where that cannot be read."""
+    """The content of `seal` in a JSON file; DamagedError naming it where that cannot be read."""
     return unseal(read_json(path, mend), path, mend)
 
 

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM: training finishes its step and keeps it, everything else ends at once.
+"""SIGINT and SIGTERM: training finishes its step and saves it, everything else ends at once.
 
 Python handles a signal between two bytecodes of the main thread, which may sit in a compiler for
 minutes. A watching thread, woken through a pipe, then ends the process. That is safe: every file of
@@ -24,7 +24,7 @@ _POLL_S = 0.1
 
 
 class _State:
-    """Signals belong to the process, so what is known of them does too."""
+    """The signals received so far; there is one such object in a process."""
 
     signum = 0
     deferred = False
@@ -89,7 +89,7 @@ def _handle(signum: int, frame: object) -> None:
 
 
 def _watch(reader: int, last_words: str) -> None:
-    """Waits for signals; ends the process on a second one and when the first goes unheard."""
+    """Waits for signals; ends the process on a second one or when the first has no effect."""
     first, since = 0.0, 0.0
     while True:
         ready, _, _ = select.select([reader], [], [], _POLL_S if first else None)

@@ -1,10 +1,11 @@
-"""Locks: no two processes train the same cells of a workdir, and a dead owner keeps nothing.
+"""Locks: no two processes train the same cells of a workdir, and a dead owner loses its lock.
 
     locks/<host>-<pid>-<random>.json     owner, its cells, and a beat that counts up
 
 An owner on this machine holds flock on its file, which the kernel releases when it dies. Of an
-owner elsewhere only the beat is known: one that stands still for PATIENCE_S is dead. It is watched
-by this process's own monotonic clock, so clocks that differ between hosts do not matter.
+owner elsewhere only the beat is known: an owner whose beat has not changed for PATIENCE_S is taken
+for dead. It is timed by this process's own monotonic clock, so clocks that differ between hosts do
+not matter.
 """
 
 import contextlib
@@ -130,7 +131,7 @@ def _read(path: Path) -> bytes:
 
 
 def _owner(path: Path) -> Owner:
-    """What a lock says; nothing when it is gone, was left torn by a kill, or is no lock."""
+    """The content of a lock; empty when it is gone, was cut short by a kill, or is not a lock."""
     with contextlib.suppress(ValueError, RecursionError):
         owner = json.loads(_read(path))
         if isinstance(owner, dict) and isinstance(owner.get("cells", []), list):
@@ -144,7 +145,7 @@ def _overlap(path: Path, cells: Sequence[str]) -> list[str]:
 
 
 def _is_alive(path: Path, patience_s: float) -> bool:
-    """Whether the owner of a lock lives: asked of the kernel, or seen by its beat."""
+    """Whether the owner of a lock is alive, by the kernel's lock or by its beat."""
     owner = _owner(path)
     if owner.get("flock") and owner.get("boot") == _boot():
         return _is_flocked(path)

@@ -66,7 +66,7 @@ def write_arrays(path: Path | LocalPath, arrays: Mapping[str, np.ndarray]) -> No
 
 
 def write_sealed(path: Path | LocalPath, content: Mapping[str, Any]) -> None:
-    """Writes JSON with its digest atomically, for `seals.read_sealed`."""
+    """Writes JSON with its digest atomically; `seals.read_sealed` reads it."""
     write_json(path, seal(content))
 
 

@@ -6,8 +6,8 @@
     data/<items>.json      checksum of the prepared images and masks of a split
 
 cells.csv, metrics.jsonl and progress.json are merged from these (see `record`), so that no two
-processes ever write one file. Files are written whole: a kill leaves the old or the new one. Of a
-status, losses or a progress that cannot be read it is as if they were not there.
+processes ever write one file. Files are written whole: a kill leaves the old or the new one. A file
+of `status`, `metrics` or `progress` that cannot be read is treated as missing.
 """
 
 import json
@@ -24,7 +24,7 @@ from jaxseg.grid.sweeps import flatten
 from jaxseg.seals import AGAIN, read_sealed
 from jaxseg.texts import is_number, read_json
 
-# Where things lie and how they are mapped may change between runs of one workdir; numbers may not.
+# These may change between the runs of one workdir, because no number depends on them.
 _MAY_DIFFER = ("run.", "data.data_dir", "data.manual_dir", "data.rehash", "eval.resamples")
 _NOT_IN_PATHS = ("*", "?", "[", "\\")
 OTHER = "give another --workdir or remove this one"
@@ -35,15 +35,15 @@ Row = dict[str, Any]
 def open_workdir(
     workdir: Path, config: Mapping[str, Any], grid: Sequence[Mapping[str, Any]]
 ) -> None:
-    """Makes the workdir, or refuses one that another config or grid has made, naming the fields.
+    """Makes the workdir; UsageError naming the fields for one made by another config or grid.
 
     Raises UsageError for a path that Orbax would take for a pattern: its checkpoints could not be
     read again, or would be joined with those of folders that match it.
     """
     if held := [sign for sign in _NOT_IN_PATHS if sign in str(workdir)]:
         raise UsageError(
-            f"--workdir {workdir}: must be a path without {' '.join(_NOT_IN_PATHS)}, for which "
-            f"checkpoints cannot be kept; it holds {held[0]}"
+            f"--workdir {workdir}: must be a path without {' '.join(_NOT_IN_PATHS)}, under which "
+            f"checkpoints cannot be saved; it holds {held[0]}"
         )
     check_permission(workdir)
     workdir.mkdir(parents=True, exist_ok=True)
@@ -72,7 +72,7 @@ def check_same_settings(
     if gone:
         differing.append(
             f"the grid ({len(old_cells)} cells there, {len(cells)} here; it may grow, but "
-            f"{gone[0]} is missing or other here)"
+            f"{gone[0]} is missing or differs here)"
         )
     if differing:
         raise UsageError(
@@ -97,7 +97,7 @@ def _plain(settings: Mapping[str, Any]) -> Row:
 
 
 def read_config(workdir: Path) -> Row:
-    """What config.json says; DamagedError where it is not what a run has written.
+    """The content of config.json; DamagedError where it is not what a run has written.
 
     `config` and `data` are objects, `grid` is a list of fields with plain values.
     """

@@ -33,7 +33,7 @@ LOOK: dict[Any, Any] = {
     "svg.hashsalt": "jaxseg",
 }
 # Okabe & Ito (2008), distinguishable under the common colour vision deficiencies; the pale
-# yellow stands last because it is hard to see on white.
+# yellow comes last because it is hard to see on white.
 COLOURS = (
     "#0072B2",
     "#D55E00",
@@ -121,7 +121,7 @@ def bare(axes: np.ndarray) -> None:
 
 
 def draw_errors(ax: Axes, image: np.ndarray, truth: np.ndarray, prediction: np.ndarray) -> None:
-    """The image in grey with the truth outlined, and filled what is missed and what is added.
+    """The image in grey with the truth outlined, and missed and added pixels in colour.
 
     image uint8 [H, W, 3]; truth and prediction [H, W], class indices. An error is a wrong class,
     also between two foreground classes.
@@ -137,7 +137,7 @@ def draw_errors(ax: Axes, image: np.ndarray, truth: np.ndarray, prediction: np.n
 
 
 def errors_legend() -> list[Any]:
-    """What the outline and the fillings of `draw_errors` are."""
+    """The legend of `draw_errors`."""
     return [
         Line2D([], [], color="black", linewidth=1, label="outline of the truth"),
         Patch(color=MISSED, label="missed"),

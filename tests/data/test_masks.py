@@ -143,7 +143,7 @@ def test_a_mask_may_lie_in_alpha_or_have_one_that_says_nothing(tmp_path):
         "1 file (in the alpha), labels 0 and 255" in taken(tmp_path / "f", ("a.png", white))[0].line
     )
     contradicts = rgba(np.repeat((ONE * 255)[..., None], 3, -1), ~ONE * 255)
-    with pytest.raises(JaxsegError, match=r"a\.png: colours and alpha say different things"):
+    with pytest.raises(JaxsegError, match=r"a\.png: colours and alpha hold different masks"):
         taken(tmp_path / "d", ("a.png", contradicts))
 
 
@@ -294,7 +294,7 @@ def test_an_ignored_label_is_not_judged(tmp_path):
     assert found.cautions == []
     absent, _ = taken(tmp_path / "b", ("a.png", TWO), options=MaskOptions(ignore=7))
     assert "No mask holds the label 7" in absent.cautions[0]
-    with pytest.raises(UsageError, match="ignore label 0: must be another one, 0 is"):
+    with pytest.raises(UsageError, match="ignore label 0: must not be 0, the background"):
         MaskOptions(ignore=0).check()
     truth, predicted = not_judged_as_background(mask, np.ones_like(mask))
     assert not truth[TWO == 2].any() and not predicted[TWO == 2].any()
@@ -347,7 +347,7 @@ def test_predictions_share_a_coding_with_their_truth(tmp_path, truth, predicted,
 @pytest.mark.parametrize(
     ("truth", "predicted", "words"),
     [
-        ("binary", TWO, "labels 0, 1 and 2 fit no coding that the truth's labels 0 and 255 share"),
+        ("binary", TWO, "labels 0, 1 and 2 do not fit the labels 0 and 255 of the truth"),
         ("binary", ONE * 2, "labels 0 and 2 fit no coding"),
         ("indices", ONE * 255, "labels 0 and 255 fit no coding"),
         ("indices", np.array([0, 1, 5])[TWO], "labels 0, 1 and 5 fit no coding"),
@@ -369,7 +369,7 @@ def test_several_masks_of_a_picture_are_joined_or_as_asked(tmp_path):
     assert "1 of 1 pictures have several masks (they are joined)" in found.line
     assert "joined" in found.cautions[0]
     np.testing.assert_array_equal(read_masks(paths, found.coding, "first"), ONE)
-    with pytest.raises(JaxsegError, match=r"1\.png: another mask of the picture.*--several_masks"):
+    with pytest.raises(JaxsegError, match=r"1\.png: a second mask of the picture.*--several_masks"):
         look_at("masks", [("a", paths)], MaskOptions(several="refuse"))
     small = write(tmp_path, "2.png", np.zeros((9, 9), np.uint8))
     with pytest.raises(JaxsegError, match=r"2\.png: 9×9 pixels but"):

@@ -201,6 +201,6 @@ def test_splits_that_are_refused(split, words):
 def test_unknown_names_and_missing_folders_are_named():
     with pytest.raises(UsageError, match=r"data\.name='isic17'.*did you mean 'isic2017'"):
         find_source("isic17")
-    with pytest.raises(UsageError, match=r"manual_dir=None: the folder .* isic2017 is required"):
+    with pytest.raises(UsageError, match=r"manual_dir=None: is required for isic2017"):
         find_files("isic2017", None)
     assert find_files("lesion_phantoms", None).mark == "generated"

@@ -84,7 +84,7 @@ def test_the_table_says_what_may_be_an_axis():
 )
 def test_library_command_and_dry_run_refuse_before_anything_is_made(overlays, tmp_path):
     for ask in (run_grid, lambda *args: describe(*args[:2], as_folder(args[2]))):
-        with pytest.raises(UsageError, match="is no axis, as "):
+        with pytest.raises(UsageError, match="is not an axis, because "):
             ask(CONFIG, overlays, tmp_path / "run")
     assert not list(tmp_path.iterdir())
 
@@ -125,8 +125,8 @@ def test_numbers_are_the_same_arm_however_they_are_written():
         ("seed=1,2,01", "holds 1 and 01 twice"),
         ("padding=zeros,", "holds an empty value"),
         ("padding= ", "holds an empty value"),
-        ("Padding=zeros", "'Padding': is no field .*did you mean 'padding'"),
-        ("test_sets=full,quarter", "eval.test_sets=full,quarter: is no axis"),
+        ("Padding=zeros", "'Padding': is not a field .*did you mean 'padding'"),
+        ("test_sets=full,quarter", "eval.test_sets=full,quarter: is not an axis"),
     ],
 )
 def test_values_that_are_given_twice_or_empty_are_named(text, message):
@@ -181,7 +181,7 @@ def test_a_config_without_a_field_that_has_no_default_names_it(field):
 def test_a_setting_that_the_network_does_not_have_is_named():
     config = copy.deepcopy(CONFIG)
     config["net"]["dropout"] = 0.1
-    with pytest.raises(UsageError, match=r"net\.dropout: is no field of a config"):
+    with pytest.raises(UsageError, match=r"net\.dropout: is not a field of the config"):
         expand(config, [{}])
 
 

@@ -157,7 +157,7 @@ def test_pickles_are_never_read(exported, member):
 
 def test_other_files_are_refused_in_one_line(exported, tmp_path):
     np.savez(tmp_path / "old.npz", **{"params/outc/bias": np.ones(1, np.float32)})
-    with pytest.raises(JaxsegError, match="holds no 'description', so it is no export"):
+    with pytest.raises(JaxsegError, match="holds no 'description', so it is not an export"):
         jaxseg.load_export(tmp_path / "old.npz")
     (tmp_path / "text.npz").write_text("no zip")
     with pytest.raises(JaxsegError, match="not a readable npz file"):

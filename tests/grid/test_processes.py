@@ -66,7 +66,7 @@ def test_shares_keep_programs_together(groups):
 
 
 def test_more_processes_than_cells_are_refused(groups):
-    with pytest.raises(UsageError, match="13 processes: are more than the grid's 12 cells"):
+    with pytest.raises(UsageError, match="13 processes: more than the 12 cells of the grid"):
         shares(groups, 13)
 
 

@@ -1,4 +1,4 @@
-"""Takes annotations off ultrasound frames: finds them, or is given their places, and fills these.
+"""Removes annotations from ultrasound frames: finds them, or is given them, and fills their pixels.
 
 | method          | fills a removed pixel with                                                    |
 |-----------------|-------------------------------------------------------------------------------|
@@ -8,16 +8,16 @@
 | `noise`         | colours drawn at random from the pixels round the marks                       |
 | `bilinear`      | straight lines between the nearest kept pixels of its row and of its column   |
 
-Inpainting leaves traces of its own: a placebo removes the places of marks from frames on which
-they were never drawn, `remove_annotations(clean, mask=annotated)`.
+Inpainting itself leaves traces. A placebo shows their effect: it removes the places of marks from
+frames on which they were never drawn, `remove_annotations(clean, mask=annotated)`.
 
 Marks are found by colour, or by brightness and shape. Coloured overlays stand out because
 ultrasound is grey: the recipe published for yellow calipers (hue 0.11 … 0.17, saturation and value
 above 0.5) finds the cores of strokes, and tinted pixels beside a core are its soft edge. White and
-grey overlays have neither; what distinguishes them from bright speckle is that they are thin (white
-top-hat), all of one grey level (a spike in the histogram of thin bright pixels), and written:
-strokes as long as glyphs and letters, small pieces beside those, dots that follow each other
-evenly. Outside the field of view everything that is not black is overlay.
+grey overlays have neither colour nor tint; they differ from bright speckle because they are thin
+(white top-hat), all of one grey level (a spike in the histogram of thin bright pixels), and
+written: strokes as long as glyphs and letters, small pieces beside those, dots that follow each
+other evenly. Outside the field of view everything that is not black is overlay.
 """
 
 import zlib
@@ -67,7 +67,7 @@ def remove_annotations(
 
     Without `mask`, annotations of `colour` are detected; with it, bool [H, W], those very pixels
     are removed and nothing is detected. No pixel outside the second result changes. It is the
-    mask itself but for `black_box`, whose boxes contain it. `seed` is of use to `noise` alone: a
+    mask itself, or for `black_box` the boxes around it. Only `noise` uses `seed`: a
     frame's noise is a pure function of the seed, the frame and the mask. Raises UsageError for an
     unknown method or colour, a negative seed, a mask of another size or type, and a mask that
     leaves no pixel to fill from.
