@@ -227,9 +227,8 @@ def run(argv: Sequence[str]) -> None:
     with disk_errors(as_folder(workdir)):
         missing = run_grid(config, grid, workdir, share)
         if missing:
-            print(
-                f"{len(missing)} of {len(grid)} cells are missing; the last process writes the report"
-            )
+            report = "the last process writes the report"
+            print(f"{len(missing)} of {len(grid)} cells are missing; {report}")
             return
         score_saliency(workdir, first.eval.test_sets)
         write_and_print_report(workdir)

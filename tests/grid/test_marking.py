@@ -1,4 +1,4 @@
-"""The annotate section of a config: rules at the door, and what it makes of a cell's data."""
+"""The annotate section of a config: its rules, and what it makes of a cell's data."""
 
 import numpy as np
 import pytest

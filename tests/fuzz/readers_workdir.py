@@ -1,4 +1,4 @@
-"""Doors of a foreign workdir: its tables, arrays and checkpoints."""
+"""Readers of a foreign workdir: its tables, arrays and checkpoints."""
 
 import functools
 import io
