@@ -75,7 +75,7 @@ def test_what_was_left_out_is_named(run):
     assert "Left out: 2 files" in result.stdout
     told = " ".join(result.stdout.split())
     assert f"{home}/a/masks/000.png: is empty (0 bytes)" in told
-    assert f"{home}/a/masks/001.png: link that loops or leads nowhere" in told
+    assert f"{home}/a/masks/001.png: a link that loops or leads nowhere" in told
 
 
 def test_a_data_set_that_cannot_be_used_is_named_and_the_other_goes_on(run, tmp_path):

@@ -192,7 +192,7 @@ def test_a_study_of_annotations_leaves_its_tables_figures_and_saliency(tmp_path)
         (
             [*QUICK, "--config.net.options.heads=3"],
             2,
-            "net.options.heads: net.name='unet' takes no",
+            "net.options.heads: unet takes no",
         ),
         ([*QUICK, "--config.data.size=30"], 2, "must be a multiple of 4"),
         ([*QUICK, "--config.data.name=folders"], 2, "data.manual_dir"),

@@ -40,13 +40,14 @@ def kind_of(command):
     kinds = {
         "install": r"pip install -e ",
         "tests": r"python -m pytest$",
-        "help": r"python launch/\w+\.py --help$",
+        "help": r"(?:python launch/\w+\.py|jaxseg \w+) --help$",
         "shards": r"python launch/grid\.py … --shard i/n$",
         "downloads": r"python launch/grid\.py .*(isic2017|:hc18|:paper)",
         "dry run": r"python launch/grid\.py .*--dry_run",
-        "grid": r"python launch/grid\.py ",
+        "grid": r"(?:python launch/grid\.py|jaxseg grid) ",
         "inspect": r"python launch/inspect_checkpoint\.py ",
-        "audit": r"python launch/audit\.py ",
+        "audit": r"(?:python launch/audit\.py|jaxseg audit) ",
+        "compare": r"jaxseg compare ",
         "benchmark": r"python launch/benchmark\.py ",
     }
     return next((kind for kind, pattern in kinds.items() if re.match(pattern, command)), None)
@@ -157,7 +158,8 @@ def downloads(root):
 
 def call(home, words):
     environment = os.environ | {"JAXSEG_CACHE": str(home / "cache"), "PYTHONPATH": str(home)}
-    words = [sys.executable if word == "python" else word for word in words]
+    start = [sys.executable] if words[0] == "python" else [sys.executable, "-m", "jaxseg"]
+    words = [*start, *words[1:]]
     done = subprocess.run(
         words, cwd=home, env=environment, capture_output=True, text=True, timeout=900
     )
@@ -215,6 +217,20 @@ def test_command_on_a_grid_or_a_folder_leaves_its_page(command, home, grid):
         shutil.rmtree(out, ignore_errors=True)
     assert call(home, words).strip()
     assert out is None or (out / "report.html").stat().st_size > 10_000
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", of_kind("compare"))
+def test_compare_command_leaves_its_page(command, home):
+    for arm in ("reflect", "zeros"):
+        for seed in range(2):
+            run = home / "runs" / arm / f"seed{seed}"
+            shutil.copytree(home / "DIR/predictions", run, dirs_exist_ok=True)
+    words = shlex.split(command)
+    out = words[words.index("--out") + 1] if "--out" in words else "compared"
+    shutil.rmtree(home / out, ignore_errors=True)
+    assert call(home, words).strip()
+    assert (home / out / "report.html").stat().st_size > 10_000
 
 
 def write_model(home):

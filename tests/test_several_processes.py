@@ -91,7 +91,7 @@ def test_two_shards_side_by_side_equal_one_process(alone, home):
 def test_one_shard_after_the_other_reports_last_and_resumes(alone, home):
     workdir = home / "array"
     first = _end(_start(home, "--workdir", workdir, "--shard", "1/2"))
-    assert first == "2 of 4 cells are missing; the last process reports\n"
+    assert first == "2 of 4 cells are missing; the last process writes the report\n"
     assert not (workdir / "report.html").exists()
     before = {p: p.stat().st_mtime_ns for p in (workdir / "counts").iterdir()}
     # Another number of processes finishes what is missing, and no more.

@@ -183,7 +183,7 @@ def photograph(seed=0, top=240):
         (np.where(ONE, np.nan, 0), "NaN"),
         (ONE * -1.0, "labels -1 and 0; a mask holds labels from 0 on"),
         (np.full((SIDE, SIDE), 255, np.uint8), "every pixel of all 1 masks is 255"),
-        ((TWO + 1).astype(np.uint8), "labels 1, 2 and 3, none of them 0"),
+        ((TWO + 1).astype(np.uint8), "labels 1, 2 and 3 without 0"),
         (np.array([0, 1, 255], np.uint8)[TWO], "255 occurs beside class indices.*--ignore_label"),
         (np.array([0, 2, 90], np.uint8)[TWO], "class indices beside 90"),
         (cv2.resize(TWO * 100, (24, 24), interpolation=cv2.INTER_AREA), "only along edges"),
@@ -225,12 +225,12 @@ def test_numbers_of_objects_are_refused_without_a_threshold_that_would_drop_some
         )
     values = numbers.astype(np.uint8) if top < 256 else numbers
     with pytest.raises(
-        JaxsegError, match=r"numbers of objects.*each object by its class"
+        JaxsegError, match=r"numbers of objects.*with the class of each object"
     ) as caught:
         taken(tmp_path, ("a.png", values))
     assert "threshold" not in str(caught.value)
     true, _ = taken(tmp_path / "t", ("a.png", (ONE * 255).astype(np.uint8)))
-    with pytest.raises(JaxsegError, match=r"fit no coding .* give --threshold"):
+    with pytest.raises(JaxsegError, match=r"do not fit the labels .* give --threshold"):
         taken(tmp_path / "p", ("a.png", values), truth=true.coding)
 
 
@@ -293,7 +293,7 @@ def test_an_ignored_label_is_not_judged(tmp_path):
     assert "255 not judged" in found.line and found.share == pytest.approx((TWO == 1).mean())
     assert found.cautions == []
     absent, _ = taken(tmp_path / "b", ("a.png", TWO), options=MaskOptions(ignore=7))
-    assert "No mask holds the label 7" in absent.cautions[0]
+    assert "No mask holds the ignore label 7" in absent.cautions[0]
     with pytest.raises(UsageError, match="ignore label 0: must not be 0, the background"):
         MaskOptions(ignore=0).check()
     truth, predicted = not_judged_as_background(mask, np.ones_like(mask))
@@ -348,9 +348,9 @@ def test_predictions_share_a_coding_with_their_truth(tmp_path, truth, predicted,
     ("truth", "predicted", "words"),
     [
         ("binary", TWO, "labels 0, 1 and 2 do not fit the labels 0 and 255 of the truth"),
-        ("binary", ONE * 2, "labels 0 and 2 fit no coding"),
-        ("indices", ONE * 255, "labels 0 and 255 fit no coding"),
-        ("indices", np.array([0, 1, 5])[TWO], "labels 0, 1 and 5 fit no coding"),
+        ("binary", ONE * 2, "labels 0 and 2 do not fit"),
+        ("indices", ONE * 255, "labels 0 and 255 do not fit"),
+        ("indices", np.array([0, 1, 5])[TWO], "labels 0, 1 and 5 do not fit"),
         ("indices", soft(ONE, top=250), "probabilities of one class, but the truth has 2"),
         ("binary", photograph(), "as a photograph"),
     ],

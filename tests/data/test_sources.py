@@ -77,9 +77,9 @@ def two_layouts(root):
         (remove_a_mask, "images/im3.png: image without a mask"),
         (remove_an_image, "masks/im3.png: mask without an image"),
         (second_image, "im1.png: same name as im1.bmp"),
-        (broken_link, "im9.png: link that loops or leads nowhere"),
+        (broken_link, "im9.png: a link that loops or leads nowhere"),
         (no_images, "images: holds no files to read"),
-        (no_masks_folder, "masks is missing"),
+        (no_masks_folder, "lacks the folder .*masks; add it"),
         (two_layouts, "keep one layout"),
         (shutil.rmtree, "no such folder"),
     ],
@@ -164,7 +164,7 @@ def test_isic_needs_the_masks_of_a_split_that_is_there(tmp_path):
     with pytest.raises(UsageError, match="must hold ISIC-2017_Training_Data"):
         isic2017_pairs(tmp_path)
     (tmp_path / "ISIC-2017_Training_Data").mkdir()
-    with pytest.raises(UsageError, match="ISIC-2017_Training_Part1_GroundTruth is missing"):
+    with pytest.raises(UsageError, match="lacks the folder ISIC-2017_Training_Part1_GroundTruth"):
         isic2017_pairs(tmp_path)
 
 

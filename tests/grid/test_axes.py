@@ -151,7 +151,7 @@ def test_arms_that_would_share_files_are_refused():
     # Slices differ in signs that no file name has.
     with pytest.raises(UsageError, match=r"would share files called train__\d+__"):
         expand(CONFIG, [{"train_split": "train[:50%]"}, {"train_split": "train[:50] "}])
-    with pytest.raises(UsageError, match="at most 200 make a file name"):
+    with pytest.raises(UsageError, match="at most 200 to be a file name"):
         expand(CONFIG, [{"train_split": "train" + "+train" * 99}, {"train_split": "train"}])
 
 

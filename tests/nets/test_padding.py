@@ -142,7 +142,9 @@ def test_refusals_name_the_field_and_the_remedy():
         check_padding("zero", 1, 4)
     with pytest.raises(UsageError, match=r"^padding='partial'"):
         padding_code("partial")
-    with pytest.raises(UsageError, match=r", pad has 1; use larger .* \(net.depth\) or replicate$"):
+    with pytest.raises(
+        UsageError, match=r", but pad has 1; use larger .* \(net.depth\) or replicate$"
+    ):
         check_padding("reflect", 1, 1)
     with pytest.raises(UsageError, match=r"^padding='random': requires a PRNG key"):
         pad(jnp.zeros((1, 4, 4, 1)), 1, "random")
