@@ -68,7 +68,7 @@ def say_weaker(folder: str) -> None:
 def exclusive(
     path: Path, waiting: str, *, beat_s: float = BEAT_S, patience_s: float = PATIENCE_S
 ) -> Iterator[None]:
-    """One process at a time is within it; others print `waiting` on stderr and wait."""
+    """Context manager for one process at a time; others print `waiting` on stderr and wait."""
     with open_lock(path) as file:
         taken = take(file)
         if taken is False:
@@ -84,14 +84,14 @@ def exclusive(
 
 @contextlib.contextmanager
 def _renewed(path: Path, waiting: str, beat_s: float, patience_s: float) -> Iterator[None]:
-    """The file is this process's: made by it, renewed by a thread, removed at the end."""
+    """Context manager: makes the file, renews it in a thread, and removes it at the end."""
     token = secrets.token_hex(8)
     _make(path, token, waiting, patience_s)
 
     def renew(count: int) -> bool:
         if _content(path).startswith(token):
             path.write_text(f"{token} {count}")
-        return True  # one that is not there may be moved aside for a moment
+        return True  # a missing file may be moved aside for a moment
 
     try:
         with heartbeat(renew, beat_s, patience_s):
@@ -105,7 +105,7 @@ def _renewed(path: Path, waiting: str, beat_s: float, patience_s: float) -> Iter
 def heartbeat(
     renew: Callable[[int], bool], beat_s: float, patience_s: float
 ) -> Iterator[Callable[[], bool]]:
-    """Within it a thread calls `renew(1)`, `renew(2)`, …; gives whether that has failed.
+    """Context manager: a thread calls `renew(1)`, `renew(2)`, …; yields whether that has failed.
 
     It has failed once `renew` returns False, or has raised for `patience_s`: a file system or store
     that does not answer one beat may answer the next.
@@ -136,7 +136,7 @@ def heartbeat(
 
 
 def _make(path: Path, token: str, waiting: str, patience_s: float) -> None:
-    """Makes the file, once nobody holds it: its owner removed it or has not renewed it for long."""
+    """Makes the file once it is free: its owner has removed it, or not renewed it for long."""
     seen, since = None, time.monotonic()
     while True:
         try:

@@ -76,7 +76,7 @@ def list_configs() -> str:
 def copy_config(name: str, folder: str = ".") -> list[Path]:
     """Copies a config, and files beside it that it runs, into `folder`; returns the new files.
 
-    Raises UsageError for an unknown name and for a file that is there already, unless it is one of
+    Raises UsageError for an unknown name and for a file that exists already, unless it is one of
     these others with the same text.
     """
     check_choice("NAME", name, config_names())

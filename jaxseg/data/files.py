@@ -132,7 +132,7 @@ def match_masks(
 ) -> tuple[dict[str, tuple[Path, ...]], list[str], list[str]]:
     """({picture's id: its masks}, ids of pictures without a mask, ids of masks without a picture).
 
-    A mask belongs to the picture of its own id, else to that of its id without its ending; a
+    A mask belongs to the picture of the same id, else to that of its id without its ending; a
     picture may end in _0000, as nnU-Net names first channels. `patterns` chose pictures and masks.
     """
     shorter = {_CHANNEL.sub("", name): name for name in pictures}

@@ -1,7 +1,7 @@
 """What masks hold and how a set of them is coded: two values, class indices, labels, probabilities.
 
-`survey_file` looks at one file. `decide` names the coding from what all files hold, or refuses with
-the labels found. `Coding.apply` turns
+`survey_file` looks at one file. `decide` names the coding from what all files hold, or raises an
+error with the labels found. `Coding.apply` turns
 values into class indices by that decision alone. Predictions get a coding that they share with
 their truth; others are refused.
 """
@@ -42,7 +42,7 @@ class FileLabels(NamedTuple):
     """What one mask file holds; plain values, so that it can be kept as JSON.
 
     `counts`, `solid` and `rim` map labels to pixels: all of them, those in flat 2 × 2 squares and
-    the outermost of the frame; values in [0, 1] that are not whole stand as their share of 255.
+    the outermost of the frame; values in [0, 1] that are not whole are given as shares of 255.
     `levels` is the number of different values, `flat` the share of equal horizontal neighbours
     inside the foreground. `held_by` is "alpha" or "palette" where not the grey values are the
     labels.
@@ -64,7 +64,7 @@ def survey_file(path: Path, limit_px: int = LIMIT_PX) -> FileLabels:
     picture = read_file(path, limit_px, "mask")
     values, held_by = label_values(picture, path)
     whole = values.dtype.kind in "ui"
-    # A share of 255 stands for each value that is not whole: enough to see what they are.
+    # Values that are not whole are counted as shares of 255, which is precise enough here.
     shown = values if whole else np.round(values * 255).astype(np.uint8)
     squares = shown[1:, 1:]
     same = (squares == shown[:-1, 1:]) & (squares == shown[1:, :-1]) & (squares == shown[:-1, :-1])
@@ -301,7 +301,7 @@ class _Set(NamedTuple):
 
     @property
     def range(self) -> str:
-        """The lowest and the highest value, as they stand in the files."""
+        """The lowest and the highest value, as the files hold them."""
         ends = (self.labels[0], self.labels[-1])
         return " to ".join(f"{v / 255:.3g}" if self.holds_shares else str(v) for v in ends)
 

@@ -92,7 +92,7 @@ def group_cells(cells: Sequence[Cell]) -> list[list[Cell]]:
 
 
 def _program(config: Config) -> tuple:
-    """What is the same in cells of one program: all but what travels as data or feeds it."""
+    """The settings that cells of one program share: all except its inputs and their feed."""
     padding = config.net.padding
     if padding in STANDARD_MODES and make_net(config.net, classes=1).takes_padding_code:
         padding = "standard"

@@ -183,16 +183,16 @@ DEFAULTS = {
 def make_config(fields: Mapping[str, Any], *, strict: bool = True) -> Config:
     """The config of a config file's fields, nested or by dotted names.
 
-    Whole numbers become floats and lists tuples where the field is one. What may be left out has
-    its default. Whether a run is possible is asked by `check_config`.
+    Whole numbers become floats and lists become tuples where the field is one. Fields that are left
+    out get their defaults. `check_config` tests whether a run is possible.
 
     Args:
         fields: the settings.
-        strict: False is for config.json of other versions: what lacks, is unknown or is of another
-            type has its default.
+        strict: False is for config.json of other versions: fields that are missing, unknown or of
+            another type get their defaults.
 
     Raises:
-        UsageError: a field that lacks, is unknown or is of another type.
+        UsageError: a field that is missing, unknown or of another type.
     """
     given = flatten(fields)
     values: dict[str, dict[str, Any]] = {section: {} for section in ("", *_SECTIONS)}

@@ -153,7 +153,7 @@ _COMPILER = (
 
 @contextlib.contextmanager
 def pinned() -> Iterator[None]:
-    """Within it JAX computes the same numbers, whatever the process has set; also a decorator.
+    """Context manager or decorator: JAX computes the same numbers, whatever the process has set.
 
     The caller's settings are back on leaving. Raises JaxsegError when JAX finds no device.
     """

@@ -1,8 +1,8 @@
 """What a run writes about itself and its cells, and the tables merged from all processes.
 
-cells.csv, metrics.jsonl and progress.json are merged from what each process wrote of its own. Every
-process merges when it has finished something. Of two that merge at the same time, the one that
-writes last looks again and then holds what both have finished.
+cells.csv, metrics.jsonl and progress.json are merged from the files of each process. Every process
+merges them when it has finished something. If two merge at the same time, the one that writes last
+reads the files again, so that the result includes what both have finished.
 """
 
 import contextlib
@@ -52,7 +52,7 @@ SECONDS: tuple[str, ...] = (
 KEEP_S = 60.0  # seconds between two writes of the times of a run
 
 Rows = Mapping[str, files.Row]  # by cell
-# Test sets whose predictions are looked at beyond their counts.
+# Test sets of which predictions are stored besides the counts.
 _PREDICTIONS_OF = ("clean", "sequence")
 
 

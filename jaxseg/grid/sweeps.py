@@ -1,7 +1,7 @@
 """Sweeps as plain data: lists of dicts, each laid over a config's fields, one a cell.
 
-They are made by `product`. Fields are dotted names ("net.padding"); a last part that is unique
-("padding") will do. What may vary between cells is a setting of training: what they are tested on
+`product` makes them. Fields are dotted names ("net.padding"); a last part that is unique
+("padding") is enough. What may vary between cells is a setting of training: what they are tested on
 and how they are scored is the same for all, because arms are compared on the same images.
 """
 
@@ -145,8 +145,8 @@ def _parse_values(field: str, text: str, like: Any) -> list[Any]:
 def resolve_overlays(grid: Sequence[Mapping[str, Any]], settings: Fields) -> list[dict[str, Any]]:
     """The overlays with their fields' full names, and values of the fields' types.
 
-    Whole numbers become floats and lists tuples where the config's field is one. Raises UsageError
-    for an unknown field and a value of another type.
+    Whole numbers become floats and lists become tuples where the config's field is one. Raises
+    UsageError for an unknown field and a value of another type.
     """
     return [
         {

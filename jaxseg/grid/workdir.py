@@ -1,4 +1,4 @@
-"""The plain files of a run: config.json, counts/*.npz, and what each process writes of its own.
+"""The plain files of a run: config.json, counts/*.npz, and the files that each process writes.
 
     status/<cell>.json     the row of a cell whose training has ended
     metrics/<cell>.json    its losses by epoch

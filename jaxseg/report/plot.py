@@ -63,7 +63,7 @@ def style(k: int) -> Style:
 
 
 def page_style(**changes: Any) -> contextlib.AbstractContextManager[None]:
-    """Within it figures have LOOK with `changes`, and nothing of the user's matplotlibrc."""
+    """Context manager: figures get LOOK with `changes`, and ignore the user's matplotlibrc."""
     return matplotlib.style.context(["default", {**LOOK, **changes}])
 
 

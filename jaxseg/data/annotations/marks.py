@@ -1,6 +1,6 @@
-"""What a scanner writes over a frame, and where calipers stand.
+"""The marks that a scanner draws on a frame, and where calipers lie.
 
-Calipers stand on the ends of a structure's diameters, near them, or anywhere. An axis is int
+Calipers lie on the ends of a structure's diameters, near them, or anywhere. An axis is int
 [2, 2]: the two points between which is measured. What is measured together, one or two diameters of
 one structure, is int [n, 2, 2].
 
@@ -49,7 +49,7 @@ class Words(NamedTuple):
 
 
 class Mark(NamedTuple):
-    """What appears on the screen at once: soft lines float [n, 2], crisp dots int [n, 2], words."""
+    """Marks that appear together: soft lines float [n, 2], crisp dots int [n, 2], words."""
 
     lines: tuple[Array, ...] = ()
     dots: Array = np.zeros((0, 2), int)

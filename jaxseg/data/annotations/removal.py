@@ -45,7 +45,7 @@ VIVID = 0.5  # saturation and value of a stroke's core, at least
 TINT = 4  # grey levels between the channels of a stroke's edge, at least
 COLOURLESS = 30  # grey levels between the channels of a white or grey overlay, at most
 THIN = 30  # grey levels by which a thin stroke is brighter than its surroundings, at least
-SPECKLE = 0.85  # standard deviations of the surroundings that a soft edge stands out, at least
+SPECKLE = 0.85  # standard deviations of the surroundings by which a soft edge differs, at least
 DIM = 40  # grey level above which what lies outside the field of view is not black
 DIMMEST = 120  # grey level of an overlay, at least
 SAME_LEVEL = 3  # grey levels between the pixels of one overlay's strokes, at most
@@ -235,7 +235,7 @@ def _white(image: Array) -> Array:
 
 
 def _spike(levels: Array) -> int:
-    """The grey level that stands out of the histogram of thin bright pixels; 0 where none does."""
+    """The grey level of a peak in the histogram of thin bright pixels; 0 where there is none."""
     counts = np.bincount(levels, minlength=256).astype(float)
     padded = np.pad(counts, 8, mode="reflect")
     usual = np.median(np.lib.stride_tricks.sliding_window_view(padded, 17), axis=-1)
@@ -245,7 +245,7 @@ def _spike(levels: Array) -> int:
 
 
 def _written(core: Array, sizes: Sizes) -> Array:
-    """Keeps strokes by their length, small pieces beside them, and dots that stand in a row."""
+    """Keeps strokes by their length, small pieces beside them, and dots that lie in a row."""
     _, labels, stats, places = cv2.connectedComponentsWithStats(core.astype(np.uint8))
     extent = stats[:, [cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT]].max(1)
     kept = extent >= min(sizes.margin, sizes.text // 2)
