@@ -56,7 +56,7 @@ def build_parser(program: str) -> argparse.ArgumentParser:
     models = audit_models
     shift = add_command(commands, "shift", models.shift, models.SHIFT)
     models.add_shift(shift)
-    add_reading(shift, "Of a function: names of images to read", predicted=True)
+    add_reading(shift, "For a function: names of the images to read", predicted=True)
     shift.set_defaults(reading=folder_reading)
     models.add_features(add_command(commands, "features", models.features, models.FEATURES))
     return parser
@@ -108,7 +108,8 @@ def add_reading(parser: argparse.ArgumentParser, pattern: str, *, predicted: boo
             type=float,
             metavar="SHARE",
             help="Predictions are probabilities: pixels from this share of full scale on are "
-            "foreground (default: 0.5 for files of probabilities; required for functions)",
+            "foreground (default: 0.5 for files of probabilities; a function that returns "
+            "probabilities requires it)",
         )
 
 
@@ -124,13 +125,13 @@ def folder_reading(args: argparse.Namespace) -> Reading:
 
 def add_dataset(commands: Any) -> None:
     """Flags of `dataset`."""
-    text = "Where objects lie in a data set, and which Dice position alone reaches."
+    text = "Where objects lie in a data set, and the Dice that position alone reaches."
     parser = add_command(commands, "dataset", dataset, text)
     parser.add_argument("masks", nargs="+", metavar="[NAME=]MASKS", help="Folders of masks")
     parser.add_argument(
         "--images", nargs="+", metavar="IMAGES", help="Folders of their images, to find duplicates"
     )
-    add_reading(parser, "Names of the images to read, such as '*_0000.png'")
+    add_reading(parser, "Names of the images, or without --images of the masks, to read")
     parser.add_argument("--fill", action="store_true", help="Fill masks drawn as closed outlines")
 
 

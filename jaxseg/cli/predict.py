@@ -137,10 +137,10 @@ def _check_out(out: str, images: str) -> Path:
 def _refuse_existing(out: str, targets: Iterable[Path]) -> None:
     there = [path for path in targets if path.exists()]
     if there:
-        which = f"{there[0].name} and {len(there) - 1} more files are" if there[1:] else (
-            f"{there[0].name} is"
-        )  # fmt: skip
-        raise UsageError(f"--out {out}: {which} there already; give --overwrite or another folder")
+        which = f"{there[0].name} exists"
+        if there[1:]:
+            which = f"{there[0].name} and {len(there) - 1} more files exist"
+        raise UsageError(f"--out {out}: {which} already; give --overwrite or another folder")
 
 
 def _readable(

@@ -155,7 +155,7 @@ class StoreWriter:
         name: str,
         lost: int = 0,
     ) -> None:
-        """Adds image `index` (uint8 [v, s, s, 3] and [v, s, s]) unless it is there already.
+        """Adds image `index` (uint8 [v, s, s, 3] and [v, s, s]) unless the store holds it already.
 
         `lost` is as in Prepared, 0 where resizing has emptied no mask.
         """

@@ -84,10 +84,10 @@ def test_nothing_is_overwritten(home, tmp_path):
     mine = tmp_path / "mine"
     mine.mkdir()
     (mine / "base.py").write_text("mine")
-    with pytest.raises(UsageError, match=r"base\.py is there already; give another folder"):
+    with pytest.raises(UsageError, match=r"base\.py exists already; give another folder"):
         configs.copy_config("sizes", str(mine))
     assert [path.name for path in mine.iterdir()] == ["base.py"]
     (mine / "base.py").write_text(BASE)  # as an earlier copy left it
     assert len(configs.copy_config("sizes", str(mine))) == 2
-    with pytest.raises(UsageError, match=r"sizes\.py is there already"):
+    with pytest.raises(UsageError, match=r"sizes\.py exists already"):
         configs.copy_config("sizes", str(mine))
