@@ -11,6 +11,7 @@ if TYPE_CHECKING:  # for editors and type checkers; `_HOMES` says the same to a 
     from jaxseg.grid.run import run_grid
     from jaxseg.metrics.bands import band_counts, border_rings, square_rings
     from jaxseg.metrics.dice import dice
+    from jaxseg.metrics.statistics import contrast
     from jaxseg.nets.dtunet import DTUNet
     from jaxseg.nets.padding import PADDING_MODES, pad
     from jaxseg.nets.unet import UNet
@@ -24,6 +25,7 @@ __all__ = [
     "__version__",
     "band_counts",
     "border_rings",
+    "contrast",
     "crop_box",
     "dice",
     "draw_annotations",
@@ -48,6 +50,7 @@ _HOMES = {
     "border_rings": "jaxseg.metrics.bands",
     "band_counts": "jaxseg.metrics.bands",
     "dice": "jaxseg.metrics.dice",
+    "contrast": "jaxseg.metrics.statistics",
     "run_grid": "jaxseg.grid.run",
     "load_cell": "jaxseg.grid.loading",
     "export_cell": "jaxseg.grid.loading",

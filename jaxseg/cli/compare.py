@@ -88,23 +88,24 @@ def _write(out: Path, args: argparse.Namespace, runs: Sequence[Run], found: Fore
     results = found.results._replace(
         data={
             "description": f"predicted masks in {args.runs}",
-            "masks": "; ".join(found.taken),
             "n_test": len(found.images),
         },
         environment={"command": this_command(), "jaxseg": __version__},
     )
     for run in runs:
         names = [f"{results.test_sets[0]}.{part}" for part in (*LAYOUTS, "image")]
-        arrays = {name: results.stored(run.arm, run.seed, name) for name in names}
+        stored = {name: results.stored(run.arm, run.seed, name) for name in names}
+        arrays = {name: array for name, array in stored.items() if array is not None}
         write_arrays(out / "counts" / f"{run.name}.npz", arrays)
     rows = [(k, name) for k, name in enumerate(found.images)]
     write_bytes(out / "images.csv", utf8(csv_text(("image", "name"), rows)))
     findings = position.findings(results)
-    first, *others = findings.sections
-    first = first._replace(
-        notes=[*found.notes, *first.notes], taken=found.taken, left_out=found.left_out
-    )
-    findings = findings._replace(sections=[first, *others])
+    more = {
+        "reading": {"notes": [*found.notes, *findings.sections[0].notes]},
+        "run": {"taken": found.taken, "left_out": found.left_out},
+    }
+    sections = [s._replace(**more.get(s.name, {})) for s in findings.sections]
+    findings = findings._replace(sections=sections)
     heading = f"Comparison of {', '.join(results.arms)}"
     page = write_findings(out, heading, findings)
     step = f"open {shlex.quote(str(page))}"

@@ -85,7 +85,6 @@ POLICIES: dict[str, Policy] = {
     "random_same_scale": Policy(lambda draws: _anywhere(draws, 0.5, 0.5), "frame2x"),
     "off_center_same_scale": Policy(lambda draws: _outer_ring(draws, 0.5, 0.5), "frame2x"),
 }
-CROP_POLICIES = tuple(POLICIES)
 
 
 def crop_box(policy: str, draws: ArrayLike) -> NDArray[np.float64]:

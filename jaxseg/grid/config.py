@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from jaxseg.data.crops import CROP_POLICIES
+from jaxseg.data.crops import POLICIES
 from jaxseg.data.mask_coding import MaskOptions
 from jaxseg.data.planes import plane_of
 from jaxseg.data.sources import Reading
@@ -235,7 +235,7 @@ def _converted(value: Any, kind: type) -> Any:
 
 
 _CHOICES = {
-    "data.crop": CROP_POLICIES, "data.feed": FEEDS, "optim.loss": LOSSES,
+    "data.crop": POLICIES, "data.feed": FEEDS, "optim.loss": LOSSES,
     "optim.schedule": SCHEDULES, "optim.select": SELECTIONS, "eval.empty": EMPTY,
 }  # fmt: skip
 _AT_LEAST = {

@@ -9,8 +9,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 
-from jaxseg.report.section import Section, Table
-from jaxseg.report.text import below, is_number, shown
+from jaxseg.report.section import Section, Table, below, is_number, shown
 
 MAX_LEFT_OUT = 10
 

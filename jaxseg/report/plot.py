@@ -74,6 +74,7 @@ def rendered(figure: Figure, form: str) -> bytes:
     with page_style():
         FigureCanvasAgg(figure)
         figure.savefig(buffer, format=form, dpi=DPI, metadata=stamps)
+    figure.set_layout_engine("none")  # its second form is laid out as the first
     return buffer.getvalue()
 
 

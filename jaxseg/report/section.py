@@ -1,9 +1,12 @@
 """The results of a study as plain data: sentences, tables, figures; independent of any study."""
 
 from collections.abc import Mapping, Sequence
+from numbers import Real
 from typing import Any, NamedTuple
 
 from matplotlib.figure import Figure as Drawing
+
+from jaxseg.report.text import MISSING, interval, number
 
 
 class Measure(NamedTuple):
@@ -101,3 +104,29 @@ class Section(NamedTuple):
     def is_empty(self) -> bool:
         """Whether it holds nothing but its title."""
         return not any(self[2:])
+
+
+def shown(field: Any) -> str:
+    """A field of a table as people read it: floats to three digits, intervals left out."""
+    if isinstance(field, Measure):
+        return number(field.value, field.digits, field.signed)
+    if isinstance(field, Label):
+        return field.text
+    if field is None:
+        return MISSING
+    return number(field) if isinstance(field, float) else str(field)
+
+
+def below(field: Any) -> list[str]:
+    """The small lines under a field of a table: its interval and what else it has."""
+    if isinstance(field, Measure):
+        ends = interval(field.low, field.high, field.signed, field.digits)
+        return [line for line in (ends, field.below) if line]
+    return [field.below] if isinstance(field, Label) and field.below else []
+
+
+def is_number(field: Any) -> bool:
+    """Whether a field of a table is set flush right."""
+    if isinstance(field, Label):
+        return field.number
+    return isinstance(field, Real | Measure) or field is None or field == MISSING

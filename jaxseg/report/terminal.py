@@ -10,8 +10,8 @@ from rich.text import Text
 
 from jaxseg.escape import printable
 from jaxseg.report.page import MAX_LEFT_OUT, right
-from jaxseg.report.section import Section, Table
-from jaxseg.report.text import below, plural, shown
+from jaxseg.report.section import Section, Table, below, shown
+from jaxseg.report.text import plural
 
 WIDTH = 100
 NARROWEST = 24  # the first column is wrapped down to this width, the others are never

@@ -1,11 +1,8 @@
 """How numbers, intervals and p are written, on pages and on terminals."""
 
 import math
-from numbers import Real
-from typing import Any
 
 from jaxseg.metrics.verdict import ALPHA
-from jaxseg.report.section import Label, Measure
 
 MOST_DIGITS = 6
 MISSING = "–"
@@ -68,29 +65,3 @@ def duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
-
-
-def shown(field: Any) -> str:
-    """A field of a table as people read it: floats to three digits, intervals left out."""
-    if isinstance(field, Measure):
-        return number(field.value, field.digits, field.signed)
-    if isinstance(field, Label):
-        return field.text
-    if field is None:
-        return MISSING
-    return number(field) if isinstance(field, float) else str(field)
-
-
-def below(field: Any) -> list[str]:
-    """The small lines under a field of a table: its interval and what else it has."""
-    if isinstance(field, Measure):
-        ends = interval(field.low, field.high, field.signed, field.digits)
-        return [line for line in (ends, field.below) if line]
-    return [field.below] if isinstance(field, Label) and field.below else []
-
-
-def is_number(field: Any) -> bool:
-    """Whether a field of a table is set flush right."""
-    if isinstance(field, Label):
-        return field.number
-    return isinstance(field, Real | Measure) or field is None or field == MISSING

@@ -23,12 +23,12 @@ from jaxseg.report.text import plural
 from jaxseg.studies.folders import Predicted, read_predictions
 from jaxseg.studies.predictions.counts import BORDER_PX, PairCounts, count_predictions
 from jaxseg.studies.predictions.examples import choose_examples, example_rule
-from jaxseg.studies.results import CountsInMemory, Results, Scoring
-from jaxseg.studies.workdir_files import Examples
+from jaxseg.studies.results import CountsInMemory, Examples, Results, Scoring
 
 ARM, SEED = "{arm}", "{seed}"
 TEST_SET = "given"
 MOST_NAMED = 10
+Arrays = dict[tuple[str, int, str], np.ndarray]
 
 
 class Run(NamedTuple):
@@ -140,7 +140,7 @@ def read_runs(
       UsageError: a folder that is not there.
       JaxsegError: a run whose masks cannot be used, or of which no file has a truth.
     """
-    taken: dict[str, None] = {}
+    taken: dict[str, list[Run]] = {}
     cautions: dict[str, None] = {}
     left_out: dict[str, None] = {}
     counted: dict[Run, PairCounts] = {}
@@ -159,19 +159,37 @@ def read_runs(
             raise
         except JaxsegError as error:
             raise JaxsegError(f"{run.folder} ({label}): {error}") from error
-        taken |= dict.fromkeys(found.taken)
+        for line in found.taken:
+            taken.setdefault(line.removeprefix(f"{label}: "), []).append(run)
         cautions |= dict.fromkeys(found.cautions)
         left_out |= dict.fromkeys(found.left_out)
     names = sorted({name for counts in counted.values() for name in counts.ids})
-    results = _with_examples(_results(counted, names, resamples), counted, read)
+    results = _results(counted, names, resamples, _examples(counted, read))
     notes = [*cautions, *_missing_seeds(results), *_missing_images(counted, names)]
-    return ForeignRuns(results, names, list(taken), notes, list(left_out))
+    read_as = [_of_runs(line, those) for line, those in taken.items()]
+    return ForeignRuns(results, names, read_as, notes, list(left_out))
 
 
-def _results(counted: Mapping[Run, PairCounts], images: list[str], resamples: int) -> Results:
+def _of_runs(line: str, runs: Sequence[Run]) -> str:
+    """A line on how masks were read, with the runs that it holds for."""
+    if line.startswith("truth: "):
+        return line
+    seeds: dict[str, list[str]] = {}
+    for run in runs:
+        seeds.setdefault(run.arm, []).append(str(run.seed))
+    named = [f"{arm} (seeds {', '.join(numbers)})" for arm, numbers in seeds.items()]
+    return f"{'; '.join(named)}: {line}"
+
+
+def _results(
+    counted: Mapping[Run, PairCounts],
+    images: list[str],
+    resamples: int,
+    shown: tuple[Examples | None, Arrays],
+) -> Results:
     classes = max(counts.border.shape[3] for counts in counted.values())
     arms = list(dict.fromkeys(run.arm for run in counted))
-    stored: dict[tuple[str, int, str], np.ndarray] = {}
+    examples, stored = shown
     missing: dict[tuple[str, int], np.ndarray] = {}
     for run, counts in counted.items():
         place = {name: k for k, name in enumerate(counts.ids)}
@@ -190,17 +208,18 @@ def _results(counted: Mapping[Run, PairCounts], images: list[str], resamples: in
         test_sets=[TEST_SET],
         stored=CountsInMemory(stored),
         scoring=Scoring(size=FRAME, border_px=BORDER_PX, resamples=resamples),
+        examples=examples,
         missing=missing if any(lost.any() for lost in missing.values()) else {},
     )
 
 
-def _with_examples(
-    results: Results, counted: Mapping[Run, PairCounts], read: Mapping[Run, Predicted]
-) -> Results:
-    """The results with the images that the first run chooses, and what every run predicts there."""
+def _examples(
+    counted: Mapping[Run, PairCounts], read: Mapping[Run, Predicted]
+) -> tuple[Examples | None, Arrays]:
+    """The images that the first run chooses, and what every run predicts there."""
     first, counts = next(iter(counted.items()))
     chosen = choose_examples(counts)
-    stored: dict[tuple[str, int, str], np.ndarray] = {}
+    stored: Arrays = {}
     pictures: list[Any] = []
     for run, found in read.items():
         there = set(counted[run].ids)
@@ -211,15 +230,12 @@ def _with_examples(
         stored[run.arm, run.seed, "examples.prediction"] = np.stack(predicted)
         pictures = pictures or shown
     if not pictures:
-        return results
+        return None, {}
     truths = np.stack([_square(truth) for truth, _, _ in pictures])
     blank = np.full((FRAME, FRAME, 3), 235, np.uint8)
     images = np.stack([blank if image is None else _square(image) for _, _, image in pictures])
     rule = f"{example_rule(counts)}, of {first.arm}, seed {first.seed}; frames are drawn as squares"
-    examples = Examples(images, truths, [f"{one.label} {one.id}" for one in chosen], rule)
-    return results._replace(
-        examples=examples, stored=CountsInMemory(results.stored.arrays | stored)
-    )
+    return Examples(images, truths, [f"{one.label} {one.id}" for one in chosen], rule), stored
 
 
 def _square(picture: np.ndarray) -> np.ndarray:

@@ -116,15 +116,13 @@ def panels_note(results: Results, look: Look) -> str:
     return f" {look.n_arms} of {len(results.arms)} arms: the first and what is near to it."
 
 
-def forest(
-    results: Results, rows: Sequence[ContrastRow], interactions: bool = True
-) -> Figure | None:
+def forest(results: Results, rows: Sequence[ContrastRow]) -> Figure | None:
     """Rows are pairs and interactions, columns the compared metrics. None without comparisons.
 
     Filled: the interval excludes 0 and p is at most 0.05; open: the interval alone does. The grey
     bar spans the differences that so many seeds and images would miss more often than one time in
     five, whether or not they found this one; without a bar they would miss any. More than MAX_ROWS
-    comparisons: those that touch the first arm. `interactions`: whether the legend names them.
+    comparisons: those that touch the first arm.
     """
     if not rows:
         return None
@@ -150,7 +148,8 @@ def forest(
         axes[0].set_yticks(range(len(lines)), lines)
         axes[0].set_ylim(len(lines) - 0.4, -0.6)
         missable = any(np.isfinite(row.smallest_detectable) for row in rows)
-        _forest_legend(figure, interactions, missable)
+        kinds = {row.kind for row in rows}
+        _forest_legend(figure, "interaction" in kinds, missable)
     return figure
 
 

@@ -5,6 +5,7 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from jaxseg.command_line import start_of
 from jaxseg.report.section import Figure, Label, Measure, Section, Table
 from jaxseg.report.text import duration, number, p_text, plural
 from jaxseg.studies.grid_figures import Look, forest, grid_look, learning_curves, panels_note
@@ -58,13 +59,12 @@ def comparison_section(
     contrasts: Sequence[ContrastRow],
     *,
     lead_metric: str,
-    interactions: bool = True,
 ) -> Section:
     """Forest plot and one table a family of `contrasts`, pairs and interactions.
 
-    On a terminal stand those of `lead_metric` alone. `interactions`: whether there can be any.
+    A terminal shows those of `lead_metric` alone.
     """
-    drawn = forest(results, contrasts, interactions)
+    drawn = forest(results, contrasts)
     if drawn is None:
         text = "No two arms with a common seed differ in one axis only."
         return Section("comparisons", "Comparisons", text=[text])
@@ -135,7 +135,7 @@ def terms_section(terms: Mapping[str, str]) -> Section:
 def reproduce_section(results: Results) -> Section:
     """The command that makes the same files, and what to cite."""
     config = shlex.quote(f"configs/{results.config.get('name') or 'CONFIG'}.py")
-    default = f"python launch/grid.py --config {config}" if results.config else ""
+    default = f"{start_of('grid')} --config {config}" if results.config else ""
     command = str(results.environment.get("command", default))
     version = f"jaxseg {results.environment.get('jaxseg', '')}".strip()
     closing = f"{version}. The method follows: {CITATION}"

@@ -1,4 +1,4 @@
-"""Reads the small files of a workdir, one function a file, into plain Python values.
+"""Reads the files of a workdir into `Results`, the small ones by one function a file.
 
 Whatever such a file holds, it becomes these values or a JaxsegError: one line that names the file.
 """
@@ -15,42 +15,18 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxseg.data import arrays
+from jaxseg.data.views import TEST_SETS
 from jaxseg.errors import JaxsegError
 from jaxseg.escape import one_line, plain, printable
+from jaxseg.grid.config import make_config
 from jaxseg.metrics.dice import EMPTY
+from jaxseg.studies.results import AGAIN, Cell, Examples, Results, Scoring
 from jaxseg.texts import is_number, parse_json, read_json, read_text
 
-AGAIN = "delete it and run the same command again"
 MEND = "restore it or run the same command again"
 MAX_NAME = 200  # characters of what becomes part of a file's name
 _CELL = re.compile(r"[\w.+-]+")
 _SCORES = ("loss", "val_loss", "val_dice")
-
-
-class Cell(NamedTuple):
-    """One row of cells.csv; `settings` holds the value of every axis as text."""
-
-    name: str
-    arm: str
-    seed: int
-    status: str
-    epochs: str
-    wall_s: str
-    message: str
-    settings: dict[str, str]
-
-
-class Examples(NamedTuple):
-    """The shown items: image uint8 [k,H,W,3], truth uint8 [k,H,W], and why each was chosen.
-
-    `clean_image` uint8 [k,H,W,3] is the same frame without annotations, where it was stored.
-    """
-
-    image: np.ndarray
-    truth: np.ndarray
-    label: list[str]
-    rule: str
-    clean_image: np.ndarray | None = None
 
 
 def read_about(workdir: Path) -> dict[str, Any]:
@@ -353,3 +329,95 @@ def config_field(config: Any, field: str, default: Any) -> Any:
             return default
         config = config[part]
     return config
+
+
+class CountsOfWorkdir(NamedTuple):
+    """The files `counts/<cell>.npz`; `cells` has the name of every (arm, seed)."""
+
+    workdir: Path
+    cells: Mapping[tuple[str, int], str]
+
+    def __call__(self, arm: str, seed: int, key: str) -> np.ndarray | None:
+        """The array, or None where the file has none; JaxsegError names a damaged file."""
+        path = self._path(arm, seed)
+        with arrays.naming(path, AGAIN):
+            if key not in arrays.array_names(path):
+                return None
+            found = arrays.read_member(path, key)
+        form = next(form for end, form in COUNTS.items() if key.endswith(end))
+        check_form(path, key, found, form)
+        return found
+
+    def place(self, arm: str, seed: int) -> str:
+        """The path of the file."""
+        return str(self._path(arm, seed))
+
+    def _path(self, arm: str, seed: int) -> Path:
+        return self.workdir / "counts" / f"{self.cells[arm, seed]}.npz"
+
+
+def load(workdir: str | Path) -> Results:
+    """Reads config.json, cells.csv, metrics.jsonl, progress.json and examples.npz of `workdir`.
+
+    Counts are read later. Raises JaxsegError when a file is missing or damaged, or
+    when no cell is done.
+    """
+    workdir = Path(workdir)
+    about = read_about(workdir)
+    axes = axes_of(workdir / "config.json", about)
+    cells = read_cells(workdir / "cells.csv", list(axes))
+    done = [cell for cell in cells if cell.status == "done"]
+    if not done:
+        states = ", ".join(f"{c.name} {c.status}" for c in cells[:4]) or "none listed"
+        diverged = cells and all(cell.status == "diverged" for cell in cells)
+        mend = "lower optim.learning_rate" if diverged else "run the same command again"
+        raise JaxsegError(f"{workdir / 'cells.csv'}: no cell is done ({states}); {mend}")
+    arms = _grid_order(done, axes)
+    fields = make_config(about.get("config", {}), strict=False)
+    return Results(
+        arms=arms,
+        seeds={arm: tuple(sorted(c.seed for c in done if c.arm == arm)) for arm in arms},
+        settings={cell.arm: cell.settings for cell in done},
+        axes=axes,
+        test_sets=_stored_test_sets(workdir, done[0]),
+        stored=CountsOfWorkdir(workdir, {(c.arm, c.seed): c.name for c in done}),
+        scoring=Scoring(
+            size=fields.data.size,
+            ring_width=fields.eval.ring_width,
+            border_px=fields.eval.border_px,
+            resamples=fields.eval.resamples,
+            empty=fields.eval.empty,
+        ),
+        workdir=workdir,
+        config=about.get("config", {}),
+        environment=about.get("environment", {}),
+        data=about.get("data", {}),
+        progress=read_progress(workdir / "progress.json"),
+        cells=cells,
+        curves=read_curves(workdir / "metrics.jsonl"),
+        examples=read_examples(workdir / "examples.npz"),
+    )
+
+
+def _stored_test_sets(workdir: Path, cell: Cell) -> list[str]:
+    path = workdir / "counts" / f"{cell.name}.npz"
+    with arrays.naming(path, AGAIN):
+        stored = arrays.array_names(path)
+    names = {key.removesuffix(".border") for key in stored if key.endswith(".border")}
+    if not names:
+        raise JaxsegError(f"{path}: holds counts of no test set; run the evaluation again")
+    if unknown := sorted(names - set(TEST_SETS)):
+        raise JaxsegError(
+            f"{path}: holds counts of test set {unknown[0]!r}; known are {', '.join(TEST_SETS)}"
+        )
+    return [t for t in TEST_SETS if t in names]
+
+
+def _grid_order(done: list[Cell], axes: dict[str, list[str]]) -> list[str]:
+    def place(cell: Cell) -> list[int]:
+        return [
+            values.index(cell.settings[axis]) if cell.settings[axis] in values else len(values)
+            for axis, values in axes.items()
+        ]
+
+    return list(dict.fromkeys(cell.arm for cell in sorted(done, key=place)))

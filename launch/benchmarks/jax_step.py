@@ -10,6 +10,7 @@ from benchmarks.timing import Row, Setting, Variant, measure, random_batch
 from jaxseg.grid.mapping import make_layout, map_cells, put
 from jaxseg.grid.train import Hyper, Program
 from jaxseg.nets.padding import STANDARD_MODES, padding_code
+from jaxseg.nets.registry import Network
 from jaxseg.nets.unet import UNet
 
 _MANY = 10**6  # cells: more than there are devices, so that none splits a batch
@@ -32,9 +33,13 @@ def make_step(
 ) -> Step:
     """The step of a grid of `n_cells`, on random images that stay on the devices."""
     as_data = padding in STANDARD_MODES and padding != "zeros"
-    net = UNet(width=setting.width, padding="zeros" if as_data else padding, dtype=dtype)
+    unet = UNet(width=setting.width, padding="zeros" if as_data else padding, dtype=dtype)
     program = Program(
-        net, size=setting.size, loss="dice", select_best=False, padding_as_data=as_data
+        Network.of(unet),
+        size=setting.size,
+        loss="dice",
+        select_best=False,
+        padding_as_data=as_data,
     )
     layout = make_layout(n_cells, setting.batch, per_device, jax.local_devices())
     code = padding_code(padding) if as_data else 0

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from jaxseg.data.crops import (
-    CROP_POLICIES,
+    POLICIES,
     QUARTERS,
     crop_box,
     epoch_plan,
@@ -27,7 +27,7 @@ def center_and_side(boxes):
     return (boxes[..., 2:] + boxes[..., :2]) / 2, side[..., 0]
 
 
-@pytest.mark.parametrize("policy", CROP_POLICIES)
+@pytest.mark.parametrize("policy", POLICIES)
 def test_boxes_are_square_in_fractions_and_inside_the_frame(policy):
     boxes = crop_box(policy, DRAWS)
     assert boxes.shape == DRAWS.shape and boxes.dtype == np.float64
@@ -79,14 +79,14 @@ def test_pixel_boxes_hold_at_least_one_pixel():
     assert (pixels == [0, 0, 1, 1]).all()
 
 
-@pytest.mark.parametrize("policy", CROP_POLICIES)
+@pytest.mark.parametrize("policy", POLICIES)
 def test_crop_box_is_vectorised(policy):
     draws = DRAWS[:24].reshape(2, 3, 4, 4)
     single = np.stack([crop_box(policy, d) for d in draws.reshape(-1, 4)])
     np.testing.assert_array_equal(crop_box(policy, draws).reshape(-1, 4), single)
 
 
-@pytest.mark.parametrize("policy", CROP_POLICIES)
+@pytest.mark.parametrize("policy", POLICIES)
 def test_epochs_are_reproducible_permutations(policy):
     order, boxes, views = epoch_plan(policy, 50, 3, 7)
     again = epoch_plan(policy, 50, 3, 7)
@@ -105,7 +105,7 @@ def test_seed_and_epoch_both_change_the_plan():
 
 
 def test_every_policy_sees_the_same_images_in_the_same_order():
-    orders = [epoch_plan(policy, 50, 3, 7)[0] for policy in CROP_POLICIES]
+    orders = [epoch_plan(policy, 50, 3, 7)[0] for policy in POLICIES]
     assert all((order == orders[0]).all() for order in orders)
 
 
@@ -130,7 +130,7 @@ def test_fixed_boxes():
 
 
 def test_store_views_cover_the_policies():
-    assert {store_view(policy) for policy in CROP_POLICIES} == {"full", "quarter", "frame2x"}
+    assert {store_view(policy) for policy in POLICIES} == {"full", "quarter", "frame2x"}
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ def test_crops_need_no_tensorflow():
     subprocess.run([sys.executable, "-c", f"{blocked}; import jaxseg.data.crops"], check=True)
 
 
-@pytest.mark.parametrize("policy", CROP_POLICIES)
+@pytest.mark.parametrize("policy", POLICIES)
 def test_views_are_told_under_quarter_alone(policy):
     views = epoch_plan(policy, 40, 0, 0)[2]
     assert views.any() == (policy == "quarter")

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from data_oracles import draw_pair, pil_cut
 
-from jaxseg.data.crops import CROP_POLICIES, QUARTERS, WHOLE, crop_box, epoch_plan, pixel_box
+from jaxseg.data.crops import POLICIES, QUARTERS, WHOLE, crop_box, epoch_plan, pixel_box
 from jaxseg.data.cuts import cut, cut_batch, nearest_pixels, resize_weights
 from jaxseg.data.streams import Stream, stream_rows
 
@@ -85,7 +85,7 @@ def _assert_agree(images, masks, boxes, size):
     np.testing.assert_array_equal(labels, expected_labels)
 
 
-@pytest.mark.parametrize("policy", CROP_POLICIES)
+@pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize(("frame", "size"), [((48, 48), 24), ((71, 93), 16), ((40, 36), 44)])
 def test_cuts_agree_under_every_policy(policy, frame, size):
     pairs = [draw_pair(index, *frame) for index in range(N)]
@@ -138,7 +138,7 @@ def test_nearest_pixels_are_those_of_the_host(size):
         np.testing.assert_array_equal(got, expected, err_msg=f"{n} -> {size}")
 
 
-@pytest.mark.parametrize("policy", CROP_POLICIES)
+@pytest.mark.parametrize("policy", POLICIES)
 def test_stream_rows_are_the_plan(policy):
     rows = stream_rows(Stream(policy, 3), 11, 16, 2)
     order, boxes, views = epoch_plan(policy, 11, 3, 2)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from data_oracles import draw_pair, pil_cut
 
-from jaxseg.data.crops import CROP_POLICIES, QUARTERS, crop_box, epoch_plan
+from jaxseg.data.crops import POLICIES, QUARTERS, crop_box, epoch_plan
 from jaxseg.data.pipeline import cut, steps_per_epoch, tensorflow, train_batches
 from jaxseg.data.store import Prepared
 from jaxseg.data.streams import Stream
@@ -45,7 +45,7 @@ def test_cut_is_the_same_inside_tf_data():
         np.testing.assert_array_equal(labels, eager_labels)
 
 
-@pytest.mark.parametrize("policy", CROP_POLICIES)
+@pytest.mark.parametrize("policy", POLICIES)
 def test_batches_are_the_plan(stores, policy):
     batches = list(train_batches(stores, Stream(policy, 5), 4, 0, 2))
     assert len(batches) == 2 * steps_per_epoch(N, 4) == 4

@@ -26,7 +26,7 @@ from jaxseg.grid.cells import Cell, expand, group_cells
 from jaxseg.grid.config import make_net
 from jaxseg.report import plot
 from jaxseg.studies.grid_report import analyse, write_report
-from jaxseg.studies.results import load
+from jaxseg.studies.workdir_files import load
 
 ROOT = Path(__file__).parents[2]
 Case = tuple[str, str, bytes]  # template, file below it, what is put in its place

@@ -9,7 +9,7 @@ from jaxseg.errors import UsageError
 from jaxseg.grid.loading import load_variables
 from jaxseg.grid.run import run_grid
 from jaxseg.studies.grid_report import analyse, terminal_report, write_report
-from jaxseg.studies.results import load
+from jaxseg.studies.workdir_files import load
 
 ODD = 'it\'s 100 % of #1, "é" & $HOME;~'
 

@@ -29,6 +29,7 @@ def fake_workdir(
     empty_border: bool = False,
     classes: Sequence[str] = ("lesion",),
     name: str = "phantoms",
+    resamples: int = 1000,
 ) -> Path:
     """Returns `root`, filled with the files of the contract; deterministic in its arguments."""
     axes = TWO_BY_TWO if axes is None else axes
@@ -51,7 +52,7 @@ def fake_workdir(
                 loss = planted.get(arm, 0.0) + rng.normal(0, 0.02)
                 _write_counts(root, cell, truth, loss, rng, len(classes), examples)
     _write_tables(root, rows, curves)
-    _write_config(root, axes, test_sets, size, images, classes, name)
+    _write_config(root, axes, test_sets, size, images, classes, name, resamples)
     return root
 
 
@@ -158,7 +159,7 @@ def _write_tables(root: Path, rows: list[dict], curves: list[dict]) -> None:
     (root / "progress.json").write_text(json.dumps(progress))
 
 
-def _write_config(root, axes, test_sets, size, images, classes, name) -> None:
+def _write_config(root, axes, test_sets, size, images, classes, name, resamples) -> None:
     config = {
         "name": "padding_ablation",
         "seed": 0,
@@ -167,7 +168,7 @@ def _write_config(root, axes, test_sets, size, images, classes, name) -> None:
         "optim": {"loss": "bce_dice", "learning_rate": 1e-3, "batch_size": 16, "epochs": 10},
         "eval": {"test_sets": list(test_sets), "ring_width": 10, "border_px": 8, "empty": "nan"},
     }
-    config["eval"]["resamples"] = 1000
+    config["eval"]["resamples"] = resamples
     grid = [dict(zip(axes, values)) for values in itertools.product(*axes.values())]
     environment = {"jaxseg": "0.1.0", "jax": "0.10.2", "python": "3.12.1", "device": "cpu x 2"}
     data = {"name": name, "n_train": 400, "n_test": images, "classes": list(classes)}

@@ -12,6 +12,8 @@ from jaxseg.studies.annotations.comparisons import Analysis
 from jaxseg.studies.annotations.figures import (
     dose_response,
     examples,
+    saliency_maps,
+    saliency_scores,
     sequence,
     shown_roles,
     shown_seed,
@@ -33,8 +35,6 @@ from jaxseg.studies.annotations.saliency import (
     RANDOM,
     RATIO,
     Saliency,
-    saliency_maps,
-    saliency_scores,
 )
 from jaxseg.studies.grid_sections import (
     MAX_ROWS,
@@ -104,7 +104,7 @@ def sections(analysis: Analysis, saliency: Saliency | None) -> list[Section]:
         _sequence(analysis),
         _examples(analysis),
         _saliency(analysis, saliency),
-        comparison_section(results, analysis.pairs, lead_metric=RELIANCE, interactions=False),
+        comparison_section(results, analysis.pairs, lead_metric=RELIANCE),
         learning_curves_section(results, study_look(results)),
         run_section(results),
         terms_section(ANNOTATION_TERMS | TERMS),

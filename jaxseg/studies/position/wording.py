@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 from jaxseg.metrics.verdict import ALPHA, HIGHER, LOWER, NO_DIFFERENCE, NOT_SIGNIFICANT
+from jaxseg.nets.registry import BUILT_IN
 from jaxseg.report.text import interval, number, p_text, plural
 from jaxseg.studies.grid_cautions import (
     MAX_NAMED,
@@ -236,7 +237,8 @@ def _design_cautions(results: Results) -> Iterator[str]:
             "center_same_scale separates the two."
         )
     one_upsampling = "net.padding" in results.axes and "net.upsampling" not in results.axes
-    if one_upsampling and results.fields.net.upsampling == "align_corners":
+    net = results.fields.net
+    if one_upsampling and net.name in BUILT_IN and net.upsampling == "align_corners":
         yield (
             "Up-sampling was align_corners in every arm. It carries position as well; to see how "
             "much, vary net.upsampling."

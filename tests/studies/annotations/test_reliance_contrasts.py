@@ -9,7 +9,7 @@ from jaxseg.metrics.paired import holm
 from jaxseg.metrics.verdict import NO_DIFFERENCE
 from jaxseg.studies.annotations import comparisons as c
 from jaxseg.studies.annotations import measures as r
-from jaxseg.studies.results import load
+from jaxseg.studies.workdir_files import load
 
 LOST = ["0.5-tied-none-True-s2"]
 

@@ -8,8 +8,8 @@ from fake_annotation_workdir import CLASSES, PLANTED, WHOLE, fake_study
 from jaxseg.report.export import table_csv
 from jaxseg.report.section import Table
 from jaxseg.studies.annotations import measures as r
-from jaxseg.studies.results import load
 from jaxseg.studies.rows import SUMMARY_COLUMNS, value_of
+from jaxseg.studies.workdir_files import load
 
 ARMS = [WHOLE, WHOLE | {"annotate.removal": "telea"}]
 

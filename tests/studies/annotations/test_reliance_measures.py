@@ -10,7 +10,7 @@ from jaxseg.errors import JaxsegError
 from jaxseg.studies.annotations import is_for
 from jaxseg.studies.annotations import measures as r
 from jaxseg.studies.annotations.arms import arm_names, is_planned, lines, roles, shown_arms
-from jaxseg.studies.results import load
+from jaxseg.studies.workdir_files import load
 
 SMALL = {"seeds": 2, "frames": 8, "saliency": False}
 

@@ -12,13 +12,14 @@ from jaxseg.studies.annotations.figures import (
     examples,
     frame_dice,
     line_styles,
+    saliency_maps,
     sequence,
 )
 from jaxseg.studies.annotations.measures import estimates, study
-from jaxseg.studies.annotations.saliency import read_saliency, saliency_maps
+from jaxseg.studies.annotations.saliency import read_saliency
 from jaxseg.studies.grid_report import write_report
-from jaxseg.studies.results import load
 from jaxseg.studies.rows import COMPARISON_COLUMNS, SUMMARY_COLUMNS
+from jaxseg.studies.workdir_files import load
 
 NAMES = ("dose_response", "sequence", "examples", "saliency_maps", "saliency_scores")
 NAMES += ("comparisons", "learning_curves")

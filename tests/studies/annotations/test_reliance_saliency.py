@@ -4,8 +4,8 @@ from fake_annotation_workdir import PLANTED, WHOLE, fake_study
 
 from jaxseg.errors import JaxsegError
 from jaxseg.studies.annotations.saliency import read_saliency, saliency_rows
-from jaxseg.studies.results import load
 from jaxseg.studies.rows import value_of
+from jaxseg.studies.workdir_files import load
 
 ARMS = [WHOLE, WHOLE | {"annotate.removal": "telea"}]
 SETTINGS = ("none", "telea")

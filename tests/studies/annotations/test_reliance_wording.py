@@ -8,7 +8,7 @@ from jaxseg.studies.annotations import findings, wording
 from jaxseg.studies.annotations.comparisons import Analysis
 from jaxseg.studies.annotations.measures import study
 from jaxseg.studies.grid_report import terminal_report
-from jaxseg.studies.results import load
+from jaxseg.studies.workdir_files import load
 
 REMOVAL = [WHOLE, WHOLE | {"annotate.removal": "telea"}]
 

@@ -6,8 +6,8 @@ from fake_workdir import PLANTED, fake_workdir
 
 from jaxseg.metrics.verdict import NO_DIFFERENCE
 from jaxseg.studies.position import measures as c
-from jaxseg.studies.results import load
 from jaxseg.studies.rows import families
+from jaxseg.studies.workdir_files import load
 
 
 def compared(path, **options):

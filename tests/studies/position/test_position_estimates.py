@@ -13,8 +13,8 @@ from jaxseg.report.export import table_csv
 from jaxseg.report.section import Table
 from jaxseg.studies import estimates as e
 from jaxseg.studies.position import measures as t
-from jaxseg.studies.results import load
 from jaxseg.studies.rows import SUMMARY_COLUMNS, value_of
+from jaxseg.studies.workdir_files import load
 
 
 def as_csv(rows):

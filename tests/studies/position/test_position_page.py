@@ -10,11 +10,12 @@ from jaxseg.studies import grid_report
 from jaxseg.studies.grid_figures import MAX_PANELS, grid_look
 from jaxseg.studies.position.figures import MAX_ARMS, band_dice, examples, shown_arms
 from jaxseg.studies.position.measures import estimates
-from jaxseg.studies.results import load
 from jaxseg.studies.rows import COMPARISON_COLUMNS, SUMMARY_COLUMNS
+from jaxseg.studies.workdir_files import load
 
 NAMES = ("band_dice", "comparisons", "examples", "learning_curves")
 EIGHT = {"net.padding": ["zeros", "reflect", "circular"], "data.crop": ["center", "a", "b"]}
+FEW = {"seeds": 1, "images": 4, "test_sets": ("quarter",), "resamples": 100}
 SMALL = {"images": 20, "seeds": 3, "diverged": ["zeros-random-s1"]}
 
 
@@ -139,7 +140,7 @@ MANY = {
 
 
 def test_many_arms_are_folded_and_what_is_drawn_is_near_the_first(tmp_path):
-    results = load(fake_workdir(tmp_path, axes=MANY, seeds=1, images=4, test_sets=("quarter",)))
+    results = load(fake_workdir(tmp_path, axes=MANY, **FEW))
     assert len(results.arms) == 72
     first, panels = results.settings[results.arms[0]], grid_look(results).panels
     drawn = [results.settings[arm] for _, arms in panels for arm in arms]

@@ -4,7 +4,7 @@ from fake_workdir import fake_workdir
 from jaxseg.studies.grid_report import terminal_report
 from jaxseg.studies.position import findings
 from jaxseg.studies.position.wording import cautions
-from jaxseg.studies.results import load
+from jaxseg.studies.workdir_files import load
 
 
 def read(path, **options):
