@@ -17,8 +17,8 @@ from typing import Any
 
 from jaxseg.data import images, volumes
 from jaxseg.data.mask_coding import FileLabels, labels_from_json, survey_file
+from jaxseg.digests import read_with_digest, with_digest
 from jaxseg.errors import JaxsegError
-from jaxseg.seals import read_sealed, seal
 
 FOLDER = "index"
 
@@ -71,7 +71,7 @@ class FileIndex:
         """Saves what was found; a cache that cannot be written is reported on stderr."""
         if not self._changed or self._path is None:
             return
-        content = json.dumps(seal({"edition": images.EDITION, "files": self._known}))
+        content = json.dumps(with_digest({"edition": images.EDITION, "files": self._known}))
         beside = self._path.with_suffix(f".{os.getpid()}.tmp")
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -93,7 +93,7 @@ class FileIndex:
         if self._path is None:
             return {}
         try:
-            kept = read_sealed(self._path)
+            kept = read_with_digest(self._path)
         except (OSError, JaxsegError):
             return {}
         files = kept.get("files")

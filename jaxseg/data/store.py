@@ -21,8 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jaxseg.data.masks import foreground
+from jaxseg.digests import read_with_digest, with_digest
 from jaxseg.errors import DamagedError, JaxsegError
-from jaxseg.seals import read_sealed, seal
 
 SAVE_EVERY = 64  # images between two safe points
 _PARTS = ("images", "masks")
@@ -67,7 +67,7 @@ def load_store(folder: Path) -> Prepared | None:
     """Maps a finished store; None when there is none; DamagedError when it cannot be mapped."""
     if not (folder / "store.json").is_file():
         return None
-    described = read_sealed(folder / "store.json", _MEND)
+    described = read_with_digest(folder / "store.json", _MEND)
     try:
         images, masks = (np.load(folder / f"{part}.npy", mmap_mode="r") for part in _PARTS)
         if not len(images) == len(masks) == len(described["ids"]):
@@ -93,7 +93,7 @@ def verify_store(folder: Path) -> None:
 
     Reads them once, at about 2 GB/s; training reads them anyway.
     """
-    checksums = read_sealed(folder / "store.json", _MEND)["checksums"]
+    checksums = read_with_digest(folder / "store.json", _MEND)["checksums"]
     for part in _PARTS:
         path = folder / f"{part}.npy"
         if _checksum(path) != checksums[part]:
@@ -181,7 +181,7 @@ class StoreWriter:
                 file.flush()
                 os.fsync(file.fileno())
             done = {"ids": self.ids, "sums": self._sums, "lost": self._lost}
-            _write_json(self._partial / "done.json", seal(done))
+            _write_json(self._partial / "done.json", with_digest(done))
         except OSError as error:
             self._raise_disk_full(error)
 
@@ -203,7 +203,7 @@ class StoreWriter:
         sums = dict(zip(_PARTS, self._sums, strict=True))
         about = {"ids": self.ids, "classes": list(classes), "checksums": sums, "lost": self._lost}
         try:
-            _write_json(self._partial / "store.json", seal(about))
+            _write_json(self._partial / "store.json", with_digest(about))
         except OSError as error:
             self._raise_disk_full(error)
         (self._partial / "done.json").unlink()
@@ -224,7 +224,7 @@ class StoreWriter:
         """Ids, checksums and `lost` of what an earlier writer has left, or of the headers alone."""
         same = all(_starts_with(self._partial / f"{p}.npy", h) for p, h in zip(_PARTS, headers))
         with contextlib.suppress(DamagedError, FileNotFoundError):
-            done = read_sealed(self._partial / "done.json")
+            done = read_with_digest(self._partial / "done.json")
             if same:
                 return done["ids"], done["sums"], done.get("lost", [])
         return [], [zlib.crc32(header) for header in headers], []

@@ -31,6 +31,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 from etils.epath import Path
 
+from jaxseg.digests import check_digest, with_digest
 from jaxseg.errors import (
     DamagedError,
     JaxsegError,
@@ -42,7 +43,6 @@ from jaxseg.errors import (
 from jaxseg.grid.cells import Cell
 from jaxseg.grid.storage import as_folder, is_local
 from jaxseg.grid.train import TrainState
-from jaxseg.seals import seal, unseal
 from jaxseg.texts import is_number
 
 FOLDER = "checkpoints"
@@ -139,7 +139,7 @@ def save(
         "arrays": tree_digest(tree),
         **position._asdict(),
     }
-    items = {kind: ocp.args.StandardSave(tree), "meta": ocp.args.JsonSave(seal(meta))}
+    items = {kind: ocp.args.StandardSave(tree), "meta": ocp.args.JsonSave(with_digest(meta))}
     latest = manager.latest_step()
     number = 0 if latest is None else latest + 1
     with disk_errors(Path(manager.directory)), failing_quietly():
@@ -271,8 +271,8 @@ def _meta(manager: ocp.CheckpointManager, folder: Path) -> dict[str, Any]:
     """The meta of the checkpoint in `folder`; DamagedError where it is not what was saved."""
     item = ocp.args.Composite(meta=ocp.args.JsonRestore())
     with damage_named(folder):
-        sealed = manager.restore(int(folder.name), args=item)["meta"]
-        return _check_meta(folder, unseal(sealed, folder / "meta", mend(folder)))
+        stored = manager.restore(int(folder.name), args=item)["meta"]
+        return _check_meta(folder, check_digest(stored, folder / "meta", mend(folder)))
 
 
 def restore_cell(

@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxseg.data import arrays as npz
+from jaxseg.digests import check_digest, with_digest
 from jaxseg.errors import DamagedError, JaxsegError, UsageError, check_permission
 from jaxseg.escape import one_line
 from jaxseg.grid.checkpoints import named_leaves, restore_cell, tree_digest
@@ -28,7 +29,6 @@ from jaxseg.grid.storage import as_folder, write_arrays
 from jaxseg.grid.train import SCALING, class_indices, normalise
 from jaxseg.homes import expand
 from jaxseg.nets.registry import Network
-from jaxseg.seals import seal, unseal
 from jaxseg.texts import parse_json
 
 FORMAT = "jaxseg export 1"
@@ -132,7 +132,9 @@ def export_cell(
     with pinned():
         _, variables, config, meta = _load(workdir, cell)
     about = _describe(cell, config, meta, tree_digest(variables))
-    written = named_leaves(variables) | {DESCRIPTION: np.asarray(json.dumps(seal(about), indent=1))}
+    written = named_leaves(variables) | {
+        DESCRIPTION: np.asarray(json.dumps(with_digest(about), indent=1))
+    }
     write_arrays(path, written)
     return about
 
@@ -172,7 +174,7 @@ def read_description(path: Path) -> dict[str, Any]:
     text = npz.read_member(path, DESCRIPTION)
     if text.dtype.kind != "U" or text.shape != ():
         raise DamagedError(path, f"{DESCRIPTION!r} is not text", _MEND)
-    about = unseal(parse_json(str(text), path, _MEND), path, _MEND)
+    about = check_digest(parse_json(str(text), path, _MEND), path, _MEND)
     if about.get("format") != FORMAT:
         raise JaxsegError(
             f"{path}: has the format {about.get('format')!r:.40}, this version reads {FORMAT!r}; "

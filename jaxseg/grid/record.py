@@ -105,7 +105,7 @@ def write_config(
         )
     about["environment"] = _environment(jax.local_devices(), processes)
     about["environment"]["conditions"] = [*(c for c in before if c != now), now]
-    storage.write_sealed(path, about)
+    storage.write_with_digest(path, about)
 
 
 def _environment(used: Sequence[Any], processes: int) -> files.Row:

@@ -16,12 +16,12 @@ from typing import Any
 
 from etils.epath import Path
 
+from jaxseg.digests import AGAIN, read_with_digest
 from jaxseg.errors import DamagedError, JaxsegError, UsageError, check_permission
 from jaxseg.grid import storage
 from jaxseg.grid.cells import expand
 from jaxseg.grid.config import DEFAULTS
 from jaxseg.grid.sweeps import flatten
-from jaxseg.seals import AGAIN, read_sealed
 from jaxseg.texts import is_number, read_json
 
 # These may change between the runs of one workdir, because no number depends on them.
@@ -103,7 +103,7 @@ def read_config(workdir: Path) -> Row:
     """
     path = workdir / "config.json"
     blank: Row = {"config": {}, "grid": [], "data": {}}
-    about = blank | read_sealed(path, OTHER)
+    about = blank | read_with_digest(path, OTHER)
     for name, kind in blank.items():
         if not isinstance(about[name], type(kind)):
             raise DamagedError(path, f"`{name}` must be a {type(kind).__name__}", OTHER)
@@ -117,8 +117,8 @@ def check_data(workdir: Path, checksums: Mapping[str, str]) -> None:
     for name, checksum in checksums.items():
         path = workdir / "data" / f"{name}.json"
         if not path.exists():
-            storage.write_sealed(path, {"checksum": checksum})
-        elif read_sealed(path).get("checksum") != checksum:
+            storage.write_with_digest(path, {"checksum": checksum})
+        elif read_with_digest(path).get("checksum") != checksum:
             raise JaxsegError(
                 f"{workdir}: was begun with other images or masks than data.name and "
                 f"data.manual_dir give now ({name} differs); put the old files back or give "

@@ -14,7 +14,7 @@ from jaxseg.grid.cells import expand
 from jaxseg.grid.config import DEFAULTS, make_config
 from jaxseg.grid.describe import describe
 from jaxseg.grid.run import run_grid
-from jaxseg.grid.storage import as_folder, write_sealed
+from jaxseg.grid.storage import as_folder, write_with_digest
 from jaxseg.grid.sweeps import (
     axis_names,
     grid_axes,
@@ -197,11 +197,11 @@ def test_a_config_that_gains_or_loses_a_field_at_its_default_resumes(
     there, here = (without, with_it) if gained else (with_it, without)
     grid = product(padding=("zeros", "reflect"))
     about = {"config": there, "grid": grid, "data": {}}
-    write_sealed(workdir / "config.json", json.loads(json.dumps(about)))
+    write_with_digest(workdir / "config.json", json.loads(json.dumps(about)))
     check_same_settings(workdir, here, grid)
     other = OTHER[type(DEFAULTS[field])](DEFAULTS[field])
     with_it[section][name] = other
-    write_sealed(workdir / "config.json", json.loads(json.dumps(about)))
+    write_with_digest(workdir / "config.json", json.loads(json.dumps(about)))
     if field == "data.rehash":  # it changes no number
         check_same_settings(workdir, here, grid)
         return
@@ -212,7 +212,7 @@ def test_a_config_that_gains_or_loses_a_field_at_its_default_resumes(
 def test_overlays_with_lists_resume(tmp_path):
     grid = resolve_overlays(product(test_sets=(("full",),), seed=(0, 1)), fields_of(CONFIG))
     about = {"config": CONFIG, "grid": grid, "data": {}}
-    write_sealed(tmp_path / "config.json", json.loads(json.dumps(about)))
+    write_with_digest(tmp_path / "config.json", json.loads(json.dumps(about)))
     check_same_settings(as_folder(tmp_path), CONFIG, grid)
 
 

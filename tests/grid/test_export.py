@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from run_oracles import PAIR
 
 import jaxseg
+from jaxseg.digests import with_digest
 from jaxseg.errors import JaxsegError, UsageError
 from jaxseg.grid import loading
 from jaxseg.grid.config import make_config, make_net
 from jaxseg.grid.run import run_grid
 from jaxseg.grid.train import SCALING, class_indices, normalise
-from jaxseg.seals import seal
 
 CELL = "0.05-s0"  # of the two the one that marks something
 
@@ -101,13 +101,13 @@ def test_networks_of_every_kind_come_back(net, tiny_config, images, tmp_path, mo
 
 
 def _rewritten(path, change):
-    """The export with `change(arrays, about)` applied and sealed again."""
+    """The export with `change(arrays, about)` applied and stored again."""
     with np.load(path) as stored:
         arrays = dict(stored)
     about = json.loads(str(arrays.pop("description")))
     about.pop("digest")
     change(arrays, about)
-    np.savez(path, description=np.asarray(json.dumps(seal(about))), **arrays)
+    np.savez(path, description=np.asarray(json.dumps(with_digest(about))), **arrays)
 
 
 @pytest.mark.parametrize(
