@@ -146,7 +146,12 @@ def test_a_slurm_array_equals_one_process(alone, home):
         (["--shard", "2/2"], {}, 2, "--shard 2/2: i must be from 0 to n - 1 = 1"),
         (["--shard", "half"], {}, 2, "--shard 'half': must look like 0/4"),
         (["--shard", "0/5"], {}, 2, "5 processes: more than the 4 cells of the grid"),
-        ([], {"JAXSEG_DISTRIBUTED": "1"}, 1, "JAXSEG_DISTRIBUTED=1: the processes did not meet"),
+        (
+            [],
+            {"JAXSEG_DISTRIBUTED": "1"},
+            1,
+            "JAXSEG_DISTRIBUTED=1: the processes did not find each other",
+        ),
     ],
 )
 def test_mistakes_are_one_line(arguments, environment, code, message, home):

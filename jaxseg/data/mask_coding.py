@@ -545,7 +545,7 @@ def _like_truth(masks: _Set, truth: Coding) -> Coding:
     if truth.cut is not None:
         truth = truth._replace(labels=(0, 255), cut=None)
     if set(labels) <= set(truth.labels):
-        return truth._replace(said=f"{own}, read as the truth's", ignore=None)
+        return truth._replace(said=f"{own}, read like those of the truth", ignore=None)
     indices = tuple(range(truth.n_classes + 1))
     # A truth of scaled or grey labels, such as 0, 127 and 255, which are not class indices.
     far = truth.labels[1] >= _CANONICAL if truth.n_classes else True

@@ -342,7 +342,7 @@ def find_files(
         turned += index.is_turned(pair.image)
         lines.append(f"{split}|{pair.id}|{digest}|{'|'.join(map(index.digest, pair.masks))}")
     items = [(pair.id, pair.masks) for _, pair in every]
-    looked = progress(items, len(items), f"looking at the masks of {name}")
+    looked = progress(items, len(items), f"reading the masks of {name}")
     limit_px = images.MAX_LIMIT_PX
     found = look_at("masks", looked, reading.truth, limit_px=limit_px, survey=index.labels)
     index.save()

@@ -78,8 +78,8 @@ def plan_chunks(workdir: Path, cells: Sequence[Cell], slots: int) -> list[Chunk]
 def _say_damaged(error: DamagedError, cell: str) -> None:
     """Reports on stderr that cells of a damaged checkpoint, such as `cell`, are trained anew."""
     print(
-        f"{error.path}: damaged: {error.reason}; training {cell} and those beside it from the "
-        "beginning",
+        f"{error.path}: damaged: {error.reason}; training {cell} and the other cells "
+        "of the checkpoint from the beginning",
         file=sys.stderr,
         flush=True,
     )

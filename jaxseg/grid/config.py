@@ -258,7 +258,7 @@ def check_config(config: Config) -> None:
         if fields[name] < least:
             raise UsageError(f"{name}={fields[name]}: must be at least {least}")
     if config.seed > MOST_SEED:
-        raise UsageError(f"seed={config.seed}: must be at most {MOST_SEED}, it is an int32")
+        raise UsageError(f"seed={config.seed}: must be at most {MOST_SEED} (int32)")
     _check_optim(config)
     _check_eval(config)
     _check_annotate(config)

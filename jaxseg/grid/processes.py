@@ -67,7 +67,7 @@ def find_share(shard: str | None, environment: Mapping[str, str]) -> Share:
 
 
 def _rendezvous(environment: Mapping[str, str]) -> Share:
-    """Meets the launcher's other processes; JAX knows TPU VMs, GKE, SLURM and Open MPI by itself.
+    """Finds the launcher's other processes; JAX knows TPU VMs, GKE, SLURM and Open MPI by itself.
 
     JAX reads the coordinator's address from the environment, but not number and count.
     """
@@ -82,7 +82,9 @@ def _rendezvous(environment: Mapping[str, str]) -> Share:
     rank = re.search(r"^rank (\d+) (\d+)$", met.stdout, re.MULTILINE)
     if met.returncode or not rank:
         reason = (met.stderr.strip().splitlines() or ["no answer"])[-1]
-        raise JaxsegError(f"{VARIABLE}=1: the processes did not meet ({reason}); {_MEND}")
+        raise JaxsegError(
+            f"{VARIABLE}=1: the processes did not find each other ({reason}); {_MEND}"
+        )
     return Share(int(rank[1]), int(rank[2]))
 
 

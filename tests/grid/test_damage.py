@@ -118,7 +118,9 @@ def test_a_run_that_finds_a_damaged_checkpoint_trains_anew_and_says_so(
     run_grid(tiny_config, PAIR, tmp_path)
     assert len(fed) == 12
     said = [line for line in capsys.readouterr().err.splitlines() if "damaged" in line]
-    assert len(said) == 1 and "training 0.01-s0 and those beside it from the beginning" in said[0]
+    assert (
+        len(said) == 1 and "training 0.01-s0 and the other cells of the checkpoint from" in said[0]
+    )
     assert_equal(read_counts(tmp_path), read_counts(undisturbed))
     assert read_metrics(tmp_path) == read_metrics(undisturbed)
     loading.load_cell(tmp_path, CELLS[0])

@@ -207,7 +207,7 @@ def test_a_damaged_checkpoint_of_other_chunks_is_trained_anew_and_removed(
     with devices(1):
         fed = finished(config, seeds(0, 1, 2), tmp_path)
     assert fed == dict.fromkeys((f"zeros-s{i}" for i in range(3)), STEPS)
-    assert "training zeros-s0 and those beside it from the beginning" in capsys.readouterr().err
+    assert "training zeros-s0 and the other cells of the checkpoint from" in capsys.readouterr().err
     check_same(tmp_path, expected, [*fed])
 
 
