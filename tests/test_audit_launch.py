@@ -90,7 +90,7 @@ def test_a_data_set_that_cannot_be_used_is_named_and_the_other_goes_on(run, tmp_
     assert alone.stderr == "audit.py: error: empty: all 3 masks are empty; nothing to measure\n"
 
 
-def test_one_mask_alone_is_no_error(run, tmp_path):
+def test_one_mask_alone_is_not_an_error(run, tmp_path):
     home = run[0]
     result = _call("dataset", home / "b/masks", "--pattern", "003.png", "--out", tmp_path / "out")
     assert result.returncode == 0, result.stderr

@@ -250,7 +250,7 @@ def cautions_of(root, cache, size=32, **splits):
     return " ".join(data_cautions(data, train, {}, test))
 
 
-def test_masks_that_resizing_empties_are_told_of(tmp_path):
+def test_masks_that_resizing_empties_are_reported(tmp_path):
     rng = np.random.default_rng(0)
     for k in range(10):
         mask = disc(512, *rng.integers(80, 430, 2), 3 if k % 2 else 60)
@@ -270,7 +270,7 @@ def test_masks_that_resizing_empties_are_told_of(tmp_path):
         prepared(small, tmp_path / "cache", size=16)
 
 
-def test_split_folders_that_are_not_used_are_told_of(tmp_path):
+def test_split_folders_that_are_not_used_are_reported(tmp_path):
     for part, n, seed in (("train", 10, 0), ("val", 4, 1), ("test", 6, 2)):
         for name, image, mask in pictures(n, seed=seed):
             put(image, tmp_path, part, "images", f"{name}.png")
@@ -282,7 +282,7 @@ def test_split_folders_that_are_not_used_are_told_of(tmp_path):
     assert "test (6" not in used and "validation (4 images)" in used
 
 
-def test_images_in_two_splits_are_told_of_by_their_content(tmp_path):
+def test_images_in_two_splits_are_reported_by_their_content(tmp_path):
     for part in ("train", "test"):
         for name, image, mask in pictures(8, seed=5):
             put(image, tmp_path, part, "images", f"{part}{name}.png")
@@ -299,7 +299,7 @@ def test_images_in_two_splits_are_told_of_by_their_content(tmp_path):
     assert "training images too" not in apart
 
 
-def test_images_saved_again_in_another_split_are_told_of(tmp_path):
+def test_images_saved_again_in_another_split_are_reported(tmp_path):
     """Other bytes, the same pictures: as JPEG, smaller, brighter."""
     rng = np.random.default_rng(0)
     for k in range(10):
@@ -320,7 +320,7 @@ def test_images_saved_again_in_another_split_are_told_of(tmp_path):
     assert "training images too" not in told
 
 
-def test_inverted_masks_are_told_of(tmp_path):
+def test_inverted_masks_are_reported(tmp_path):
     root = folder(tmp_path / "data", lambda m: grey(~m))
     assert "look inverted" in cautions_of(root, tmp_path / "cache")
     assert "look inverted" in measure_folder("d", root / "masks").cautions[0]
@@ -361,7 +361,7 @@ def test_labels_that_scaling_has_made_nearly_whole_are_read(tmp_path):
     assert "labels 0 and 1" in store.taken
 
 
-def test_what_a_grid_was_given_stands_on_its_page_and_terminal(tmp_path):
+def test_what_a_grid_was_given_is_on_its_page_and_terminal(tmp_path):
     """One run through the real entry point: masks in one folder, several, some lost by resizing."""
     rng = np.random.default_rng(0)
     for k in range(8):

@@ -42,7 +42,7 @@ def test_the_configs_of_this_repository_are_listed_with_their_variants():
     assert "base\n" not in told
 
 
-def test_files_that_are_only_used_are_no_configs(home):
+def test_files_that_are_only_used_are_not_configs(home):
     assert configs.config_names() == ["sizes"]
     assert "Asks whether size matters." in configs.list_configs()
 

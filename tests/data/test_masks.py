@@ -119,7 +119,7 @@ def test_a_grey_palette_is_read_by_its_greys_whatever_their_order(tmp_path):
     np.testing.assert_array_equal(found.read([tmp_path / "a.png"]), ONE)
 
 
-def test_a_coloured_palette_whose_background_is_no_black_is_refused(tmp_path):
+def test_a_coloured_palette_whose_background_is_not_black_is_refused(tmp_path):
     picture = PIL.Image.fromarray(TWO, mode="P")
     picture.putpalette([9, 200, 9, 128, 0, 0, 0, 0, 0])
     picture.save(tmp_path / "a.png")
@@ -193,7 +193,7 @@ def photograph(seed=0, top=240):
         (ONE * np.float32(9) - np.float32(4.5), "apply the sigmoid to logits"),
     ],
 )
-def test_what_is_no_mask_is_refused_with_what_it_holds(tmp_path, values, words):
+def test_what_is_not_a_mask_is_refused_with_what_it_holds(tmp_path, values, words):
     suffix = "png" if values.dtype == np.uint8 else "npy"
     with pytest.raises(JaxsegError, match=words) as caught:
         taken(tmp_path, (f"a.{suffix}", values))
@@ -253,7 +253,7 @@ SCALES = {
 
 
 @pytest.mark.parametrize("kind", SCALES)
-def test_labels_below_the_cut_of_other_files_are_no_empty_masks(tmp_path, kind):
+def test_labels_below_the_cut_of_other_files_are_not_empty_masks(tmp_path, kind):
     options, *other = SCALES[kind]
     with pytest.raises(JaxsegError, match=r"a\.png holds 1 but .*b\.\w+ holds values up to 25"):
         taken(tmp_path, ("a.png", ONE * np.uint8(1)), other, options=options)
@@ -262,7 +262,7 @@ def test_labels_below_the_cut_of_other_files_are_no_empty_masks(tmp_path, kind):
     assert not mask.any() and "1 of 2 masks hold values above 0, but none" in found.cautions[0]
 
 
-def test_predictions_of_two_scales_are_told_of(tmp_path):
+def test_predictions_of_two_scales_are_reported(tmp_path):
     true, _ = taken(tmp_path / "t", ("a.png", (ONE * 255).astype(np.uint8)))
     files = ("a.png", ONE * np.uint8(1)), ("b.png", soft(ONE, top=250))
     found, _ = taken(tmp_path / "p", *files, truth=true.coding)
@@ -302,7 +302,7 @@ def test_an_ignored_label_is_not_judged(tmp_path):
     assert not foreground(mask)[TWO == 2].any()
 
 
-def test_inverted_masks_are_told_of(tmp_path):
+def test_inverted_masks_are_reported(tmp_path):
     found, _ = taken(tmp_path, ("a.png", (~ONE * 255).astype(np.uint8)))
     assert "1 of 1 masks look inverted, such as a.png" in found.cautions[0]
     usual, _ = taken(tmp_path / "b", ("a.png", (ONE * 255).astype(np.uint8)))
@@ -407,7 +407,7 @@ def test_what_a_file_holds_survives_json(tmp_path):
     assert sum(seen.rim.values()) == 4 * SIDE
 
 
-def test_real_photographs_are_no_masks_and_real_masks_are(real_data):
+def test_real_photographs_are_not_masks_and_real_masks_are(real_data):
     if not (real_data / "busi").is_dir():
         pytest.skip("BUSI is not there")
     pictures = sorted((real_data / "busi/images").iterdir())

@@ -130,7 +130,7 @@ def test_images_and_masks_may_lie_side_by_side(make_folder, home):
     ]
 
 
-def test_patterns_tell_images_and_masks_of_other_names_apart(make_folder):
+def test_patterns_distinguish_images_and_masks_of_other_names(make_folder):
     root = make_folder(n=2)
     for path in (root / "masks").iterdir():
         path.rename(root / "images" / f"{path.stem}.contour.png")
@@ -160,7 +160,7 @@ def test_base_splits():
     assert base_splits("train[5:] + test") == ["train", "test"]
 
 
-def test_isic_needs_the_masks_of_a_split_that_is_there(tmp_path):
+def test_isic_requires_the_masks_of_a_split_that_is_there(tmp_path):
     with pytest.raises(UsageError, match="must hold ISIC-2017_Training_Data"):
         isic2017_pairs(tmp_path)
     (tmp_path / "ISIC-2017_Training_Data").mkdir()

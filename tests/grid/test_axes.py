@@ -94,7 +94,7 @@ def test_a_name_of_the_run_as_axis_hints_at_that_of_the_network():
         expand(CONFIG, [{"name": "a"}, {"name": "b"}])
 
 
-def test_what_all_cells_have_alike_is_no_axis_and_only_sets_the_field():
+def test_what_all_cells_have_alike_is_not_an_axis_and_only_sets_the_field():
     grid = product(size=(64,), border_px=(4,), test_sets=(["full"],), padding=("zeros", "reflect"))
     cells = expand(CONFIG, grid)
     assert [cell.id for cell in cells] == ["zeros-s0", "reflect-s0"]

@@ -81,7 +81,7 @@ def test_a_stopped_cell_has_no_loss_and_the_next_validation_cannot_revive_it(pro
     assert float(revived.best_loss) == 5 and int(revived.stopped_at) == 3
 
 
-def test_a_loss_that_is_not_a_number_is_no_better(program):
+def test_a_loss_that_is_not_a_number_is_not_better(program):
     state = jax.jit(program.init)(_hyper(0))
     for expected in (-1, 0):  # patience 2, no step taken
         state = program.select(state, jnp.float32(np.nan))

@@ -64,7 +64,7 @@ def test_the_description_is_enough_to_predict_without_load_export(exported, imag
     assert about["input"]["padding"] == "zeros" and about["input"]["size"] == [32, 32]
 
 
-def test_scaling_is_told_as_it_is_done():
+def test_scaling_is_described_as_it_is_done():
     levels = np.arange(256, dtype=np.uint8)
     told = eval(SCALING, {"float32": np.float32, "image": levels})
     # XLA multiplies by the reciprocal.

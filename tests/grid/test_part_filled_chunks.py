@@ -303,7 +303,7 @@ def test_cells_sent_to_slots_come_back(count, per_device, cells):
     jax.tree.map(np.testing.assert_array_equal, take_cells(sent, cells), arrays)
 
 
-def test_what_a_kill_leaves_of_a_removed_folder_is_no_damaged_checkpoint(tmp_path, monkeypatch):
+def test_what_a_kill_leaves_of_a_removed_folder_is_not_a_damaged_checkpoint(tmp_path, monkeypatch):
     workdir, cells = epath.Path(tmp_path), [Cell(f"c-s{i}", "c", Config(seed=i)) for i in range(2)]
     _saved(workdir, cells, ("state", 1, 0))
     _saved(workdir, cells[:1], ("state", 2, 0))

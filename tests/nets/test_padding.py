@@ -107,7 +107,7 @@ def test_random_without_key_and_unknown_mode_are_refused():
         pad(x, 1, "reflct")
 
 
-def test_reflect_needs_more_pixels_than_it_pads():
+def test_reflect_requires_more_pixels_than_it_pads():
     with pytest.raises(UsageError, match=r"at least 4 pixels.*level 4 has 3"):
         check_padding("reflect", 3, 3, "level 4")
     check_padding("symmetric", 3, 3)
