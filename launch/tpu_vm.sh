@@ -6,8 +6,8 @@
 #       --workdir gs://BUCKET/run [--name jaxseg] [--runtime_version V] [--spot] [--keep] \
 #       [--results DIR] [--dry_run] -- --config configs/padding_ablation.py
 #
-# What follows -- goes to launch/grid.py. Starting the same command again continues: machines that
-# are there are used, lost ones asked for anew, finished cells kept. --keep leaves the machines,
+# What follows -- goes to launch/grid.py. Starting the same command again continues: existing
+# machines are used, lost ones are requested again, finished cells are kept. --keep leaves the machines,
 # --dry_run prints the commands. Requires gcloud; the hosts' service account must write to the bucket.
 set -euo pipefail
 
