@@ -163,7 +163,7 @@ def test_mistakes_are_one_line(arguments, code, message, run, tmp_path, monkeypa
          "--frames 0"),
         (["shift", "{home}/none", "--cell", "c"], "WORKDIR {home}/none: no such folder"),
         (["shift", "{b}", "--cell", "c", "--images", "{b}"],
-         "--images, --truth: are of a function"),
+         "--images, --truth: are for a function"),
         (["shift", "{b}", "--cell", "c", "--manual_dir", "{home}/no"],
          "--manual_dir {home}/no: no"),
         (["features", "{b}", "--cell", "c", "--frames", "6"], "--frames 6: must be at least 7"),

@@ -102,7 +102,7 @@ def test_a_folder_with_odd_letters_is_audited_and_named_so_that_it_can_be_pasted
     page = masks.parent / "out" / "report.html"
     (line,) = [x for x in done.stdout.decode().splitlines() if x.startswith("Next:")]
     assert shlex.split(line.partition("manual_dir=")[2]) == [str(masks.parent)]
-    (made_by,) = re.findall("Made by:</p><pre>(.*?)</pre>", page.read_text())
+    (made_by,) = re.findall("Command:</p><pre>(.*?)</pre>", page.read_text())
     assert shlex.split(html.unescape(made_by))[-1] == str(page.parent)
 
 
