@@ -1,6 +1,6 @@
-"""All fields of a run, once: what each means and its value where a study says nothing else.
+"""All fields of a run: their meaning and default values.
 
-A study is a config file with `get_config(variant)`, which changes what differs from these, and
+A study is a config file with `get_config(variant)`, which changes some of these values, and
 `get_grid(variant)`, a list of overlays, one a cell (see `jaxseg.grid.sweeps.product`). Every field
 can be set as --config.<field>=<value>; what may vary between cells also as --grid <axis>=a,b.
 """
@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 
 DATA = {
     "name": "lesion_phantoms",  # a data set; folders and isic2017 read images of yours
-    "manual_dir": "",  # folder of images, where the data set needs one
+    "manual_dir": "",  # folder of images, where the data set requires one
     "data_dir": "",  # prepared arrays; empty: $JAXSEG_CACHE or ~/.cache/jaxseg
     "train_split": "train",
     "val_split": "validation",  # empty: none
@@ -22,10 +22,10 @@ DATA = {
     "feed": "auto",  # host (tf.data), device (no TensorFlow) or auto
     "pattern": "*",  # names of images to read, as in a shell
     "truth_pattern": "*",  # names of masks, such as *_Annotation.png
-    "mask_threshold": 0.0,  # above 0: masks are soft, foreground from this share on
-    "ignore_label": -1,  # label of pixels that are not judged; -1: none
-    "several_masks": "join",  # of one picture: join, first or refuse
-    "rehash": False,  # read every file again, whatever its size and times say
+    "mask_threshold": 0.0,  # above 0: masks are soft, pixels from this share on are foreground
+    "ignore_label": -1,  # label of pixels without loss and score; -1: none
+    "several_masks": "join",  # how several masks of one picture are read: join, first or refuse
+    "rehash": False,  # read every file again, even if its size and times are unchanged
 }
 NET = {
     "name": "unet",  # or dtunet, with optim.loss dtu
@@ -57,7 +57,7 @@ RUN = {
     "cells_per_device": 0,  # 0: one on CPU, measured elsewhere
     "checkpoint_epochs": 5,
 }
-# Of studies of annotations alone. All of it is about training frames: test sets are the same.
+# For studies of annotations only. These fields change training frames, not the test sets.
 ANNOTATE = {
     "contamination": 1.0,  # share of frames with annotations
     "placement": "tied",  # to the structure's axes, jittered or independent of it
@@ -78,9 +78,9 @@ def make(
 ) -> ConfigDict:
     """The fields of a run called `name`, with what is different in its sections.
 
-    Two fields are not written down where nothing is said of them: `data.planes`, a regular
-    expression whose group is the standard plane in a frame's id, and `eval.saliency_layer`, the
-    layer that saliency is asked of (empty: the encoder's last).
+    Two fields have no entry here unless they are set: `data.planes`, a regular expression whose
+    group is the standard plane in a frame's id, and `eval.saliency_layer`, the layer at which
+    saliency is measured (empty: the encoder's last).
     """
     return ConfigDict(
         {

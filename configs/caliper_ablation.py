@@ -11,8 +11,8 @@ on how many frames carry them and where they lie, and does removing them help?
 Default and `:quick` draw four-plane phantoms of 80 pixels, where marks are bold, `:paper` larger
 ones, or your frames; `:hc18` takes the official download of
 https://zenodo.org/records/1322001 (real fetal heads). Any frames of your own: data.name=folders.
-Every arm is trained on the same frames in the same order; what differs is which of them carry
-annotations, where these lie and what removes them. All arms share one compiled program.
+Every arm is trained on the same frames in the same order; the arms differ in which frames carry
+annotations, where these lie and how they are removed. All arms share one compiled program.
 
 The first command (9 arms, 4 seeds) took 5 min 32 s on two cores of a shared Intel Xeon:
 

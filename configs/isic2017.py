@@ -1,7 +1,7 @@
 """Shortcut B on ISIC 2017: the paper's M_ori (center) and M_crop (quarter) × paddings × seeds.
 
 Question: does the paper's finding hold on real skin lesions: do networks trained on whole frames
-miss lesions near the border, and do quarters or another padding mend it?
+miss lesions near the border, and does training on quarters or another padding prevent it?
 
 Download and unpack the official folders of https://challenge.isic-archive.com/data/#2017, then
 

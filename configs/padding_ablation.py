@@ -1,7 +1,7 @@
 """Shortcut B on generated lesions or on your own images: padding × crop × seeds, on any machine.
 
 Question: does a UNet learn "near the border = background" from images that are centred on the
-object, and is another padding, or another crop of the training images, a cure?
+object, and does another padding, or another crop of the training images, prevent it?
 
     python launch/grid.py --config configs/padding_ablation.py          # minutes on 2 CPU cores
     python launch/grid.py --config configs/padding_ablation.py:quick    # a smoke run

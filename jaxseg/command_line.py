@@ -1,4 +1,4 @@
-"""How this process was started, and so how a user starts our other commands.
+"""How this process was started, and so how a user starts the other commands of jaxseg.
 
 From a checkout that is `python launch/grid.py`, after an installation `jaxseg grid`.
 """
@@ -19,7 +19,7 @@ def this_command() -> str:
 
 
 def start_of(command: str) -> str:
-    """How to start a command of ours from where this process was: the words before its options.
+    """How to start a command of jaxseg the way this process was started: the words before options.
 
     >>> start_of("audit")
     'jaxseg audit'

@@ -21,7 +21,7 @@ from jaxseg.escape import printable
 class JaxsegError(Exception):
     """A file, data set or device that cannot be used as asked. Exit code 1.
 
-    Its text is one line, whatever the names and messages hold that it was made of.
+    Its text is one line, even if the names and messages in it hold line breaks.
     """
 
     exit_code = 1
@@ -68,7 +68,7 @@ _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def is_disk_full(error: BaseException) -> bool:
-    """Whether an error, or one it came from, says so: libraries in C++ say it in words alone."""
+    """Whether an error, or its cause, reports it; libraries in C++ report it as text alone."""
     return any(
         getattr(link, "errno", None) in _DISK_FULL
         or any(os.strerror(code) in str(link) for code in _DISK_FULL)
@@ -88,7 +88,7 @@ def may_access(path: str | os.PathLike[str], mode: int) -> bool:
 
 
 def no_permission(path: str | os.PathLike[str]) -> JaxsegError:
-    """The error that says which file or folder may not be read."""
+    """The error that names the file or folder that may not be read."""
     return JaxsegError(
         f"{os.fspath(path)}: permission denied, it may not be read; change its mode (chmod) or run "
         "as its owner"
@@ -96,9 +96,9 @@ def no_permission(path: str | os.PathLike[str]) -> JaxsegError:
 
 
 def check_permission(folder: str | os.PathLike[str]) -> None:
-    """Raises JaxsegError for a folder whose files this user may not look at.
+    """Raises JaxsegError for a folder whose files this user may not list.
 
-    Without it the files would seem not to be there. A folder that is not there passes.
+    Otherwise the files would seem to be missing. A folder that does not exist passes.
     """
     if "://" in os.fspath(folder):
         return
@@ -112,7 +112,7 @@ def check_permission(folder: str | os.PathLike[str]) -> None:
 
 
 def check_writable(argument: str, folder: str | os.PathLike[str]) -> None:
-    """Raises JaxsegError when no file could be put into `folder`, which may not be there yet."""
+    """Raises JaxsegError when no file can be written into `folder`, which may not exist yet."""
     there = next(p for p in (Path(folder).absolute(), *Path(folder).absolute().parents)
                  if os.path.lexists(p))  # fmt: skip
     if there.is_dir() and not may_access(there, os.W_OK | os.X_OK):
@@ -123,7 +123,7 @@ def check_writable(argument: str, folder: str | os.PathLike[str]) -> None:
 
 
 def _refused_path(error: BaseException, path: PurePath) -> str | None:
-    """What may not be written, if that is the error: `path` or a file in it."""
+    """The path that may not be written, if that is the error: `path` or a file in it."""
     for link in _chain(error):
         named = str(getattr(link, "filename", None) or path)
         if os.strerror(errno.EROFS) in str(link):
@@ -153,7 +153,7 @@ def disk_errors(path: PurePath) -> Iterator[None]:
             raise
         raise JaxsegError(
             f"{path}: cannot be written, disk or quota full{_free(path)}; make room and run "
-            "the same command again, what was finished is kept"
+            "the same command again; finished work is kept"
         ) from error
 
 
@@ -168,9 +168,9 @@ def _free(path: PurePath) -> str:
 def one_line_errors(program: str, hint: str = "") -> Iterator[None]:
     r"""Turns a user's mistake into one line on stderr and the exit code; bugs keep their trace.
 
-    `hint` is printed after an interruption, whose exit code is 128 + signal. What the encoding of
-    stdout cannot say is written as an escape, such as `\u2013`. Output that nobody reads any more
-    (`| head`) ends the program without a word, as SIGPIPE does.
+    `hint` is printed after an interruption, whose exit code is 128 + signal. Characters that the
+    encoding of stdout lacks are written as an escape, such as `\u2013`. Output that nobody reads
+    any more (`| head`) ends the program silently, as SIGPIPE does.
     """
     try:
         _escape_what_cannot_be_encoded()

@@ -1,4 +1,4 @@
-"""Text from outside on its way out: to a terminal, a CSV file, a page. The one home of escaping.
+"""Escapes text from outside before it is written to a terminal, a CSV file or a page.
 
 HTML's own characters are escaped where a page is put together, by `html.escape`.
 """
@@ -11,15 +11,15 @@ from typing import Any
 
 # A spreadsheet takes a cell that begins so for a formula (OWASP, "CSV injection"); of numbers it
 # may, of text it must not. Text that begins with quotes and then so gets one more, to be undone.
-# OWASP's tab and line breaks are no matter: `printable` leaves none.
+# OWASP's tab and line breaks do not occur: `printable` replaces them.
 _FORMULA = re.compile(r"'*[=+\-@]")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+|inf)(e[+-]?\d+)?", re.IGNORECASE | re.ASCII)
 
 
 def printable(text: str) -> str:
-    r"""The text on one line: what a terminal would obey or cannot show becomes `\n`, `\x1b`, ….
+    r"""The text on one line: control characters and what cannot be shown become `\n`, `\x1b`, ….
 
-    Among it are halves of surrogate pairs, by which Python names bytes that are no UTF-8.
+    Among them are halves of surrogate pairs, by which Python represents bytes that are not UTF-8.
     """
     if text.isprintable():
         return text
@@ -27,7 +27,7 @@ def printable(text: str) -> str:
 
 
 def one_line(error: BaseException) -> str:
-    """What an error says, on one line of at most 120 characters."""
+    """The message of an error, on one line of at most 120 characters."""
     return (" ".join(str(error).split()) or type(error).__name__)[:120]
 
 

@@ -1,8 +1,8 @@
 """Locks on files: flock, or a file that is renewed where the file system has no flock.
 
 Lustre without the option `flock`, some network mounts and some containers have no flock. There a
-file that only one process can make takes its place: its owner renews it, and one that stands still
-for PATIENCE_S has been left by a dead owner.
+file that only one process can make takes its place: its owner renews it, and a file that has not
+been renewed for PATIENCE_S belongs to a dead owner.
 """
 
 import contextlib
@@ -24,9 +24,9 @@ PATIENCE_S = 45.0
 
 
 def open_lock(path: str | os.PathLike[str]) -> io.FileIO:
-    """Opens a lock file, made if need be; one that another user has made is opened for reading."""
+    """Opens a lock file and makes it if missing; a file of another user is opened for reading."""
     try:
-        descriptor = os.open(path, os.O_RDWR)  # first without O_CREAT, which /tmp may refuse
+        descriptor = os.open(path, os.O_RDWR)  # first without O_CREAT, which may fail in /tmp
     except FileNotFoundError:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     except PermissionError:
@@ -53,12 +53,12 @@ def take(file: Any, *, shared: bool = False, wait: bool = False) -> bool | None:
     return True
 
 
-@functools.cache  # said once
+@functools.cache  # reported once
 def say_weaker(folder: str) -> None:
-    """Says on stderr that there is no flock in `folder` and what follows from it."""
+    """Reports on stderr that `folder` has no flock, and what that changes."""
     print(
-        f"{folder}: this file system has no flock; processes see each other by a file renewed "
-        f"every {BEAT_S:.0f} s, and what a killed one left is taken over after {PATIENCE_S:.0f} s",
+        f"{folder}: this file system has no flock; processes lock by a file that is renewed "
+        f"every {BEAT_S:.0f} s, and take over the lock of a killed one after {PATIENCE_S:.0f} s",
         file=sys.stderr,
         flush=True,
     )
@@ -68,7 +68,7 @@ def say_weaker(folder: str) -> None:
 def exclusive(
     path: Path, waiting: str, *, beat_s: float = BEAT_S, patience_s: float = PATIENCE_S
 ) -> Iterator[None]:
-    """One process at a time is within it; another says `waiting` on stderr and waits its turn."""
+    """Context manager for one process at a time; others print `waiting` on stderr and wait."""
     with open_lock(path) as file:
         taken = take(file)
         if taken is False:
@@ -84,14 +84,14 @@ def exclusive(
 
 @contextlib.contextmanager
 def _renewed(path: Path, waiting: str, beat_s: float, patience_s: float) -> Iterator[None]:
-    """The file is this process's: made by it, renewed by a thread, removed at the end."""
+    """Context manager: makes the file, renews it in a thread, and removes it at the end."""
     token = secrets.token_hex(8)
     _make(path, token, waiting, patience_s)
 
     def renew(count: int) -> bool:
         if _content(path).startswith(token):
             path.write_text(f"{token} {count}")
-        return True  # one that is not there may be moved aside for a moment
+        return True  # a missing file may be moved aside for a moment
 
     try:
         with heartbeat(renew, beat_s, patience_s):
@@ -105,10 +105,10 @@ def _renewed(path: Path, waiting: str, beat_s: float, patience_s: float) -> Iter
 def heartbeat(
     renew: Callable[[int], bool], beat_s: float, patience_s: float
 ) -> Iterator[Callable[[], bool]]:
-    """Within it a thread calls `renew(1)`, `renew(2)`, …; gives whether that has failed.
+    """Context manager: a thread calls `renew(1)`, `renew(2)`, …; yields whether that has failed.
 
-    It has once `renew` says False, or has raised for `patience_s`: a file system or a store that
-    does not answer now may answer the next beat.
+    It has failed once `renew` returns False, or has raised for `patience_s`: a file system or store
+    that does not answer one beat may answer the next.
     """
     stop, lost = threading.Event(), threading.Event()
 
@@ -136,7 +136,7 @@ def heartbeat(
 
 
 def _make(path: Path, token: str, waiting: str, patience_s: float) -> None:
-    """Makes the file, once nobody holds it: its owner removed it or has not renewed it for long."""
+    """Makes the file once it is free: its owner has removed it, or not renewed it for long."""
     seen, since = None, time.monotonic()
     while True:
         try:
@@ -156,7 +156,7 @@ def _make(path: Path, token: str, waiting: str, patience_s: float) -> None:
 
 
 def _remove(path: Path, content: str) -> None:
-    """Removes the file of a dead owner; puts it back if another has just made one of its own."""
+    """Removes the file of a dead owner; puts it back if another process has just made a new one."""
     aside = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
     with contextlib.suppress(FileNotFoundError):
         path.rename(aside)

@@ -11,15 +11,15 @@ from jaxseg.errors import JaxsegError, may_access
 
 
 def expand(path: str | os.PathLike[str]) -> Path:
-    """The path with ~ as the user's home; as it stands where there is none, or no such user."""
+    """The path with ~ as the user's home; unchanged where there is no home or no such user."""
     return Path(os.path.expanduser(path))
 
 
 def default_data_dir() -> Path:
     """$JAXSEG_CACHE, or ~/.cache/jaxseg, or else a folder of this user's below /tmp.
 
-    Containers give users no home, one that is not there, or `/`. That the temporary folder is used
-    is said once on stderr. Raises JaxsegError when it is not this user's alone.
+    In containers a user may have no home, one that does not exist, or `/`. The use of the temporary
+    folder is reported once on stderr. Raises JaxsegError when others can write to it.
     """
     if chosen := os.environ.get("JAXSEG_CACHE"):
         return expand(chosen)
@@ -38,16 +38,16 @@ def home_folder() -> Path | None:
     return home if there == cache or usable else None
 
 
-@functools.cache  # said once
+@functools.cache  # reported once
 def _temporary_folder() -> Path:
     folder = Path(tempfile.gettempdir()) / f"jaxseg-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     found = folder.lstat()
-    # Compiled programs are kept there: nobody else may put one in.
+    # Compiled programs are kept there: nobody else may be able to add one.
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o022:
         raise JaxsegError(
             f"{folder}: is not a folder that only this user can write to; remove it, or set "
-            "JAXSEG_CACHE to another one"
+            "JAXSEG_CACHE to another folder"
         )
     print(
         f"no home folder that can be written to: prepared data and programs are kept in {folder}; "

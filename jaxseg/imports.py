@@ -39,7 +39,7 @@ def import_named(spec: str, subject: str, form: str) -> Any:
 
 
 def blame(subject: str, what: str, error: BaseException, hint: str = "") -> JaxsegError:
-    """The one line that says what a user's code has raised, by its first line."""
+    """One line with what a user's code has raised: the first line of its message."""
     said = str(error).strip().splitlines()
     first = said[0] if said else ""
     return JaxsegError(f"{subject}: {what}: {type(error).__name__}: {first}{hint}")
@@ -52,7 +52,7 @@ def _import_module(name: str, subject: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
-        # A module that is there but lacks one of its own imports is not at fault for its name.
+        # A module that exists but lacks one of its imports has the right name.
         if error.name and (name + ".").startswith(error.name + "."):
             raise UsageError(
                 f"{subject}: no module {error.name!r} in {here} or where Python looks; run "

@@ -1,6 +1,6 @@
-"""The first import of matplotlib, which reads the environment and fails on what it finds there.
+"""The first import of matplotlib, which fails on some values of environment variables.
 
-Pages are drawn on the Agg canvas whatever MPLBACKEND says: notebooks set it to a package that other
+Pages are drawn on the Agg canvas whatever MPLBACKEND is: notebooks set it to a package that other
 programs do not have. TensorFlow imports matplotlib as well.
 """
 
@@ -16,7 +16,7 @@ from jaxseg.homes import default_data_dir, home_folder
 def import_matplotlib() -> None:
     """Imports matplotlib, if nobody has, with a backend and a folder for its fonts that there are.
 
-    A backend chosen by MPLBACKEND that exists is the one that `pyplot` will use, as ever.
+    A backend chosen by MPLBACKEND that exists is still the one that `pyplot` uses.
     """
     if "matplotlib" in sys.modules:
         return

@@ -1,4 +1,4 @@
-"""Text files of a workdir, which somebody else may have written: read, or refused in one line."""
+"""Text files of a workdir, which somebody else may have written: read, or one line of error."""
 
 import json
 import math
@@ -24,7 +24,7 @@ def parse_json(text: str, where: PurePath, mend: str) -> dict[str, Any]:
     """The object that JSON text holds; DamagedError naming `where` for any other text."""
     try:
         found = json.loads(text)
-        # What later walks the tree must not run out of stack.
+        # Recursive code that reads the tree later must not run out of stack.
         if text.count("[") + text.count("{") > MAX_NESTED and _depth(found) > MAX_NESTED:
             raise ValueError(f"nested more than {MAX_NESTED} deep")
     except (ValueError, RecursionError) as error:

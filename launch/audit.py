@@ -1,4 +1,4 @@
-"""Asks a data set or a model whether a shortcut is at work: `jaxseg audit`, from a checkout.
+"""Measures shortcuts in a data set, predictions or a model: `jaxseg audit`, from a checkout.
 
 python launch/audit.py dataset data/masks
 """

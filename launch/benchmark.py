@@ -5,10 +5,10 @@
     python launch/benchmark.py --parts grid --peer torch --epochs 10 --data DIR
     python launch/benchmark.py --parts bands,cells --out bench.jsonl
 
-Needs no data set and, but for `preparation`, no TensorFlow. Every repeat runs all
-variants one after the other, so that a busy machine hits them alike; medians and quartiles of the
+It uses no data set and, except for `preparation`, no TensorFlow. Every repeat runs all variants one
+after the other, so that a busy machine slows all of them; medians and quartiles of the
 repeats are printed, the ratio is that of the medians, above 1 where a row is faster than what it is
-compared with. On CPU the peer gets the same favour as jaxseg: an allocator that keeps freed memory.
+compared with. On CPU PyTorch also gets the allocator that keeps freed memory, as jaxseg has it.
 
 parts:
   step         training steps of a batch, per cell: jaxseg by cells at a time, padding and
@@ -38,7 +38,7 @@ _SIZE = flags.DEFINE_integer("size", 64, "Pixels of the frame's side", lower_bou
 _BATCH = flags.DEFINE_integer("batch", 16, "Images in a batch", lower_bound=1)
 _REPEATS = flags.DEFINE_integer("repeats", 9, "Interleaved repeats", lower_bound=3)
 _STEPS = flags.DEFINE_integer("steps", 3, "Training steps in a repeat", lower_bound=1)
-_PEER = flags.DEFINE_enum("peer", "none", ["none", "torch"], "Whom to compare with")
+_PEER = flags.DEFINE_enum("peer", "none", ["none", "torch"], "Framework to compare with")
 _PER_DEVICE = flags.DEFINE_list("per_device", [], "Cells per device to try; default: 1 on CPU")
 _ONLY = flags.DEFINE_list("parts", ["step", "bands", "cells"], f"Which of {', '.join(_PARTS)}")
 _CELLS = flags.DEFINE_integer("cells", 12, "Part grid: cells, a multiple of 4", lower_bound=4)
@@ -86,7 +86,7 @@ def find_parts() -> dict[str, Any]:
 
 
 def machine() -> dict[str, Any]:
-    """What was measured on, for every row."""
+    """The machine and versions, for every row."""
     import jax
 
     devices = jax.local_devices()

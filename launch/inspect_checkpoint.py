@@ -1,4 +1,4 @@
-"""Looks into the checkpoints of a grid: `jaxseg inspect`, from a checkout.
+"""Lists, compares and exports the checkpoints of a grid: `jaxseg inspect`, from a checkout.
 
 python launch/inspect_checkpoint.py runs/padding_ablation
 """

@@ -6,9 +6,9 @@
 #       --workdir gs://BUCKET/run [--name jaxseg] [--runtime_version V] [--spot] [--keep] \
 #       [--results DIR] [--dry_run] -- --config configs/padding_ablation.py
 #
-# What follows -- goes to launch/grid.py. Starting the same command again continues: machines that
-# are there are used, lost ones asked for anew, finished cells kept. --keep leaves the machines,
-# --dry_run prints the commands. Needs gcloud; the hosts' service account must write to the bucket.
+# What follows -- goes to launch/grid.py. Starting the same command again continues: existing
+# machines are used, lost ones are requested again, finished cells are kept. --keep leaves the machines,
+# --dry_run prints the commands. Requires gcloud; the hosts' service account must write to the bucket.
 set -euo pipefail
 
 project="" zone="" type="" workdir="" name=jaxseg version=v2-alpha-tpuv5-lite
@@ -29,7 +29,7 @@ while (($#)); do
       break
       ;;
     --project | --zone | --accelerator_type | --workdir | --name | --runtime_version | --results)
-      (($# > 1)) || die "$1: needs a value"
+      (($# > 1)) || die "$1: requires a value"
       case $1 in
         --project) project=$2 ;;
         --zone) zone=$2 ;;

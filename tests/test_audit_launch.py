@@ -75,7 +75,7 @@ def test_what_was_left_out_is_named(run):
     assert "Left out: 2 files" in result.stdout
     told = " ".join(result.stdout.split())
     assert f"{home}/a/masks/000.png: is empty (0 bytes)" in told
-    assert f"{home}/a/masks/001.png: link that loops or leads nowhere" in told
+    assert f"{home}/a/masks/001.png: a link that loops or leads nowhere" in told
 
 
 def test_a_data_set_that_cannot_be_used_is_named_and_the_other_goes_on(run, tmp_path):
@@ -90,7 +90,7 @@ def test_a_data_set_that_cannot_be_used_is_named_and_the_other_goes_on(run, tmp_
     assert alone.stderr == "audit.py: error: empty: all 3 masks are empty; nothing to measure\n"
 
 
-def test_one_mask_alone_is_no_error(run, tmp_path):
+def test_one_mask_alone_is_not_an_error(run, tmp_path):
     home = run[0]
     result = _call("dataset", home / "b/masks", "--pattern", "003.png", "--out", tmp_path / "out")
     assert result.returncode == 0, result.stderr
@@ -163,7 +163,7 @@ def test_mistakes_are_one_line(arguments, code, message, run, tmp_path, monkeypa
          "--frames 0"),
         (["shift", "{home}/none", "--cell", "c"], "WORKDIR {home}/none: no such folder"),
         (["shift", "{b}", "--cell", "c", "--images", "{b}"],
-         "--images, --truth: are of a function"),
+         "--images, --truth: are for a function"),
         (["shift", "{b}", "--cell", "c", "--manual_dir", "{home}/no"],
          "--manual_dir {home}/no: no"),
         (["features", "{b}", "--cell", "c", "--frames", "6"], "--frames 6: must be at least 7"),

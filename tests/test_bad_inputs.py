@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from jaxseg.data.prepare import prepare_views
-from jaxseg.grid.storage import write_sealed
+from jaxseg.grid.storage import write_with_digest
 
 ROOT = pathlib.Path(__file__).parents[1]
 SPLITS = {"train": 6, "validation": 2, "test": 2}
@@ -146,7 +146,7 @@ def test_settings_that_do_not_fit_the_data_are_one_line(extra, message, tmp_path
 
 def test_a_workdir_of_other_settings_is_refused(tmp_path):
     (tmp_path / "run").mkdir()
-    write_sealed(tmp_path / "run/config.json", {"config": {"name": "other"}, "grid": []})
+    write_with_digest(tmp_path / "run/config.json", {"config": {"name": "other"}, "grid": []})
     _draw(tmp_path / "data")
     result = _grid(tmp_path / "data")
     assert result.returncode == 2 and "name ('other' there" in result.stderr, result.stderr

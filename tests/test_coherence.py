@@ -43,7 +43,7 @@ def test_modules_and_public_names_say_what_they_are():
 
 
 @pytest.mark.parametrize("name", [n for n in jaxseg.__all__ if n.islower() and n[0] != "_"])
-def test_exported_functions_tell_shapes_and_errors(name):
+def test_exported_functions_state_shapes_and_errors(name):
     told = getattr(jaxseg, name).__doc__
     assert ("[" in told and "Raises" in told) or "UsageError" in told, name
 

@@ -115,7 +115,7 @@ def test_a_dry_run_prints_commands_and_calls_nothing(tmp_path):
         ([*TPU[:-1], "runs/here", *GRID], "--workdir 'runs/here': must be gs://"),
         (TPU, "--: must be followed"),
         (["--sport", *TPU, *GRID], "argument '--sport': not understood"),
-        (["--zone"], "--zone: needs a value"),
+        (["--zone"], "--zone: requires a value"),
     ],
 )
 def test_mistakes_in_a_tpu_run_are_one_line(arguments, message, tmp_path):

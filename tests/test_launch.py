@@ -139,7 +139,7 @@ def test_masks_are_predicted_for_a_folder_of_images(run, pictures, capsys):
     assert "Left out: 1 file\n" in told and "case 9.png: cannot be read" in told
     assert "Next: jaxseg audit predictions --truth MASKS --pred zeros-center-s0=" in told
 
-    with pytest.raises(UsageError, match=r"case 0.png and 3 more files are there already; give"):
+    with pytest.raises(UsageError, match=r"case 0.png and 3 more files exist already; give"):
         predict.main(words)
     predict.main([*words, "--overwrite"])
     with pytest.raises(UsageError, match="lies in the folder of the images"):
@@ -192,7 +192,7 @@ def test_a_study_of_annotations_leaves_its_tables_figures_and_saliency(tmp_path)
         (
             [*QUICK, "--config.net.options.heads=3"],
             2,
-            "net.options.heads: net.name='unet' takes no",
+            "net.options.heads: unet takes no",
         ),
         ([*QUICK, "--config.data.size=30"], 2, "must be a multiple of 4"),
         ([*QUICK, "--config.data.name=folders"], 2, "data.manual_dir"),

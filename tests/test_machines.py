@@ -16,9 +16,9 @@ from PIL import Image
 from jaxseg import homes
 from jaxseg.data.prepare import prepare_views
 from jaxseg.data.progress import silent
+from jaxseg.digests import read_with_digest
 from jaxseg.errors import JaxsegError
-from jaxseg.grid.storage import write_sealed
-from jaxseg.seals import read_sealed
+from jaxseg.grid.storage import write_with_digest
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -177,8 +177,8 @@ def test_owners_without_a_name_are_read_and_prepared(monkeypatch, tmp_path):
 
     monkeypatch.setattr(pwd, "getpwuid", nobody)
     path = epath.Path(tmp_path) / "a.json"
-    write_sealed(path, {"a": 1})
-    assert read_sealed(path) == {"a": 1}
+    write_with_digest(path, {"a": 1})
+    assert read_with_digest(path) == {"a": 1}
     monkeypatch.setattr(grp, "getgrgid", nobody)
     options = {"size": 16, "views": ["full"], "data_dir": tmp_path, "progress": silent}
     assert len(prepare_views("lesion_phantoms", "test[:2]", **options)["full"].ids) == 2

@@ -91,7 +91,7 @@ def test_two_shards_side_by_side_equal_one_process(alone, home):
 def test_one_shard_after_the_other_reports_last_and_resumes(alone, home):
     workdir = home / "array"
     first = _end(_start(home, "--workdir", workdir, "--shard", "1/2"))
-    assert first == "2 of 4 cells are missing; the last process reports\n"
+    assert first == "2 of 4 cells are missing; the last process writes the report\n"
     assert not (workdir / "report.html").exists()
     before = {p: p.stat().st_mtime_ns for p in (workdir / "counts").iterdir()}
     # Another number of processes finishes what is missing, and no more.
@@ -145,8 +145,13 @@ def test_a_slurm_array_equals_one_process(alone, home):
     [
         (["--shard", "2/2"], {}, 2, "--shard 2/2: i must be from 0 to n - 1 = 1"),
         (["--shard", "half"], {}, 2, "--shard 'half': must look like 0/4"),
-        (["--shard", "0/5"], {}, 2, "5 processes: are more than the grid's 4 cells"),
-        ([], {"JAXSEG_DISTRIBUTED": "1"}, 1, "JAXSEG_DISTRIBUTED=1: the processes did not meet"),
+        (["--shard", "0/5"], {}, 2, "5 processes: more than the 4 cells of the grid"),
+        (
+            [],
+            {"JAXSEG_DISTRIBUTED": "1"},
+            1,
+            "JAXSEG_DISTRIBUTED=1: the processes did not find each other",
+        ),
     ],
 )
 def test_mistakes_are_one_line(arguments, environment, code, message, home):

@@ -15,7 +15,7 @@ from jaxseg.errors import check_choice, one_line_errors
 
 COMMANDS = {
     "grid": "train a grid of networks, score them by distance from the border and compare them",
-    "audit": "ask a data set, predictions or a model whether a shortcut is at work; no training",
+    "audit": "measure shortcuts in a data set, in predictions or in a model, without training",
     "compare": "compare runs that any framework trained, from folders of predicted masks",
     "inspect": "list, compare and export the checkpoints of a grid",
     "report": "write the report of a finished grid again",
@@ -59,16 +59,16 @@ def help_text() -> str:
 
 
 def run(command: str, program: str, arguments: Sequence[str]) -> None:
-    """Runs a command of COMMANDS; a user's mistake is one line that begins with `program`.
+    """Runs a command of COMMANDS; a user's mistake ends in one line that begins with `program`.
 
     Exit codes: 1 data or disk, 2 usage, 128 + signal when interrupted.
     """
-    # Before JAX and TensorFlow are imported: their C++ parts log what we say in one line.
+    # Before JAX and TensorFlow are imported: their C++ parts would log what one line reports here.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with one_line_errors(program, resume_hint() if command in _RESUMED else ""):
         importlib.import_module(f"jaxseg.cli.{command}").main([program, *arguments])
 
 
 def resume_hint() -> str:
-    """What to do after an interruption that has kept the work."""
-    return f"Nothing finished is lost; this resumes: {this_command()}"
+    """The remedy after an interruption that has kept the work."""
+    return f"Finished work is kept; to resume: {this_command()}"

@@ -1,4 +1,4 @@
-"""What a command is asked to read and write, checked before it does any work."""
+"""Checks of a command's arguments before it does any work."""
 
 import argparse
 import os
@@ -11,7 +11,7 @@ from jaxseg.homes import expand
 
 
 class Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, and takes no flag by its beginning alone."""
+    """Reports an error in one line, and does not accept abbreviated flags."""
 
     def __init__(self, **options):
         options.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
@@ -23,7 +23,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def usage(text: str | None, *commands: str) -> str:
-    """A module's docstring, its examples started as this process was."""
+    """A module's docstring, its examples written as this process was started."""
     text = text or ""
     for command in commands:
         text = text.replace(f"jaxseg {command} ", f"{start_of(command)} ")
@@ -50,16 +50,16 @@ def check_folder(argument: str, folder: str | None, pattern: str = "*") -> None:
 
 
 def check_writable(argument: str, folder: str) -> None:
-    """Raises UsageError naming the argument for a place that cannot become a folder.
+    """Raises UsageError naming the argument for a path that cannot become a folder.
 
-    JaxsegError for one that may not be written. Places in an object store are not checked.
+    JaxsegError for a folder that may not be written to. Object stores are not checked.
     """
     if "://" in folder:
         return
     path = expand(folder).absolute()
     home = next(place for place in (path, *path.parents) if os.path.lexists(place))
     if not home.is_dir():
-        raise UsageError(f"{argument} {folder}: {home} is not a folder; give another place")
+        raise UsageError(f"{argument} {folder}: {home} is not a folder; give another folder")
     errors.check_writable(argument, path)
 
 

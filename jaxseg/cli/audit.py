@@ -1,4 +1,4 @@
-r"""Asks a data set or a model whether a shortcut is at work. Nothing is trained.
+r"""Measures shortcuts in a data set, in predictions or in a model. Nothing is trained.
 
     jaxseg audit dataset data/masks
     jaxseg audit dataset train=data/train/masks test=data/test/masks --out audits/mine
@@ -12,8 +12,8 @@ r"""Asks a data set or a model whether a shortcut is at work. Nothing is trained
 
 Each command prints a table, writes CSV files and figures below --out, and adds its section to
 report.html there; the same command again replaces its section. Files that cannot be used are named
-and left out. Read are png, jpg, bmp, tif, npy, npz, and the slices of nii and nii.gz where nibabel
-is installed. `jaxseg audit COMMAND --help` explains a command.
+and left out. The formats are png, jpg, bmp, tif, npy, npz, and the slices of nii and nii.gz where
+nibabel is installed. `jaxseg audit COMMAND --help` explains a command.
 Exit codes: 0 done, 1 data or disk, 2 usage, 130 interrupted.
 """
 
@@ -56,7 +56,7 @@ def build_parser(program: str) -> argparse.ArgumentParser:
     models = audit_models
     shift = add_command(commands, "shift", models.shift, models.SHIFT)
     models.add_shift(shift)
-    add_reading(shift, "Of a function: names of images to read", predicted=True)
+    add_reading(shift, "For a function: names of the images to read", predicted=True)
     shift.set_defaults(reading=folder_reading)
     models.add_features(add_command(commands, "features", models.features, models.FEATURES))
     return parser
@@ -65,10 +65,15 @@ def build_parser(program: str) -> argparse.ArgumentParser:
 def add_command(commands: Any, name: str, run: Any, help_text: str) -> argparse.ArgumentParser:
     """A command with the flags that all have."""
     parser = commands.add_parser(name, help=help_text, description=help_text)
-    parser.add_argument("--out", default="audit", help="Folder of the results (default: audit)")
-    parser.add_argument("--seed", type=int, default=0, help="Of resampling and tests")
+    parser.add_argument("--out", default="audit", help="Folder for the results (default: audit)")
     parser.add_argument(
-        "--limit_px", type=int, default=LIMIT_PX, help=f"Largest frame read (default: {LIMIT_PX})"
+        "--seed", type=int, default=0, help="Random seed of resampling and tests (default: 0)"
+    )
+    parser.add_argument(
+        "--limit_px",
+        type=int,
+        default=LIMIT_PX,
+        help=f"Most pixels of a frame (default: {LIMIT_PX})",
     )
     parser.set_defaults(run=run, next_step="")
     return parser
@@ -78,35 +83,38 @@ def add_reading(parser: argparse.ArgumentParser, pattern: str, *, predicted: boo
     """The flags of all that read masks in folders; `pattern` is the help of --pattern."""
     parser.add_argument("--pattern", default="*", help=pattern)
     parser.add_argument(
-        "--truth_pattern", default="*", help="True masks to read by name: '*_Annotation.png'"
+        "--truth_pattern",
+        default="*",
+        help="Names of the true masks to read, such as '*_Annotation.png'",
     )
     parser.add_argument(
         "--truth_threshold",
         type=float,
         metavar="SHARE",
-        help="True masks are soft: foreground from this share of their full scale on",
+        help="True masks are soft: pixels from this share of full scale on are foreground",
     )
     parser.add_argument(
-        "--ignore_label", type=int, metavar="LABEL", help="Label of pixels that are not judged"
+        "--ignore_label", type=int, metavar="LABEL", help="Label of pixels that are not scored"
     )
     parser.add_argument(
         "--several_masks",
         choices=SEVERAL,
         default="join",
-        help="What to do with several masks of one picture (default: join)",
+        help="How several masks of one picture are read (default: join)",
     )
     if predicted:
         parser.add_argument(
             "--threshold",
             type=float,
             metavar="SHARE",
-            help="Predictions are probabilities: foreground from this share of their full scale "
-            "on (default: 0.5 for files that look like it; a function must be given it)",
+            help="Predictions are probabilities: pixels from this share of full scale on are "
+            "foreground (default: 0.5 for files of probabilities; a function that returns "
+            "probabilities requires it)",
         )
 
 
 def folder_reading(args: argparse.Namespace) -> Reading:
-    """What the flags of `add_reading` say; UsageError for a value that breaks its rule."""
+    """The options of `add_reading`; UsageError for a value that breaks its rule."""
     truth = MaskOptions(args.truth_threshold, args.ignore_label, args.several_masks).check()
     reading = Reading(
         args.pattern, args.truth_pattern, truth, getattr(args, "threshold", None), args.limit_px
@@ -117,13 +125,13 @@ def folder_reading(args: argparse.Namespace) -> Reading:
 
 def add_dataset(commands: Any) -> None:
     """Flags of `dataset`."""
-    text = "Where objects lie in a data set, and how far position alone would carry a network."
+    text = "Where objects lie in a data set, and the Dice that position alone reaches."
     parser = add_command(commands, "dataset", dataset, text)
     parser.add_argument("masks", nargs="+", metavar="[NAME=]MASKS", help="Folders of masks")
     parser.add_argument(
-        "--images", nargs="+", metavar="IMAGES", help="Their images, to find duplicates among"
+        "--images", nargs="+", metavar="IMAGES", help="Folders of their images, to find duplicates"
     )
-    add_reading(parser, "Of images: names to read, such as '*_0000.png'")
+    add_reading(parser, "Names of the images, or without --images of the masks, to read")
     parser.add_argument("--fill", action="store_true", help="Fill masks drawn as closed outlines")
 
 
@@ -134,7 +142,7 @@ def dataset(args: argparse.Namespace) -> Section:
     images = args.images or [None] * len(args.masks)
     if len(images) != len(args.masks):
         raise UsageError(f"--images: {len(images)} folders for {len(args.masks)} of masks")
-    # What chooses masks is called --pattern where nothing but masks is read.
+    # Without images --pattern chooses the masks.
     chosen = args.pattern if not args.images and args.truth_pattern == "*" else args.truth_pattern
     reading = folder_reading(args)._replace(truth_pattern=chosen)
     # All of them before the first is measured, which may take minutes.
@@ -161,7 +169,7 @@ def training_step(masks: Sequence[str]) -> str:
 
 def add_predictions(commands: Any) -> None:
     """Flags of `predictions`."""
-    text = "Whether a model loses objects near the border, from its predictions alone."
+    text = "Whether a model misses objects near the border, measured on its predictions."
     parser = add_command(commands, "predictions", predictions, text)
     audit_models.add_cells(parser)
     parser.add_argument("--truth", metavar="DIR", help="Folder of true masks")
@@ -169,25 +177,28 @@ def add_predictions(commands: Any) -> None:
         "--pred",
         action="append",
         metavar="[NAME=]DIR",
-        help="Folder of predicted masks; again for another model, compared with the first",
+        help="Folder of predicted masks; repeat it for further models, compared with the first",
     )
-    parser.add_argument("--images", metavar="DIR", help="Images, shown beside the examples")
-    add_reading(parser, "Of predictions: names to read", predicted=True)
+    parser.add_argument("--images", metavar="DIR", help="Folder of images, shown in the examples")
+    add_reading(parser, "Names of the predicted masks to read", predicted=True)
     parser.add_argument(
-        "--border_px", type=int, default=BORDER_PX, help=f"Border zone (default: {BORDER_PX})"
+        "--border_px",
+        type=int,
+        default=BORDER_PX,
+        help=f"Width of the border zone (default: {BORDER_PX})",
     )
     parser.add_argument(
         "--scale_to",
         type=int,
         metavar="PX",
-        help="Measure in px of a frame this large, to which the model saw all frames resized "
-        "(default: px of each frame)",
+        help="Side of the frame to which all images were resized for the model; distances are "
+        "measured in its pixels (default: in pixels of each frame)",
     )
     parser.add_argument(
         "--empty",
         choices=EMPTY,
         default="nan",
-        help="Dice of an image with nothing there and nothing predicted (default: nan, left out)",
+        help="Dice of an image without truth and prediction (default: nan, left out)",
     )
 
 
@@ -209,7 +220,7 @@ def folder_pairs(args: argparse.Namespace) -> Predicted:
     """Truths and predictions in folders, matched by name and read one by one."""
     if not (args.truth and args.pred):
         raise UsageError(
-            "predictions: needs --truth DIR and --pred DIR, or WORKDIR and --cell of a grid; "
+            "predictions: requires --truth DIR and --pred DIR, or WORKDIR and --cell of a grid; "
             "see --help"
         )
     models = named_folders(args.pred)
@@ -245,7 +256,7 @@ def _named(argument: str) -> tuple[str, str]:
         return printable(Path(argument).absolute().name), argument
     parts = argument.split("=")
     splits = [("=".join(parts[:k]), "=".join(parts[k:])) for k in range(1, len(parts))]
-    # Names and folders may hold the sign too: the first split that leaves a folder.
+    # Names and folders may hold "=" too: the first split whose right side is a folder.
     there = [(name, folder) for name, folder in splits if name and Path(folder).is_dir()]
     name, folder = (there or splits)[0]
     if not name:
@@ -255,7 +266,7 @@ def _named(argument: str) -> tuple[str, str]:
 
 def main(argv: Sequence[str]) -> None:
     """Runs one command, writes its section of the page, and prints it."""
-    # Orbax and TensorFlow log what is no concern of the user's.
+    # Hides log messages of Orbax and TensorFlow that do not concern the user.
     logging.set_verbosity(logging.FATAL)
     args = build_parser(argv[0]).parse_args(argv[1:])
     check_limit(args.limit_px)

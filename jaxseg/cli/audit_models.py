@@ -1,4 +1,4 @@
-"""What `jaxseg audit` asks of cells of a grid or a function: predictions, `shift`, `features`."""
+"""Audits of cells of a grid and of functions: predictions, `shift`, `features`."""
 
 import argparse
 from collections.abc import Iterator, Sequence
@@ -22,9 +22,9 @@ from jaxseg.studies.folders import Predicted, frames_with_truth, readable
 from jaxseg.studies.models import callable_model, network_model
 from jaxseg.studies.predictions.cells import predict_cells
 
-SHIFT = "What moving the frame does to a model's predictions, and how far the border reaches."
+SHIFT = "How predictions change when the frame moves, and how deep the border reaches."
 FEWEST_FRAMES = 7  # half of them train the probe
-FEATURES = "How well the distance to the border can be read out of a cell's features."
+FEATURES = "How well a linear probe reads the distance to the border from a cell's features."
 
 
 def add_place(parser: argparse.ArgumentParser) -> None:
@@ -32,15 +32,21 @@ def add_place(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--manual_dir",
         metavar="DIR",
-        help="Where the grid's images lie (default: where they lay when it was trained)",
+        help="Folder of the grid's images (default: the folder it was trained on)",
     )
 
 
 def add_cells(parser: argparse.ArgumentParser) -> None:
     """Flags of `predictions` for the cells of a grid."""
-    parser.add_argument("workdir", nargs="?", help="A grid, instead of --truth and --pred")
-    parser.add_argument("--cell", action="append", help="The grid's cell; again for another one")
-    parser.add_argument("--test_set", help="Of the grid, such as quarter; default: its first")
+    parser.add_argument(
+        "workdir", nargs="?", help="Folder of a grid, instead of --truth and --pred"
+    )
+    parser.add_argument(
+        "--cell", action="append", help="Cell of the grid; repeat it for further cells"
+    )
+    parser.add_argument(
+        "--test_set", help="Test set of the grid, such as quarter (default: its first)"
+    )
     add_place(parser)
 
 
@@ -55,7 +61,7 @@ def cell_pairs(args: argparse.Namespace) -> Predicted:
 
 
 def check_cells(workdir: str, cells: Sequence[str], manual_dir: str | None) -> None:
-    """Raises UsageError for a folder that is not there or a cell that the grid does not have."""
+    """Raises UsageError for a folder that does not exist or a cell that the grid lacks."""
     if "://" not in workdir:
         check_folder("WORKDIR", workdir)
     check_folder("--manual_dir", manual_dir)
@@ -69,24 +75,29 @@ def add_shift(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "model",
         metavar="WORKDIR|MODULE:FUNCTION",
-        help="A grid, or a function from an image, uint8 [H, W, 3], to its mask [H, W]: bool, "
-        "{0, 255} or class indices",
+        help="Folder of a grid, or a function from an image, uint8 [H, W, 3], to its mask [H, W]: "
+        "bool, {0, 255} or class indices",
     )
-    parser.add_argument("--cell", help="The grid's cell, such as zeros-center-s0")
+    parser.add_argument("--cell", help="Cell of the grid, such as zeros-center-s0")
     add_place(parser)
-    parser.add_argument("--images", metavar="DIR", help="Of a function: images to show it")
-    parser.add_argument("--truth", metavar="DIR", help="Of a function: their masks")
-    parser.add_argument("--size", type=int, default=256, help="Of a function: side of its frames")
+    parser.add_argument("--images", metavar="DIR", help="For a function: folder of images")
+    parser.add_argument("--truth", metavar="DIR", help="For a function: folder of their masks")
     parser.add_argument(
-        "--batched", action="store_true", help="Of a function: it maps [B, H, W, 3] to [B, H, W]"
+        "--size",
+        type=int,
+        default=256,
+        help="For a function: side of its frames in pixels (default: 256)",
+    )
+    parser.add_argument(
+        "--batched", action="store_true", help="For a function: it maps [B, H, W, 3] to [B, H, W]"
     )
     parser.add_argument(
         "--classes",
         type=int,
-        help="Of a function: foreground classes (default: as many as the truth has)",
+        help="For a function: foreground classes (default: as many as the truth has)",
     )
-    parser.add_argument("--frames", type=int, default=24, help="How many to use (default: 24)")
-    parser.add_argument("--step", type=int, help="Pixels by which windows of one scale move")
+    parser.add_argument("--frames", type=int, default=24, help="Number of frames (default: 24)")
+    parser.add_argument("--step", type=int, help="Pixels between two positions of the window")
 
 
 def shift(args: argparse.Namespace) -> Section:
@@ -99,7 +110,7 @@ def shift(args: argparse.Namespace) -> Section:
 def _shift_of_cell(args: argparse.Namespace) -> Section:
     if args.images or args.truth:
         raise UsageError(
-            "--images, --truth: are of a function; a cell is shown its own test images, which "
+            "--images, --truth: are for a function; a cell gets its own test images, which "
             "--manual_dir finds"
         )
     check_cells(args.model, [args.cell], args.manual_dir)
@@ -146,12 +157,17 @@ def _shift_of_function(args: argparse.Namespace) -> Section:
 def add_features(parser: argparse.ArgumentParser) -> None:
     """Flags of `features`."""
     parser.add_argument("workdir", metavar="WORKDIR", help="Folder of a grid")
-    parser.add_argument("--cell", action="append", required=True, help="May be repeated")
-    add_place(parser)
-    parser.add_argument("--layer", help="The one to map; default: the last")
-    parser.add_argument("--frames", type=int, default=48, help="How many to use (default: 48)")
     parser.add_argument(
-        "--random_nets", type=int, default=RANDOM_SEEDS, help="Networks with random weights"
+        "--cell",
+        action="append",
+        required=True,
+        help="Cell of the grid; repeat it for further cells",
+    )
+    add_place(parser)
+    parser.add_argument("--layer", help="Layer to map (default: the last)")
+    parser.add_argument("--frames", type=int, default=48, help="Number of frames (default: 48)")
+    parser.add_argument(
+        "--random_nets", type=int, default=RANDOM_SEEDS, help="Number of random networks"
     )
 
 

@@ -69,19 +69,22 @@ def _parser(program: str) -> argparse.ArgumentParser:
         metavar="ARM",
         help="Arms to compare; the others are compared with the first (default: all, by name)",
     )
-    parser.add_argument("--images", metavar="DIR", help="Images, shown in the examples")
+    parser.add_argument("--images", metavar="DIR", help="Folder of images, shown in the examples")
     parser.add_argument(
-        "--out", default="compared", help="Folder of the results (default: compared)"
+        "--out", default="compared", help="Folder for the results (default: compared)"
     )
     parser.add_argument(
-        "--limit_px", type=int, default=LIMIT_PX, help=f"Largest frame read (default: {LIMIT_PX})"
+        "--limit_px",
+        type=int,
+        default=LIMIT_PX,
+        help=f"Most pixels of a frame (default: {LIMIT_PX})",
     )
-    add_reading(parser, "Of predictions: names to read", predicted=True)
+    add_reading(parser, "Names of the predicted masks to read", predicted=True)
     return parser
 
 
 def _write(out: Path, args: argparse.Namespace, runs: Sequence[Run], found: ForeignRuns) -> str:
-    """Writes counts, tables and page; returns what is printed."""
+    """Writes counts, tables and page; returns the text to print."""
     results = found.results._replace(
         data={
             "description": f"predicted masks in {args.runs}",

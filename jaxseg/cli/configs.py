@@ -31,14 +31,14 @@ def configs_folder() -> Path:
 
 
 def config_names() -> list[str]:
-    """Names of the configs that come with jaxseg; a file that only others use is none."""
+    """Names of the configs that come with jaxseg, without files that only other configs use."""
     return [path.stem for path in sorted(configs_folder().glob("*.py")) if _is_config(path)]
 
 
 def find_config(given: str) -> str:
-    """PATH[:VARIANT] of what --config was given: a path, or the name of a config of ours.
+    """PATH[:VARIANT] for the value of --config: a path, or the name of a config of jaxseg.
 
-    Raises UsageError for a path that is no file and for an unknown name, naming the nearest.
+    Raises UsageError for a path that is not a file and for an unknown name, naming the nearest.
     """
     place, colon, variant = given.partition(":")
     if place and (place.endswith(".py") or Path(place).name != place):
@@ -76,7 +76,7 @@ def list_configs() -> str:
 def copy_config(name: str, folder: str = ".") -> list[Path]:
     """Copies a config, and files beside it that it runs, into `folder`; returns the new files.
 
-    Raises UsageError for an unknown name and for a file that is there already, unless it is one of
+    Raises UsageError for an unknown name and for a file that exists already, unless it is one of
     these others with the same text.
     """
     check_choice("NAME", name, config_names())
@@ -93,7 +93,7 @@ def copy_config(name: str, folder: str = ".") -> list[Path]:
         if not target.exists():
             continue
         if target.stem == name or target.read_text("utf-8", errors="replace") != text:
-            raise UsageError(f"DIR {folder}: {target} is there already; give another folder")
+            raise UsageError(f"DIR {folder}: {target} exists already; give another folder")
     for target, text in targets.items():
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text, "utf-8")
@@ -128,8 +128,14 @@ def main(argv: Sequence[str]) -> None:
     parser = Parser(prog=argv[0], description=usage(__doc__, "grid"))
     commands = parser.add_subparsers(dest="command", metavar="copy")
     copy = commands.add_parser("copy", help="copy a config into a folder")
-    copy.add_argument("name", metavar="NAME", help="one of those that are listed")
-    copy.add_argument("folder", metavar="DIR", nargs="?", default=".", help="default: here")
+    copy.add_argument("name", metavar="NAME", help="a name that `jaxseg configs` lists")
+    copy.add_argument(
+        "folder",
+        metavar="DIR",
+        nargs="?",
+        default=".",
+        help="folder for the copy (default: the working folder)",
+    )
     args = parser.parse_args(argv[1:])
     if args.command is None:
         print(list_configs())

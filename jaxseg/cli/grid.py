@@ -12,7 +12,7 @@ with an optional variant behind a colon; --config.FIELD=VALUE sets a field of it
 The same command on the same --workdir resumes what is missing and then rewrites the report.
 Several processes share a --workdir, which may be gs://…: a job array by --shard i/n, processes that
 a launcher starts together by JAXSEG_DISTRIBUTED=1. The last to finish writes the report.
-SIGINT (Ctrl-C) and SIGTERM finish the training step and keep it; a second one ends at once.
+SIGINT (Ctrl-C) and SIGTERM finish the training step and save it; a second one ends at once.
 Exit codes: 0 done, 1 data or disk, 2 usage, 130 interrupted, 143 terminated.
 """
 
@@ -44,13 +44,13 @@ _CONFIG = config_flags.DEFINE_config_file(
     "padding_ablation:quick",
 )
 _WORKDIR = flags.DEFINE_string(
-    "workdir", None, "Folder of results and checkpoints; default: runs/<config.name>"
+    "workdir", None, "Folder for results and checkpoints (default: runs/<config.name>)"
 )
 _GRID = flags.DEFINE_multi_string(
     "grid", [], "Replaces or adds an axis: padding=zeros,reflect or seed=0:10; may be repeated"
 )
 _SHARD = flags.DEFINE_string(
-    "shard", None, "Take the cells of process i of n, as in a job array: 0/4 … 3/4"
+    "shard", None, "Run only the cells of process i of n, as in a job array: 0/4 … 3/4"
 )
 _DRY_RUN = flags.DEFINE_bool(
     "dry_run", False, "Print cells, groups, steps, memory and expected time; train nothing"
@@ -60,13 +60,13 @@ _DRY_RUN = flags.DEFINE_bool(
 def parse_flags(argv: list[str]) -> None:
     """Parses the command line; raises UsageError for an unknown flag, field or value."""
     app.define_help_flags()
-    whole, sys.argv = sys.argv, argv  # where the flag of the config looks for its fields
+    whole, sys.argv = sys.argv, argv  # from which --config reads its fields
     try:
         rest = flags.FLAGS(argv)[1:]
     except (flags.Error, AttributeError, KeyError, TypeError, ValueError) as error:
         text = str(error.args[0] if error.args else error)
         if isinstance(error, AttributeError | KeyError):
-            # ml_collections hands on the representation of a KeyError: quotes and escapes.
+            # ml_collections passes on the repr of a KeyError, with quotes and escapes.
             text = text.replace("\\n", ". ").replace("\\'", "'").strip("'\"")
             text = f"--config: has no field '{text}"
         message = " ".join(text.split())
@@ -82,7 +82,7 @@ def parse_flags(argv: list[str]) -> None:
 def split_options(argv: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
     """The command line without `--config.net.options.<name>=<value>`, and these by name.
 
-    What a network of the user's own takes is in no config file, so the flag cannot know it.
+    The options of a user's own network are in no config file, so the flag cannot know them.
     """
     rest, options = [], {}
     for word in argv:
@@ -101,7 +101,9 @@ def load_grid(raw: str) -> list[dict]:
     """The overlays of `get_grid` in the config file named on the command line."""
     path, _, variant = raw.partition(":")
     module = load_module(path)
-    module.get_config(variant or None)  # here a wrong variant is one line, in the flag a trace
+    module.get_config(
+        variant or None
+    )  # a wrong variant ends in one line here, in a stack trace in the flag
     return module.get_grid(variant or None) if hasattr(module, "get_grid") else [{}]
 
 
@@ -109,14 +111,14 @@ def load_module(path: str) -> Any:
     """The config file as a module."""
     spec = importlib.util.spec_from_file_location("jaxseg_config", path)
     if spec is None or spec.loader is None:
-        raise UsageError(f"--config {path}: is not a Python file")
+        raise UsageError(f"--config {path}: is not a Python file; give a file that ends in .py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
 def check_fields(raw: str, settings: dict, grid: list[dict], overrides: list[str]) -> None:
-    """Raises UsageError for a field set by --config that an axis of the grid would overrule."""
+    """Raises UsageError for a field set by --config that an axis of the grid would replace."""
     from jaxseg.grid.config import make_config
     from jaxseg.grid.sweeps import resolve_field
 
@@ -130,8 +132,8 @@ def check_fields(raw: str, settings: dict, grid: list[dict], overrides: list[str
         if settings[field] != default[field]:
             short = field.rpartition(".")[2]
             raise UsageError(
-                f"--config.{field}={settings[field]}: is an axis of the grid, whose values hold; "
-                f"give --grid {shlex.quote(f'{short}={settings[field]}')}"
+                f"--config.{field}={settings[field]}: is an axis of the grid, whose values "
+                f"would replace it; give --grid {shlex.quote(f'{short}={settings[field]}')}"
             )
 
 
@@ -159,7 +161,7 @@ def start(share: Share) -> None:
     from jaxseg.homes import default_data_dir
 
     start_devices(default_data_dir() / "compiled")
-    # Orbax and TensorFlow announce settings and log what they raise; users get our one line.
+    # Orbax and TensorFlow log settings and errors; users get one line instead.
     logging.set_verbosity(logging.FATAL)
     stdlib_logging.getLogger("asyncio").setLevel(stdlib_logging.CRITICAL)
     check_devices()
@@ -167,7 +169,7 @@ def start(share: Share) -> None:
 
 
 def score_saliency(workdir: str, test_sets: tuple[str, ...]) -> None:
-    """In a study of annotations, asks every network how much of its evidence lies on them."""
+    """In a study of annotations, scores how much of each network's saliency lies on them."""
     from jaxseg.studies.annotations.grid_saliency import is_current, write_saliency
 
     if {"clean", "annotated"} <= set(test_sets) and not is_current(workdir):
@@ -185,13 +187,13 @@ def main(argv: Sequence[str]) -> None:
 
 
 def help_text() -> str:
-    """What the command does, and its flags."""
+    """The help text of the command: its purpose and flags."""
     found = flags.FLAGS.module_help(__name__).strip().removeprefix(f"{__name__}:")
     return f"{usage(__doc__, 'grid')}\nflags:\n{found}"
 
 
 def run(argv: Sequence[str]) -> None:
-    """What `main` does once signals are handled."""
+    """The work of `main`, after signals are handled."""
     words, found = locate_config(argv)
     words, options = split_options(words)
     grid = load_grid(found) if found else []
@@ -217,7 +219,7 @@ def run(argv: Sequence[str]) -> None:
     groups = group_cells(expand(config, grid))
     for cells in groups:
         check_saliency_layer(cells[0].config)
-    first = groups[0][0].config  # an overlay may set a name or test sets, the same for all
+    first = groups[0][0].config  # overlays may set a name or test sets, the same in all
     workdir = _WORKDIR.value or os.path.join("runs", first.name)
     if _DRY_RUN.value:
         print(describe(config, grid, as_folder(workdir)))
@@ -225,7 +227,8 @@ def run(argv: Sequence[str]) -> None:
     with disk_errors(as_folder(workdir)):
         missing = run_grid(config, grid, workdir, share)
         if missing:
-            print(f"{len(missing)} of {len(grid)} cells are missing; the last process reports")
+            report = "the last process writes the report"
+            print(f"{len(missing)} of {len(grid)} cells are missing; {report}")
             return
         score_saliency(workdir, first.eval.test_sets)
         write_and_print_report(workdir)

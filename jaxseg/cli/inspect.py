@@ -1,4 +1,4 @@
-r"""Looks into the checkpoints of a grid, on any machine whatever devices wrote them.
+r"""Lists, compares and exports the checkpoints of a grid, on any machine.
 
     jaxseg inspect runs/padding_ablation
     jaxseg inspect runs/padding_ablation --cell zeros-center-s0
@@ -86,17 +86,19 @@ def _cell_rows(workdir: epath.Path) -> dict[str, dict[str, str]]:
 
 @pinned()
 def main(argv: Sequence[str]) -> None:
-    """Prints what the arguments ask for."""
-    logging.set_verbosity(logging.FATAL)  # Orbax logs what it raises, and folders it may only read
+    """Prints what the arguments select."""
+    logging.set_verbosity(
+        logging.FATAL
+    )  # hides log messages of Orbax about errors and read-only folders
     parser = Parser(prog=argv[0], description=usage(__doc__, "inspect"))
     parser.add_argument("workdir", type=as_folder, help="folder of a grid")
     parser.add_argument("--cell", help="describe this cell's arrays and settings")
-    parser.add_argument("--diff", metavar="CELL", help="compare --cell with this one")
+    parser.add_argument("--diff", metavar="CELL", help="compare --cell with this cell")
     parser.add_argument(
         "--export",
         type=Path,
         metavar="FILE.npz",
-        help="write --cell's network, which jaxseg.load_export reads anywhere",
+        help="write the network of --cell to a file that jaxseg.load_export reads anywhere",
     )
     args = parser.parse_args(argv[1:])
     if args.export:
@@ -112,7 +114,7 @@ def main(argv: Sequence[str]) -> None:
         print(describe_cells(args.workdir))
         return
     tree, meta = restore_cell(args.workdir, args.cell)
-    if args.export:  # a cell that cannot be exported says so in one line, before the tables
+    if args.export:  # if the cell cannot be exported, the error comes before the tables
         export_cell(args.workdir, args.cell, args.export)
     arrays = named_leaves(tree)
     if args.diff:

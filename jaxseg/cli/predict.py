@@ -32,8 +32,8 @@ _MAX_LEFT_OUT = 10
 
 
 def main(argv: Sequence[str]) -> None:
-    """Predicts, writes and says what to do next."""
-    logging.set_verbosity(logging.FATAL)  # Orbax logs what it raises
+    """Predicts, writes the masks and prints the next command."""
+    logging.set_verbosity(logging.FATAL)  # hides log messages of Orbax about errors
     args = _parser(argv[0]).parse_args(argv[1:])
     check_limit(args.limit_px)
     if "://" not in args.workdir:
@@ -73,7 +73,7 @@ def main(argv: Sequence[str]) -> None:
     print(f"{written} masks in {printable(str(out))} ({empty} of them empty): {coding}")
     print(f"Images were shown to {args.cell} whole, resized to {size} × {size} pixels.")
     if masks:
-        print(f"{len(masks)} masks lie among the images and were not shown (known by their names).")
+        print(f"{len(masks)} masks lie among the images and were left out (known by their names).")
     _print_left_out(left_out)
     truth = expand(args.images).parent / "masks"
     known = truth.is_dir() and truth.resolve() != out.resolve()
@@ -94,13 +94,13 @@ def predicted_masks(
     from jaxseg.data.cuts import cut
 
     def whole_frame(image: Any) -> Any:
-        """As prepared data sets hold it: the network sees the pixels that the grid tested it on."""
+        """An image resized as in prepared data sets, so that the network sees it as in its test."""
         blank = np.zeros(image.shape[:2], np.uint8)
         return cut(image, blank, (0.0, 0.0, 1.0, 1.0), size)[0]
 
     while batch := list(islice(images, _BATCH)):
         frames = [whole_frame(image) for _, image in batch]
-        # The last batch is filled up, so that one program serves all.
+        # The last batch is padded, so that one compiled program serves all.
         frames += [frames[0]] * (_BATCH - len(frames))
         for (name, image), mask in zip(batch, predict(np.stack(frames))):
             across, down = image.shape[1], image.shape[0]
@@ -110,13 +110,18 @@ def predicted_masks(
 def _parser(program: str) -> Parser:
     parser = Parser(prog=program, description=usage(__doc__))
     parser.add_argument("workdir", metavar="WORKDIR", help="folder of a grid, which may be gs://…")
-    parser.add_argument("--cell", required=True, help="its cell, such as zeros-center-s0")
+    parser.add_argument("--cell", required=True, help="cell of the grid, such as zeros-center-s0")
     parser.add_argument("--images", required=True, metavar="DIR", help="folder of images")
     parser.add_argument("--out", required=True, metavar="DIR", help="folder for the masks")
-    parser.add_argument("--overwrite", action="store_true", help="replace masks that are there")
-    parser.add_argument("--pattern", default="*", help="names to read, such as '*_0000.png'")
+    parser.add_argument("--overwrite", action="store_true", help="replace existing masks")
     parser.add_argument(
-        "--limit_px", type=int, default=LIMIT_PX, help=f"largest image read (default: {LIMIT_PX})"
+        "--pattern", default="*", help="names of the images to read, such as '*_0000.png'"
+    )
+    parser.add_argument(
+        "--limit_px",
+        type=int,
+        default=LIMIT_PX,
+        help=f"most pixels of an image (default: {LIMIT_PX})",
     )
     return parser
 
@@ -132,10 +137,10 @@ def _check_out(out: str, images: str) -> Path:
 def _refuse_existing(out: str, targets: Iterable[Path]) -> None:
     there = [path for path in targets if path.exists()]
     if there:
-        which = f"{there[0].name} and {len(there) - 1} more files are" if there[1:] else (
-            f"{there[0].name} is"
-        )  # fmt: skip
-        raise UsageError(f"--out {out}: {which} there already; give --overwrite or another folder")
+        which = f"{there[0].name} exists"
+        if there[1:]:
+            which = f"{there[0].name} and {len(there) - 1} more files exist"
+        raise UsageError(f"--out {out}: {which} already; give --overwrite or another folder")
 
 
 def _readable(

@@ -33,7 +33,7 @@ def main(argv: Sequence[str]) -> None:
 
 
 def write_and_print_report(workdir: str) -> None:
-    """Writes the report of a complete grid and prints it as a table."""
+    """Writes the report of a complete grid and prints its tables."""
     from jaxseg.studies.grid_report import terminal_report, write_report
 
     print("writing the report …", file=sys.stderr, flush=True)

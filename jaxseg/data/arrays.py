@@ -1,4 +1,4 @@
-"""npy and npz files from outside: never unpickled, and their headers asked before memory is taken.
+"""npy and npz files from outside: never unpickled, checked by their headers before they are read.
 
 Errors are JaxsegErrors, one line that names the file.
 """
@@ -16,9 +16,9 @@ import numpy as np
 from etils.epath import Path as StorePath
 from numpy.typing import NDArray
 
+from jaxseg.digests import AGAIN
 from jaxseg.errors import DamagedError, JaxsegError
 from jaxseg.escape import one_line
-from jaxseg.seals import AGAIN
 
 LIMIT_BYTES = 2**30  # of one array
 Path = LocalPath | StorePath
@@ -31,13 +31,13 @@ _HEADERS = {
 }
 DAMAGE = (OSError, EOFError, ValueError, RuntimeError, TypeError, zipfile.BadZipFile, zlib.error)
 DAMAGE += (OverflowError, MemoryError)
-# The header of an npy file is parsed as Python text, whatever stands there.
+# The header of an npy file is parsed as Python text: what that may raise for any text.
 _BAD_HEADER = (*DAMAGE, SyntaxError, KeyError, IndexError, tokenize.TokenError)
 
 
 @contextlib.contextmanager
 def naming(path: Path, mend: str = AGAIN) -> Iterator[None]:
-    """Turns what reading an array of a workdir raises into DamagedError, which says how to mend."""
+    """Turns errors of reading an array of a workdir into DamagedError, which names the remedy."""
     try:
         yield
     except JaxsegError as error:
@@ -46,7 +46,7 @@ def naming(path: Path, mend: str = AGAIN) -> Iterator[None]:
 
 
 def check_array(path: Path, shape: Shape, dtype: np.dtype) -> None:
-    """Raises JaxsegError for what is neither numbers nor text, or takes over LIMIT_BYTES."""
+    """Raises JaxsegError unless it holds numbers or text of at most LIMIT_BYTES."""
     if dtype.kind not in "buifU":
         raise JaxsegError(f"{path}: dtype {dtype}; must hold numbers (pickles are never read)")
     if min(shape, default=1) < 0 or math.prod(shape) * dtype.itemsize > LIMIT_BYTES:

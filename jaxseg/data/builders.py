@@ -31,7 +31,7 @@ SHIFT = 6  # OpenCV's fixed-point bits: an ellipse is drawn to 1/64 pixel
 
 
 def split_frames(name: str, split: str, files: SourceFiles) -> list[Reader]:
-    """What reads each frame of a split of the data set called `name`.
+    """Functions that read the frames of a split of the data set called `name`, one each.
 
     Raises UsageError for a split that cannot be read or selects no images.
     """
@@ -156,7 +156,7 @@ class Folders(_PairedImages):
 class Isic2017(_PairedImages):
     """ISIC 2017 task 1, lesion segmentation (Codella et al. 2018, CC-0), in its official splits.
 
-    Those splits are there whose folders are below `manual_dir`.
+    Only splits whose folders lie below `manual_dir` exist.
     """
 
     VERSION = tfds.core.Version(SOURCES["isic2017"].version)
@@ -280,7 +280,7 @@ def fill_outline(line: Mask) -> Mask | None:
 
 
 def _enclosed(line: Mask) -> Mask:
-    """What cannot be reached from beyond the frame without crossing the line."""
+    """The pixels that cannot be reached from outside the frame without crossing the line."""
     padded = cv2.copyMakeBorder(line, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
     cv2.floodFill(padded, None, (0, 0), 2)
     return (padded[1:-1, 1:-1] != 2).astype(np.uint8)

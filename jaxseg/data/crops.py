@@ -3,7 +3,7 @@
 A box is (y0, x0, y1, x1), float64 fractions of the frame in [0, 1]. Policies differ in where the
 box lies and in how much of the frame it holds; a half-size box also zooms 2×. The
 `…_same_scale` controls hold the zoom at the quarter crop's 2×, so that position and zoom can be
-told apart. Each row names the policy to compare with and what the comparison then shows:
+separated. Each row names the policy to compare with and what the comparison then shows:
 
 | policy                  | box side  | position          | against             | shows           |
 |-------------------------|-----------|-------------------|---------------------|-----------------|
@@ -148,7 +148,7 @@ def epoch_plan(
     for name, value in {"n_images": n_images, "data_seed": data_seed, "epoch": epoch}.items():
         if value < 0:
             raise UsageError(f"{name}={value}: must be 0 or more")
-    # Sorting draws rather than `permutation`: the stream NumPy is least likely to change.
+    # Sorts draws instead of calling `permutation`, whose results NumPy is more likely to change.
     order = np.argsort(epoch_generator(data_seed, epoch, _ORDER).random(n_images), kind="stable")
     draws = epoch_generator(data_seed, epoch, _DRAWS).random((n_images, 4))
     views = _quarter_index(draws) if policy == "quarter" else np.zeros(n_images)

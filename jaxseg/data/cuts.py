@@ -1,7 +1,7 @@
 """Cutting boxes out of frames: on the host in NumPy, on the device in JAX, both as TensorFlow does.
 
 Images are resized by Keys' bicubic kernel (a = -1/2) with antialiasing, masks by nearest neighbour.
-`cut` repeats the float32 arithmetic of `tf.image.resize` step by step and gives its very bits
+`cut` repeats the float32 arithmetic of `tf.image.resize` step by step and is equal bit for bit
 (measured on x86 with TensorFlow 2.21). `cut_batch` agrees with it to one grey level. There a box is
 cut and resized by one small matrix per axis: `jax.image.scale_and_translate` has the same kernel
 but would look beyond the box's edges; here nothing outside the box is seen.

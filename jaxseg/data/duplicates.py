@@ -8,7 +8,7 @@ lie in the same place and have the same hash: their thumbnails have to cover eac
 The limits were set on ISIC 2017 (2,150 images and masks, 2.3 million pairs). By IMAGES 12 pairs are
 near-duplicates, each of one lesion, often with other colours. Among them are all 6 pairs whose
 32 × 32 thumbnails correlate above 0.99; the most alike pair of two lesions correlates by 0.971. By
-MASKS 3 pairs are near-duplicates, each of one lesion too. Of copies made for a trial (430 ISIC, 400
+MASKS 3 pairs are near-duplicates, each of one lesion too. Of copies made as a test (430 ISIC, 400
 HC18 and 14 BUSI images as JPEG of quality 50 to 95, at half, a quarter and 1.5 times the size,
 squashed, grey, with noise of SD 10, a pixel cut off all round) at least 99.8 % are found. Of ISIC's
 frames of 256 pixels 92 % are found with two pixels cut off, 54 % with five; 69 % with 30 added to
@@ -68,7 +68,7 @@ def fingerprint(frame: NDArray[np.uint8]) -> tuple[int, bytes]:
 def difference_hash(frame: NDArray[np.uint8]) -> int:
     """dHash (Krawetz 2013) of a frame uint8 [H, W] or [H, W, 3]: 64 bits as an int.
 
-    The frame is made grey and averaged to 8 × 9 cells; a bit says whether a cell is darker than its
+    The frame is made grey and averaged to 8 × 9 cells; a bit is set where a cell is darker than its
     right neighbour. The same picture at another size or in another format keeps most of its bits; a
     turn or a mirror image does not. A frame of one grey level is 0.
     """
@@ -101,7 +101,7 @@ MASKS = Rule(distance=4, least=0.98, likeness=overlap)
 def near_duplicates(prints: Fingerprints, rule: Rule) -> Pairs:
     """All pairs that `rule` calls near-duplicates, in ascending order.
 
-    Frames of one grey level have nothing to tell them apart by and are in no pair. Of frames with
+    Frames of a single grey level cannot be distinguished and are in no pair. Of frames with
     equal fingerprints each is paired with the first of them alone. Where there are more than
     MOST_PAIRS pairs, those are returned that join the same frames to groups (see `joining`).
     """
@@ -184,7 +184,7 @@ def _candidates(prints: Fingerprints, rule: Rule) -> Iterator[NDArray[np.int64]]
     numbers that near-duplicates have in common, so that a block is compared with few others.
     """
     if rule.likeness is overlap:
-        # Dice d needs sums whose ratio is d / (2 - d) at least.
+        # Dice d requires sums whose ratio is d / (2 - d) at least.
         key = np.log(prints.thumbnails.sum(axis=1, dtype=np.int64))
         reach = np.log((2 - rule.least) / rule.least) + 1e-9
     else:

@@ -2,9 +2,9 @@
 
 Names are compared in one Unicode form. A mask is known by its name: its stem is that of its
 picture, or that and an ending such as `_mask`, `_segmentation`, `_gt` or `_lesion`, and a number
-where a picture has several. Where patterns chose the files, what a wild-card stands for may be the
-stem: `img_7.png` and `gt_7.png` belong together by `img_*` and `gt_*`. Every command finds and
-matches files here.
+where a picture has several. Where patterns choose the files, the part of the name that a wild-card
+matches may be the stem: `img_7.png` and `gt_7.png` belong together by `img_*` and `gt_*`. Every
+command finds and matches files through this module.
 """
 
 import os
@@ -30,14 +30,14 @@ _ENDING = re.compile(
 _SLICE = re.compile(r"#\d+$")
 _DEPTH = 4  # endings that are taken off a name, one after another
 _CHANNEL = re.compile(r"_0000(?=(?:#\d+)?$)")  # nnU-Net's name of an image's first channel
-# What file servers, cameras and systems leave beside files; hidden folders are passed over too.
+# What file servers, cameras and systems leave beside files; hidden folders are skipped too.
 _FOREIGN = {"@eadir", "__macosx", "#recycle", "@recycle", "$recycle.bin", "lost+found", "@tmp"}
 _FOREIGN |= {"system volume information", "@recently-snapshot", "#snapshot", "__pycache__"}
 _FOREIGN_FILES = {"thumbs.db", "desktop.ini"}
 
 
 class Found(NamedTuple):
-    """Files of a folder, sorted, and a line for each that was refused."""
+    """Files of a folder, sorted, and a line for each file that was left out."""
 
     files: list[Path]
     left_out: list[str]
@@ -59,9 +59,9 @@ def scan(root: str | Path, suffixes: Sequence[str] | None = None, *, pattern: st
     """Files below `root`, in sub-folders too, whose names fit `pattern` (as in a shell).
 
     A pattern with "/" is compared with the path below `root`. Hidden files and folders, those that
-    file servers leave (`@eaDir`, `__MACOSX`), and `*_superpixels` are passed over. Links are
-    followed, wherever they lead (git-annex, DVC and hub caches keep files so); refused are those
-    that lead nowhere and folders that hold themselves. A NIfTI volume stands for its slices. Raises
+    file servers leave (`@eaDir`, `__MACOSX`), and `*_superpixels` are skipped. Links are
+    followed, wherever they lead (git-annex, DVC and hub caches keep files so); broken links and
+    folders that contain themselves are left out. A NIfTI volume gives one path a slice. Raises
     UsageError when `root` is not a folder, JaxsegError when nothing in it can be used.
     """
     root = expand(root)
@@ -111,7 +111,7 @@ def named_files(
     *,
     pattern: str = "*",
 ) -> dict[str, Path]:
-    """The files of `scan` by their id (see `by_id`); what it refuses goes to `left_out`."""
+    """The files of `scan` by their id (see `by_id`); lines of files left out go to `left_out`."""
     found = scan(root, suffixes, pattern=pattern)
     left_out += found.left_out
     return by_id(found.files, expand(root), left_out)
@@ -120,7 +120,7 @@ def named_files(
 def split_roles(files: dict[str, Path]) -> tuple[dict[str, Path], dict[str, Path]]:
     """(pictures, masks) of one folder that holds both: a mask has its picture's stem and an ending.
 
-    Files that are no mask of any other are pictures.
+    Files that are not the mask of another file are pictures.
     """
     stems = {name: _ENDING.sub("", name) for name in files}
     masks = {name: files[name] for name, stem in stems.items() if stem != name and stem in files}
@@ -132,7 +132,7 @@ def match_masks(
 ) -> tuple[dict[str, tuple[Path, ...]], list[str], list[str]]:
     """({picture's id: its masks}, ids of pictures without a mask, ids of masks without a picture).
 
-    A mask belongs to the picture of its own id, else to that of its id without its ending; a
+    A mask belongs to the picture of the same id, else to that of its id without its ending; a
     picture may end in _0000, as nnU-Net names first channels. `patterns` chose pictures and masks.
     """
     shorter = {_CHANNEL.sub("", name): name for name in pictures}
@@ -154,7 +154,7 @@ def match_masks(
 def group_masks(masks: dict[str, Path]) -> dict[str, tuple[Path, ...]]:
     """Masks alone by picture: `a_mask` and `a_mask_1` are two of one, called `a`.
 
-    `a_mask_1` without `a_mask` is one of its own: it may as well be the mask of frame 1.
+    `a_mask_1` without `a_mask` is a separate one: it may as well be the mask of frame 1.
     """
     found: dict[str, list[str]] = {}
     for name in sorted(masks, key=_has_number):
@@ -181,7 +181,7 @@ def mask_groups(
 ) -> tuple[dict[str, tuple[Path, ...]], list[str], int]:
     """({id: masks of one picture}, lines of what is left out, pictures among them) below a folder.
 
-    Where pictures and masks lie in one folder, they are told apart by name. Raises as `scan`.
+    Where pictures and masks lie in one folder, their names distinguish them. Raises as `scan`.
     """
     left_out: list[str] = []
     groups, separated = _groups(named_files(root, left_out, pattern=pattern), left_out)
@@ -194,7 +194,7 @@ def _groups(files: dict[str, Path], left_out: list[str]) -> tuple[dict[str, tupl
     if not masks:
         return group_masks(pictures), 0
     groups, lacking, _ = match_masks(pictures, masks)
-    # Among files of which some are masks of others, those without are pictures without a mask.
+    # Where some files are masks of others, the files without a mask are pictures that lack one.
     left_out += [f"{pictures[name]}: no mask of this picture beside it" for name in lacking]
     return groups, len(pictures)
 
@@ -261,14 +261,14 @@ def _partners(
 
 
 def _ids(name: str, pattern: str) -> list[str]:
-    """What a file may be called whose name fits `pattern`, the likeliest first."""
+    """The possible ids of a file whose name fits `pattern`, the likeliest first."""
     return list(dict.fromkeys([*_shortened(name), *_shortened(_by_pattern(name, pattern))]))
 
 
 def _by_pattern(name: str, pattern: str) -> str:
-    """An id without what `pattern` says around its wild-cards: of `7/gt_3` by `gt_*.png` `7/3`.
+    """An id without the fixed parts of `pattern`: of `7/gt_3` by `gt_*.png` `7/3`.
 
-    A pattern without one says the whole name: of `7/mask` by `mask.png` the id is `7`.
+    A pattern without wild-cards is the whole name: of `7/mask` by `mask.png` the id is `7`.
     """
     pattern = unicodedata.normalize("NFC", pattern)
     around = pattern[: len(pattern) - len(suffix_of(Path(pattern)))]
@@ -326,7 +326,7 @@ def _walk(root: Path, left_out: list[str]) -> Iterator[Path]:
 
 
 def _refusal(path: Path) -> str | None:
-    """Why a file is refused without opening it, or None."""
+    """Why a file is left out without being opened, or None."""
     try:
         path.name.encode()
     except UnicodeEncodeError:
@@ -336,5 +336,5 @@ def _refusal(path: Path) -> str | None:
     except PermissionError as error:
         return str(cannot_open(path, error))
     except (OSError, RuntimeError):
-        return f"{path}: link that loops or leads nowhere; restore what it points to"
-    return None if target.is_file() else f"{path}: not a regular file"
+        return f"{path}: a link that loops or leads nowhere; restore the file it points to"
+    return None if target.is_file() else f"{path}: not a regular file; replace it by one"

@@ -1,8 +1,8 @@
-"""The one reader of picture files, arrays and volumes: pixels as a viewer shows them.
+"""Reads picture files, arrays and volumes: pixels as a viewer shows them.
 
-What one command reads the others read, with the same pixels. Pictures are known by their content,
+All commands read the same files, with the same pixels. Pictures are known by their content,
 not by their suffix; Pillow reads their headers first, so that a small file that declares a huge
-frame is refused before memory is taken for it, and OpenCV decodes them (JPEG exactly, by the
+frame is refused before memory is allocated, and OpenCV decodes them (JPEG exactly, by the
 accurate inverse transform). Orientation tags are applied, MinIsWhite is turned, of several pictures
 in one JPEG (MPO) the first is taken. `read_image` makes an image of any of them, `masks` a mask.
 """
@@ -26,7 +26,7 @@ from jaxseg.data.arrays import Check, Shape, array_names, read_array, read_membe
 from jaxseg.errors import JaxsegError, UsageError
 from jaxseg.escape import one_line
 
-# A change of what pixels a file gives raises it: prepared images are then made again.
+# Raise it when the pixels read from some file change: prepared images are then made again.
 EDITION = "r2"
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".gif", ".webp", ".ppm")
 PICTURE_SUFFIXES += (".pgm", ".pbm")
@@ -34,17 +34,17 @@ SUFFIXES = (*PICTURE_SUFFIXES, ".npy", ".npz", *volumes.SUFFIXES)
 MAX_LIMIT_PX = 178_000_000  # Pillow itself refuses larger pictures
 LIMIT_PX = 100_000_000  # 10,000 × 10,000: beyond a scanner's frame, below a whole slide
 DAMAGED = "cannot be read as an image (truncated or damaged); replace the file"
-DARKEST = 2**14  # a 16-bit image that stays below it holds 10, 12 or 14 bits in disguise
+DARKEST = 2**14  # a 16-bit image that stays below it holds only 10, 12 or 14 bits
 
-# No other parser of Pillow's is let at a file.
+# No other parser of Pillow reads a file.
 _READERS = (GifImagePlugin, MpoImagePlugin, PpmImagePlugin, TiffImagePlugin, WebPImagePlugin)
 _FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "GIF", "WEBP", "PPM")  # MPO is read as JPEG
 _LOSSY = ("JPEG", "MPO")
 _ORIENTATION, _PHOTOMETRIC = 274, 262  # tags of EXIF and TIFF
-# What Pillow raises for headers that lie, beside its own errors.
+# What Pillow raises for wrong headers, besides its own errors.
 _BAD_HEADER = (OSError, EOFError, ValueError, RuntimeError, SyntaxError, KeyError, TypeError)
 _BAD_HEADER += (tokenize.TokenError, OverflowError, IndexError, AttributeError, MemoryError)
-# How the content of files that are no pictures begins, and what to call it.
+# How the content of other files begins, and what the error calls it.
 _OTHER_CONTENT = (
     (b"version https://git-lfs", "a Git LFS pointer; fetch the file itself (git lfs pull)"),
     (b"<!DOCTYPE", "a web page; download the file itself"),
@@ -141,7 +141,7 @@ def read_picture(content: bytes, path: Path, limit_px: int = MAX_LIMIT_PX) -> Pi
 def is_turned(path: Path) -> bool:
     """Whether a picture file carries an orientation tag that turns or mirrors it.
 
-    False for arrays, volumes and files that cannot be read: reading them says why.
+    False for arrays, volumes and files that cannot be read: `read_image` reports why.
     """
     if suffix_of(path) not in PICTURE_SUFFIXES:
         return False
@@ -154,7 +154,7 @@ def is_turned(path: Path) -> bool:
 
 
 def oriented(pixels: NDArray, orientation: int) -> NDArray:
-    """Pixels [H, W, ...] as the EXIF orientation 1 to 8 says that they are to be shown."""
+    """Pixels [H, W, ...] turned and mirrored by the EXIF orientation 1 to 8."""
     if orientation in (5, 6, 7, 8):
         pixels = np.swapaxes(pixels, 0, 1)
     if orientation in (2, 3, 6, 7):
@@ -197,7 +197,7 @@ def check_same_size(path_a: Path, a: NDArray, path_b: Path, b: NDArray) -> None:
     """Raises JaxsegError naming the second file unless both have one height and width, one place.
 
     Slices of two volumes must also lie in the same place by their affines, and a picture cannot be
-    compared with a slice that an affine has turned.
+    compared with a slice that its affine has turned.
     """
     sizes = [f"{array.shape[0]}×{array.shape[1]}" for array in (a, b)]
     if sizes[0] != sizes[1]:
@@ -217,7 +217,7 @@ def check_same_size(path_a: Path, a: NDArray, path_b: Path, b: NDArray) -> None:
 
 @contextlib.contextmanager
 def _readable(path: Path) -> Iterator[None]:
-    """Names a file that may not be read or is gone, as what it is."""
+    """Raises JaxsegError for a file that may not be read or is missing."""
     try:
         yield
     except OSError as error:
@@ -225,11 +225,11 @@ def _readable(path: Path) -> Iterator[None]:
 
 
 def cannot_open(path: Path, error: OSError) -> JaxsegError:
-    """The error for a file that the system does not let be read: says why and what to do."""
+    """The error for a file that the system cannot open: the reason and the remedy."""
     if error.errno in (errno.EACCES, errno.EPERM):
         return JaxsegError(f"{path}: permission denied; make it readable (chmod u+r)")
     if error.errno == errno.ENOENT:
-        return JaxsegError(f"{path}: no such file (a link that leads nowhere?)")
+        return JaxsegError(f"{path}: no such file (a broken link?)")
     return JaxsegError(f"{path}: {error.strerror or one_line(error)}")
 
 
@@ -245,7 +245,7 @@ def _check_header(content: bytes, path: Path, limit_px: int) -> _Header:
                 shape = (picture.size[1], picture.size[0])
                 header = _Header(str(picture.format), picture.mode, shape, turn, white)
                 pages = 1 if header.format == "MPO" else getattr(picture, "n_frames", 1)
-                # OpenCV takes memory for a PNG's chunks as long as they say they are.
+                # OpenCV allocates as much memory for the chunks of a PNG as they declare.
                 picture.verify()
     except PIL.Image.DecompressionBombError as error:
         raise JaxsegError(
@@ -271,7 +271,7 @@ def _tags(picture: Any, content: bytes) -> Any:
 
 
 def _what_else(content: bytes) -> str:
-    """What is wrong with a file that is no picture, by its content."""
+    """What is wrong with a file that is not a picture, by its content."""
     if not content:
         return "is empty (0 bytes); replace the file"
     if content[128:132] == b"DICM":
@@ -389,7 +389,7 @@ def _bytes(pixels: NDArray, path: Path) -> NDArray[np.uint8]:
 
 
 def _stretched(pixels: NDArray) -> NDArray[np.uint8]:
-    # Volumes hold units of their own (HU, arbitrary MR): there is no fixed grey scale to keep.
+    # Volumes have different units (HU, arbitrary MR), and so no fixed grey scale to keep.
     values = np.nan_to_num(pixels.astype(np.float64))
     low, high = values.min(), values.max()
     return ((values - low) / max(high - low, 1e-12) * 255 + 0.5).astype(np.uint8)

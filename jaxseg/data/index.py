@@ -1,9 +1,9 @@
-"""What is known of the files of a data set by their content: digests, and the labels of masks.
+"""The content of the files of a data set: digests, and the labels of masks.
 
 Files are read once. What was found is kept in the cache, by the place of each file, and taken again
-while the file's size, times and place on the disk are what they were; with `rehash` it is not. The
-content alone then names prepared images, so that two data sets of equal names, sizes and times
-never get each other's, and a copy elsewhere finds what is there.
+while the file's size, times and place on the disk are unchanged; with `rehash` every file is read
+again. Prepared images are named by the content alone: data sets of equal names, sizes and times
+never share them by mistake, and a copy in another place finds them again.
 """
 
 import contextlib
@@ -17,8 +17,8 @@ from typing import Any
 
 from jaxseg.data import images, volumes
 from jaxseg.data.mask_coding import FileLabels, labels_from_json, survey_file
+from jaxseg.digests import read_with_digest, with_digest
 from jaxseg.errors import JaxsegError
-from jaxseg.seals import read_sealed, seal
 
 FOLDER = "index"
 
@@ -29,7 +29,7 @@ class FileIndex:
     Args:
       cache: folder of prepared data; with None nothing is kept.
       root: folder of the data set.
-      rehash: read every file again, whatever its size and times say.
+      rehash: read every file again, even if its size and times are unchanged.
     """
 
     def __init__(self, cache: Path | None, root: Path, *, rehash: bool = False):
@@ -68,10 +68,10 @@ class FileIndex:
         return found
 
     def save(self) -> None:
-        """Keeps what was found; a cache that cannot be written is named on stderr."""
+        """Saves what was found; a cache that cannot be written is reported on stderr."""
         if not self._changed or self._path is None:
             return
-        content = json.dumps(seal({"edition": images.EDITION, "files": self._known}))
+        content = json.dumps(with_digest({"edition": images.EDITION, "files": self._known}))
         beside = self._path.with_suffix(f".{os.getpid()}.tmp")
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -81,7 +81,7 @@ class FileIndex:
             with contextlib.suppress(OSError):
                 beside.unlink(missing_ok=True)
             print(
-                f"{self._path.parent}: what was found in the files cannot be kept "
+                f"{self._path.parent}: the digests of the files cannot be saved "
                 f"({error.strerror}; JAXSEG_CACHE); the next run reads them again",
                 file=sys.stderr,
                 flush=True,
@@ -89,11 +89,11 @@ class FileIndex:
         self._changed = False
 
     def _load(self) -> dict[str, Any]:
-        """What an earlier call kept; nothing where it was damaged or of another edition."""
+        """What an earlier call saved; nothing where it is damaged or of another edition."""
         if self._path is None:
             return {}
         try:
-            kept = read_sealed(self._path)
+            kept = read_with_digest(self._path)
         except (OSError, JaxsegError):
             return {}
         files = kept.get("files")
@@ -121,6 +121,6 @@ class FileIndex:
 
 
 def _state_of(file: Path) -> Sequence[int]:
-    """What changes when a file's content does: even where size and time are set back."""
+    """Values of which one changes with the file's content, even if size and time are set back."""
     stat = file.stat()
     return [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]

@@ -1,9 +1,9 @@
 """What masks hold and how a set of them is coded: two values, class indices, labels, probabilities.
 
-`survey_file` looks at one file. `decide` names the coding from what all files hold, or refuses with
-the labels found. `Coding.apply` turns
+`survey_file` looks at one file. `decide` names the coding from what all files hold, or raises an
+error with the labels found. `Coding.apply` turns
 values into class indices by that decision alone. Predictions get a coding that they share with
-their truth, or are refused.
+their truth; others are refused.
 """
 
 import itertools
@@ -20,19 +20,19 @@ from jaxseg.errors import JaxsegError, UsageError
 
 LOSSY_REACH = 16  # grey levels that JPEG moves a value of a flat region by, at most
 _WHOLE = 1e-3  # a value this near to a whole number is that number
-_KEPT_LABELS = 1024  # of one file: whatever has more is no mask
+_KEPT_LABELS = 1024  # of one file: a file with more is not a mask
 
 
 IGNORED = 255  # the class index of pixels that are not judged
 MOST_CLASSES = 254
-SEVERAL = ("join", "first", "refuse")  # what is done with several masks of one picture
+SEVERAL = ("join", "first", "refuse")  # how several masks of one picture are read
 
 _MANY_LEVELS = 16  # of one file: more than labels have, unless they lie in flat regions
 _FLAT = 0.6  # of neighbours inside the foreground are equal in label maps, fewer in photographs
-_MOST_LABELS = 16  # of a set whose labels are no class indices
-_CANONICAL = 32  # a label from here on is no class index that somebody counted up to
+_MOST_LABELS = 16  # of a set whose labels are not class indices
+_CANONICAL = 32  # a label from here on is not a class index: nobody has so many classes
 _ON = (1, 127, 128, 254, 255, 65535)  # labels that mean "foreground" where there is one class
-_SMALL = 10  # a label below it was counted up to
+_SMALL = 10  # a label below it is a class index
 _THIN = 0.05  # of a label's pixels lie in flat squares, at least, or they are edges of others
 _SOFT = 0.1  # of the pixels of a map of two values lie between them, at most
 _DRAWN = 0.1  # of the pixels between two values lie in flat squares, fewer where they are blurred
@@ -42,7 +42,7 @@ class FileLabels(NamedTuple):
     """What one mask file holds; plain values, so that it can be kept as JSON.
 
     `counts`, `solid` and `rim` map labels to pixels: all of them, those in flat 2 × 2 squares and
-    the outermost of the frame; values in [0, 1] that are not whole stand as their share of 255.
+    the outermost of the frame; values in [0, 1] that are not whole are given as shares of 255.
     `levels` is the number of different values, `flat` the share of equal horizontal neighbours
     inside the foreground. `held_by` is "alpha" or "palette" where not the grey values are the
     labels.
@@ -64,7 +64,7 @@ def survey_file(path: Path, limit_px: int = LIMIT_PX) -> FileLabels:
     picture = read_file(path, limit_px, "mask")
     values, held_by = label_values(picture, path)
     whole = values.dtype.kind in "ui"
-    # A share of 255 stands for each value that is not whole: enough to see what they are.
+    # Values that are not whole are counted as shares of 255, which is precise enough here.
     shown = values if whole else np.round(values * 255).astype(np.uint8)
     squares = shown[1:, 1:]
     same = (squares == shown[:-1, 1:]) & (squares == shown[1:, :-1]) & (squares == shown[:-1, :-1])
@@ -120,7 +120,7 @@ def _of_palette(indices: NDArray, palette: NDArray, path: Path) -> tuple[NDArray
 
 
 def _one_channel(pixels: NDArray, lossy: bool, path: Path) -> tuple[NDArray, str]:
-    """(the one channel [H, W] that holds the mask, "alpha" where it is that)."""
+    """(the one channel [H, W] that holds the mask, "alpha" if it is the alpha channel)."""
     n = pixels.shape[-1]
     colours, alpha = (pixels[..., : n - 1], pixels[..., n - 1]) if n in (2, 4) else (pixels, None)
     spread = float((colours.max(-1).astype(np.float64) - colours.min(-1)).max())
@@ -131,8 +131,7 @@ def _one_channel(pixels: NDArray, lossy: bool, path: Path) -> tuple[NDArray, str
             return alpha, "alpha"
         if (colours.any(-1) & (alpha == 0)).any():
             raise JaxsegError(
-                f"{path}: colours and alpha say different things of the mask; save it as one grey "
-                "channel"
+                f"{path}: colours and alpha hold different masks; save the mask as one grey channel"
             )
     elif alpha is not None and one_colour and not alpha.any() and grey.any():
         return alpha, "alpha"  # a mask in alpha that is empty
@@ -179,11 +178,11 @@ def labels_from_json(kept: Mapping[str, Any]) -> FileLabels:
 
 
 class MaskOptions(NamedTuple):
-    """What a user may say of masks, where the files alone do not show it.
+    """What a user may state about masks, where the files alone leave it open.
 
     `threshold` in (0, 1]: masks are probabilities, foreground from this share of their full scale
-    on. `ignore` is the label of pixels that are not judged. `several` says what is done with
-    several masks of one picture (SEVERAL).
+    on. `ignore` is the label of pixels that are not judged. `several` sets how several
+    masks of one picture are read (SEVERAL).
     """
 
     threshold: float | None = None
@@ -199,11 +198,11 @@ class MaskOptions(NamedTuple):
             )
         if self.ignore == 0:
             raise UsageError(
-                "ignore label 0: must be another one, 0 is the background (audits: --ignore_label, "
+                "ignore label 0: must not be 0, the background (audits: --ignore_label, "
                 "grids: data.ignore_label)"
             )
         if self.several not in SEVERAL:
-            raise UsageError(f"several masks {self.several!r}: must be {', '.join(SEVERAL)}")
+            raise UsageError(f"several masks {self.several!r}: must be one of {', '.join(SEVERAL)}")
         return self
 
 
@@ -226,7 +225,7 @@ class Coding(NamedTuple):
         return 1 if self.cut is not None else len(self.labels) - 1
 
     def class_names(self) -> tuple[str, ...]:
-        """Names of the foreground classes, by their labels where these are no class indices."""
+        """Names of the foreground classes, by their labels where these are not class indices."""
         if self.n_classes == 1:
             return ("foreground",)
         counted = self.labels == tuple(range(len(self.labels)))
@@ -238,7 +237,7 @@ class Coding(NamedTuple):
     def apply(self, values: NDArray, path: Path) -> NDArray[np.uint8]:
         """Values [H, W] of a mask as class indices uint8 [H, W], IGNORED where not judged.
 
-        Raises JaxsegError naming `path` for a label that the coding does not know.
+        Raises JaxsegError naming `path` for a label that the coding does not have.
         """
         if self.cut is not None:
             found = (values >= self.cut).astype(np.uint8)
@@ -302,7 +301,7 @@ class _Set(NamedTuple):
 
     @property
     def range(self) -> str:
-        """The lowest and the highest value, as they stand in the files."""
+        """The lowest and the highest value, as the files hold them."""
         ends = (self.labels[0], self.labels[-1])
         return " to ".join(f"{v / 255:.3g}" if self.holds_shares else str(v) for v in ends)
 
@@ -321,7 +320,7 @@ class _Set(NamedTuple):
         return f"{path} holds {list_labels(v for v in self.labels if v in self.files[path].counts)}"
 
     def error(self, text: str) -> JaxsegError:
-        """The error that begins with what the set is called."""
+        """The error that begins with the name of the set."""
         return JaxsegError(f"{self.what}: {text}")
 
 
@@ -365,7 +364,7 @@ def decide(
 
 
 def _is_soft(masks: _Set) -> bool:
-    """Whether whole values are those of two, blurred: by JPEG, by resizing or as probabilities."""
+    """Whether whole values are two blurred ones: by JPEG, by resizing or as probabilities."""
     labels = masks.labels
     if len(labels) < 3 or labels[-1] < 2 * _CANONICAL or labels[0] < 0:
         return False
@@ -384,7 +383,7 @@ def _is_soft(masks: _Set) -> bool:
 
 
 def _soft(masks: _Set, truth: Coding | None) -> Coding:
-    """Values of two, blurred. Only what JPEG did, and predictions, are cut without being asked."""
+    """Two blurred values. Without a threshold only JPEG files and predictions are cut."""
     count = f"{len(masks.labels)} values from {masks.range}"
     if truth is not None and truth.n_classes > 1:
         raise masks.error(
@@ -403,7 +402,7 @@ def _soft(masks: _Set, truth: Coding | None) -> Coding:
     most = max((one.levels, str(path)) for path, one in masks.files.items())[1]
     raise masks.error(
         f"{count} ({name}, or edges blurred by resizing), such as in {most}; a true mask holds "
-        "labels: save it so, or say from which share on a pixel is foreground (audits: "
+        "labels: save them, or give the share from which on a pixel is foreground (audits: "
         "--truth_threshold 0.5, grids: --config.data.mask_threshold=0.5)"
     )
 
@@ -430,7 +429,7 @@ def _thresholded(masks: _Set, threshold: float, truth: Coding | None) -> Coding:
 
 
 def _refuse_other_scale(masks: _Set, on: float) -> None:
-    """Refuses files whose one label lies below the cut `on` of a set of higher values."""
+    """Raises JaxsegError for files whose only label lies below the cut `on` of higher values."""
     for path, one in masks.files.items():
         held = set(one.counts) - {0, masks.ignore}
         if not one.lossy and len(held) == 1 and min(held) in _ON and min(held) < on:
@@ -451,7 +450,7 @@ def _labels_coding(masks: _Set) -> Coding:
     if labels[0] < 0:
         raise masks.error(f"labels {listed}; a mask holds labels from 0 on")
     if 0 not in labels:
-        every = f"labels {listed}, none of them 0"
+        every = f"labels {listed} without 0"
         if len(labels) == 1:
             every = f"every pixel of all {len(masks.files)} masks is {labels[0]}"
         raise masks.error(f"{every}; 0 must be the background")
@@ -465,7 +464,7 @@ def _labels_coding(masks: _Set) -> Coding:
             raise masks.error(f"labels {listed}: {_why_none(masks, thin)}")
     n = len(labels) - 1
     said = f"labels {listed}, read as background and {_classes(n)}" if n else (
-        "label 0 alone: all are empty"
+        "only label 0: all masks are empty"
     )  # fmt: skip
     if masks.ignore is not None:
         said += f", {masks.ignore} not judged"
@@ -477,19 +476,19 @@ def _classes(n: int) -> str:
 
 
 def _why_none(masks: _Set, thin: list[int]) -> str:
-    """Why labels are no coding, and what to do."""
+    """Why no coding fits the labels, and the remedy."""
     why = (
         "neither two values, nor class indices 0, 1, 2, …, nor a few flat labels (numbers of "
         "objects?)"
     )
     if thin:
         why = f"label {thin[0]} lies only along edges, as resizing leaves it"
-    # Among labels of classes or objects a share would tell those below it from those above.
-    mend = ", each object by its class"
+    # Among labels of classes or objects a threshold would only split low labels from high ones.
+    mend = ", with the class of each object"
     if thin == masks.labels[1:-1]:
         mend = (
-            ", or say from which share on a pixel is foreground (audits: --truth_threshold 0.5, "
-            "grids: --config.data.mask_threshold=0.5)"
+            ", or give the share from which on a pixel is foreground (audits: "
+            "--truth_threshold 0.5, grids: --config.data.mask_threshold=0.5)"
         )
     return f"{why}; {masks.odd_one()}; save background 0 and classes 1, 2, …{mend}"
 
@@ -499,15 +498,15 @@ def _refuse_ignore_label(masks: _Set) -> None:
     if last in (255, 65535) and rest[-1] < _CANONICAL:
         raise masks.error(
             f"labels {list_labels(masks.labels)}: {masks.odd_one()}. {last} occurs beside class "
-            "indices; if it marks pixels that are not judged, say so (audits: --ignore_label "
+            "indices; if it marks pixels that are not judged, name it (audits: --ignore_label "
             f"{last}, grids: --config.data.ignore_label={last}), otherwise use one coding"
         )
 
 
 def _refuse_two_codings(masks: _Set) -> None:
-    """Refuses files that say "foreground" by different labels: {0, 1} in one, {0, 255} in another.
+    """Raises JaxsegError where files mark foreground by different labels: {0, 1} and {0, 255}.
 
-    They show by a label that nobody counts up to, beside others, but never in one file with them.
+    The sign: a label too high for a class index occurs in some files, but never beside the others.
     """
     files, labels = masks.files, masks.labels
     for on in (v for v in labels[1:] if v in _ON):
@@ -546,9 +545,9 @@ def _like_truth(masks: _Set, truth: Coding) -> Coding:
     if truth.cut is not None:
         truth = truth._replace(labels=(0, 255), cut=None)
     if set(labels) <= set(truth.labels):
-        return truth._replace(said=f"{own}, read as the truth's", ignore=None)
+        return truth._replace(said=f"{own}, read like those of the truth", ignore=None)
     indices = tuple(range(truth.n_classes + 1))
-    # A truth of scaled or grey labels, such as 0, 127 and 255: nobody counts up to these.
+    # A truth of scaled or grey labels, such as 0, 127 and 255, which are not class indices.
     far = truth.labels[1] >= _CANONICAL if truth.n_classes else True
     counted = truth.labels == indices
     starts_at_0 = labels[0] == 0
@@ -568,7 +567,7 @@ def _like_truth(masks: _Set, truth: Coding) -> Coding:
         if len(labels) > _MOST_LABELS and truth.n_classes <= 1:
             hint = ", or give --threshold 0.5 where they are probabilities"
         raise masks.error(
-            f"{own} fit no coding that the truth's labels {list_labels(truth.labels)} share; save "
+            f"{own} do not fit the labels {list_labels(truth.labels)} of the truth; save "
             f"both with the same labels{hint}"
         )
     return Coding(fits, f"{own}, read as background and {_classes(len(fits) - 1)}")

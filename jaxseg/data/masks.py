@@ -1,7 +1,7 @@
-"""Masks, as every command takes them: a set is looked at, named, and then read one by one.
+"""Masks, as every command reads them: the whole set is inspected, then read mask by mask.
 
 All files of a set are looked at once (`mask_labels`), which decides how they are read
-(`mask_coding`); what was taken is a line to print, with what a reader should bear in mind.
+(`mask_coding`); a line to print and cautions state the decision.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -25,12 +25,12 @@ from jaxseg.data.mask_coding import (
 )
 from jaxseg.errors import JaxsegError
 
-_INVERTED_FILES = 0.1  # of a set, from which on its masks are said to look inverted
+_INVERTED_FILES = 0.1  # share of a set from which on a caution reports masks that look inverted
 _INVERTED_AREA, _INVERTED_RIM = 0.5, 0.9  # of the frame and its rim, which one class fills
 
 
 class Masks(NamedTuple):
-    """A set of masks that has been looked at: `read` by its coding, `line` and `cautions` to say.
+    """A set of masks that was inspected: `read` by its coding, `line` and `cautions` to print.
 
     `items` are (name, files) of the pictures whose masks can be read; `share` is the mean share of
     the frame that is foreground.
@@ -64,7 +64,7 @@ def look_at(
     Args:
       what: what the set is called in errors and in its line, such as `masks` or a folder.
       items: (name, mask files) of each picture.
-      options: what the user has said of them.
+      options: what the user has stated about them.
       truth: for predictions, the coding of their truth, which theirs must fit.
       limit_px: the largest frame read.
       left_out: a list that gets a line for each picture whose masks cannot be read; without it the
@@ -72,7 +72,7 @@ def look_at(
       survey: what looks at one file, by default `survey_file`.
     Raises:
       JaxsegError: a set of no coding that can be named, with the labels found; none can be read;
-        several masks of a picture where the user has them refused.
+        several masks of a picture where `options.several` is `refuse`.
     """
     survey = survey or (lambda path: survey_file(path, limit_px))
     options.check()
@@ -104,7 +104,7 @@ def read_masks(
 ) -> NDArray[np.uint8]:
     """Class indices uint8 [H, W] of one picture's masks, joined: class 0 is where all are 0.
 
-    Where two hold different classes in one pixel the higher stands. With `several` "first" the
+    Where two hold different classes in one pixel the higher is taken. With `several` "first" the
     others are not read; "refuse" raises JaxsegError where there are others, and so do masks of
     different sizes and what cannot be read.
     """
@@ -127,7 +127,7 @@ def refuse_several(paths: Sequence[Path]) -> None:
     """Raises JaxsegError where a picture has several masks."""
     if len(paths) > 1:
         raise JaxsegError(
-            f"{paths[1]}: another mask of the picture that {paths[0].name} belongs to; say how "
+            f"{paths[1]}: a second mask of the picture that {paths[0].name} belongs to; set how "
             "several masks are read (audits: --several_masks, grids: data.several_masks): join or "
             "first"
         )
@@ -150,7 +150,7 @@ def not_judged_as_background(
 
 
 def foreground(masks: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Where class indices [...] say that there is an object: neither background nor IGNORED."""
+    """Where class indices [...] are those of an object: neither background nor IGNORED."""
     return (masks > 0) & (masks != IGNORED)
 
 
@@ -184,8 +184,8 @@ def _filling(one: FileLabels, coding: Coding) -> list[int]:
 def _unreached(one: FileLabels, coding: Coding, predicted: bool) -> bool:
     """Whether a file holds values above 0 and none that the cut makes foreground.
 
-    Of predicted probabilities that is said only of files that hold 0 and 1 where others reach 255:
-    a model that finds nothing is no fault of its files.
+    Of predicted probabilities only files count that hold 0 and 1 where others reach 255: if a model
+    finds nothing, its files are still right.
     """
     top = max(one.counts.keys() - {coding.ignore}, default=0)
     if coding.cut is None or any(_by_class(one, coding)):
@@ -204,7 +204,7 @@ def _described(
     *,
     predicted: bool,
 ) -> tuple[str, list[str]]:
-    """The line that says what was taken, and what a reader should bear in mind of it."""
+    """The line that states how the masks are read, and the cautions."""
     share = _share(found.values(), coding)
     percent = f"{100 * share:.0f} %" if share >= 0.01 or share == 0 else f"{100 * share:.2g} %"
     files = f"{len(found)} file{'s' if len(found) != 1 else ''}"
@@ -222,11 +222,11 @@ def _described(
     unreached = [path for path, one in found.items() if _unreached(one, coding, predicted)]
     if unreached:
         cautions.append(
-            f"{len(unreached)} of {len(found)} masks hold values above 0, but none that reaches "
+            f"{len(unreached)} of {len(found)} masks hold values above 0, but none reaches "
             f"the threshold, such as {unreached[0].name}: they count as empty."
         )
     if coding.ignore is not None and not any(coding.ignore in one.counts for one in found.values()):
-        cautions.append(f"No mask holds the label {coding.ignore}, which is not to be judged.")
+        cautions.append(f"No mask holds the ignore label {coding.ignore}.")
     several = [name for name, paths in items if len(paths) > 1]
     if several:
         how = {

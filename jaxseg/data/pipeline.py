@@ -1,7 +1,7 @@
 """Training batches on the host: tf.data over prepared stores, every epoch a pure function.
 
-Nothing else needs TensorFlow: it is imported here on first use, kept off the
-accelerators and quiet.
+Only this module uses TensorFlow. It is imported on first use, without access to accelerators and
+without its log messages.
 
 No flips, no colour, no other augmentation: what differs between arms is the crop alone.
 """
@@ -27,7 +27,8 @@ Batch = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 def tensorflow() -> Any:
     """The module `tensorflow` with GPUs hidden from it; JaxsegError where it cannot be imported."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    # Only image operations run here; oneDNN adds a line on stderr and varying rounding, no speed.
+    # Only image operations run here: oneDNN would add a line on stderr and varying rounding, no
+    # speed.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
     import_matplotlib()
     try:
@@ -43,7 +44,7 @@ def tensorflow() -> Any:
 
 
 def has_tensorflow() -> bool:
-    """Whether TensorFlow is installed, found out without the seconds that importing it takes."""
+    """Whether TensorFlow is installed, without the seconds that importing it takes."""
     return importlib.util.find_spec("tensorflow") is not None
 
 
@@ -57,7 +58,7 @@ def check_feed(feed: str) -> None:
 
 
 def data_options(threads: int = 2) -> Any:
-    """tf.data options: ordered, a private pool of `threads`, no tuner that claims the cores."""
+    """tf.data options: ordered, a private pool of `threads`, no tuner that takes the cores."""
     tf = tensorflow()
     options = tf.data.Options()
     options.deterministic = True

@@ -12,7 +12,7 @@ FIELD = "data.planes"
 def plane_of(ids: Iterable[str], pattern: str) -> list[str]:
     """The plane of every id: the one group of the regular expression, found anywhere in the id.
 
-    `""` stands for data of one plane and gives `""` for every id. Raises UsageError for a pattern
+    `""` is for data of one plane and gives `""` for every id. Raises UsageError for a pattern
     that is not a regular expression or has not one group, JaxsegError for an id in which it is not
     found or its group is empty.
     """
@@ -31,7 +31,7 @@ def plane_of(ids: Iterable[str], pattern: str) -> list[str]:
 
 
 def label_of(image_id: str, pattern: str) -> str:
-    """The plane to be written on a frame; empty where the id names none."""
+    """The plane to write on a frame; empty where the id does not name one."""
     match = _compiled(pattern).search(image_id) if pattern else None
     return (match and match[1]) or ""
 
@@ -50,7 +50,7 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 
 
 def check_planes(train_planes: Sequence[str], test_planes: Sequence[str]) -> None:
-    """Raises JaxsegError for a plane that is trained on without a test frame to score it by."""
+    """Raises JaxsegError for a plane that has training frames but no test frame."""
     for plane, frames in sorted(Counter(train_planes).items()):
         if plane not in test_planes:
             there = ", ".join(sorted(set(test_planes))) or "none"

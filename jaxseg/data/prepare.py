@@ -37,7 +37,7 @@ from jaxseg.homes import default_data_dir, expand
 
 _THREADS = 2  # that read and cut frames
 T = TypeVar("T")
-_SIZES = 16  # pixels between two sizes that are tried for masks that resizing has emptied
+_SIZES = 16  # pixels between the sizes tried for masks that resizing has emptied
 
 
 def prepare_views(
@@ -55,7 +55,7 @@ def prepare_views(
     """Prepared views of a split: those on disk are mapped, the others made in one pass.
 
     `name` is one of `sources.SOURCES`, whose files lie below `manual_dir` and are read as `reading`
-    says; `split` may be sliced (`train[:85%]`); `views` are `full`, `quarter` (4), `random` (4
+    states; `split` may be sliced (`train[:85%]`); `views` are `full`, `quarter` (4), `random` (4
     fixed boxes an image), each at `size`, `frame2x`, the whole frame at 2 · `size`, and those of
     annotation studies (see `views`), which write the plane that the pattern `planes` finds in an id
     on its frame. `data_dir` is by default $JAXSEG_CACHE or ~/.cache/jaxseg. An interrupted call is
@@ -104,7 +104,9 @@ def _described(folder: Path, files: sources.SourceFiles, split: str) -> Prepared
     """The store in a folder, its content verified, with what is known of its files."""
     store = load_store(folder)
     if store is None:
-        raise JaxsegError(f"{folder}: was removed while it was being prepared; run again")
+        raise JaxsegError(
+            f"{folder}: was removed while it was being prepared; run the command again"
+        )
     verify_store(folder)
     if files.masks is None:
         n = len(store.classes)
@@ -138,7 +140,7 @@ def _only_one_at_a_time(root: Path) -> Iterator[None]:
 
 
 class _Pieces(NamedTuple):
-    """What a view makes of a frame: images [v, s, s, 3], masks [v, s, s], and `lost`: the side in
+    """Pieces of a frame in a view: images [v, s, s, 3], masks [v, s, s], and `lost`: the side in
     pixels from which on its mask would not be empty after resizing; 0 where it is not."""
 
     images: NDArray[np.uint8]
@@ -210,14 +212,14 @@ def _finish(what: str, classes: Sequence[str], writers: list[StoreWriter]) -> No
             writer.discard()
         why = "there is nothing to segment"
         if lost:
-            why = f"resizing has emptied them, from data.size={lost} on all would keep some"
+            why = f"resizing has emptied them; with data.size={lost} or more none becomes empty"
         raise JaxsegError(f"{what}: all {n_images} masks are empty; {why}")
     for writer in writers:
         writer.finish(classes)
 
 
 def _pieces(view: View, frame: Frame, boxes: NDArray[np.float64], side: int) -> _Pieces:
-    """What a view makes of a frame. One box serves all versions of a whole frame."""
+    """The pieces of a frame in a view. One box serves all versions of a whole frame."""
     images = [frame.image] * view.count
     if view.versions:
         drawn_on = np.where(frame.mask == IGNORED, np.uint8(0), frame.mask)

@@ -19,7 +19,7 @@ def track(items: Iterable[Any], total: int, label: str, unit: str = "image") -> 
 
 
 class ProgressBar:
-    """The progress of a loop that says itself when something is done; a context manager."""
+    """The progress of a loop that reports each step itself; a context manager."""
 
     def __init__(self, total: int, label: str, unit: str = "image") -> None:
         self._total, self._label, self._done = total, label, 0

@@ -1,8 +1,8 @@
-"""Where data sets come from: the table of builders, how their files lie on disk, what names them.
+"""The data sets: the table of builders, how their files lie on disk, what identifies them.
 
-Nothing here imports TensorFlow, so that a prepared cache is found without it. Masks are looked at
-once for all files of a data set (see `masks`), and the content of all files names what is prepared
-from them (see `index`).
+Nothing here imports TensorFlow, so that a prepared cache is found without it. Masks are inspected
+once for all files of a data set (see `masks`), and prepared images are named by the content of all
+files (see `index`).
 """
 
 import hashlib
@@ -25,7 +25,7 @@ from jaxseg.errors import JaxsegError, UsageError, check_choice
 from jaxseg.homes import expand
 
 SPLITS = ("train", "validation", "test")
-# What people call the folders of the splits.
+# Names in use for the folders of the splits.
 _SPLIT_FOLDERS = {
     "train": ("train", "training"),
     "validation": ("validation", "val", "valid"),
@@ -70,7 +70,7 @@ def isic2017_pairs(root: Path, patterns: Patterns = Patterns()) -> Pairs:  # noq
             continue
         if not all(present):
             missing = masks if present[0] else pictures
-            raise UsageError(f"data.manual_dir={str(root)!r}: folder {missing} is missing in it")
+            raise UsageError(f"data.manual_dir={str(root)!r}: lacks the folder {missing}; add it")
         pairs[split] = _match(
             _named(root / pictures, (".jpg", ".jpeg"), patterns.images),
             _named(root / masks, (".png",), patterns.masks),
@@ -78,7 +78,7 @@ def isic2017_pairs(root: Path, patterns: Patterns = Patterns()) -> Pairs:  # noq
         )
     if not pairs:
         wanted = ISIC_FOLDERS["train"][0]
-        raise UsageError(f"data.manual_dir={str(root)!r}: must hold {wanted}, holds none of it")
+        raise UsageError(f"data.manual_dir={str(root)!r}: must hold {wanted}, holds none of them")
     return pairs
 
 
@@ -128,7 +128,7 @@ def _pairs_of(home: Path, root: Path, patterns: Patterns) -> list[Pair]:
         )
     if any(there):
         missing = home / ("masks" if there[0] else "images")
-        raise UsageError(f"data.manual_dir={str(root)!r}: folder {missing} is missing")
+        raise UsageError(f"data.manual_dir={str(root)!r}: lacks the folder {missing}; add it")
     return _side_by_side(home, root, patterns)
 
 
@@ -159,7 +159,7 @@ def _side_by_side(home: Path, root: Path, patterns: Patterns) -> list[Pair]:
 def hc18_pairs(root: Path, patterns: Patterns = Patterns()) -> Pairs:  # noqa: B008
     """Frames of `root`/training_set with their outlines (`*_Annotation`), split by subject.
 
-    The official test_set has no outlines and is left alone. Frames 010_HC, 010_2HC and 010_3HC show
+    The official test_set has no outlines and is not read. Frames 010_HC, 010_2HC and 010_3HC show
     one subject and share a split: see `hc18_split`. A split without frames is left out. Raises
     UsageError where the folder is missing, JaxsegError for files without a partner and other names.
     """
@@ -242,9 +242,9 @@ class Reading(NamedTuple):
     """How the files of a data set or a folder are found and read.
 
     `pattern` chooses images (and predictions) by their names, `truth_pattern` true masks; `truth`
-    says what true masks do not tell themselves, and `threshold` what is foreground in predictions.
+    states what the files of true masks leave open, `threshold` what is foreground in predictions.
     Audits read frames of at most `limit_px` pixels. With `rehash` every file of a data set is read
-    again, whatever its size and times say.
+    again, even if its size and times are unchanged.
     """
 
     pattern: str = "*"
@@ -261,7 +261,7 @@ class Reading(NamedTuple):
 
     @property
     def predicted(self) -> MaskOptions:
-        """What is said of predictions."""
+        """The options of predicted masks."""
         return MaskOptions(threshold=self.threshold)
 
 
@@ -306,7 +306,7 @@ def find_pairs(
         return {}
     if manual_dir is None:
         raise UsageError(
-            f"data.manual_dir=None: the folder that holds the images of {name} is required"
+            f"data.manual_dir=None: is required for {name}; set it to the folder of its images"
         )
     root = expand(manual_dir)
     if not root.is_dir():
@@ -323,7 +323,7 @@ def find_files(
     progress: Progress = silent,
     pairs: Pairs | None = None,
 ) -> SourceFiles:
-    """The files of a data set, all looked at; what is known of them is kept in `cache`, if given.
+    """The files of a data set, all inspected; their digests are kept in `cache`, if given.
 
     `pairs` are those of `find_pairs`, where they are known already. Raises what `find_pairs` and
     `masks.look_at` raise, and JaxsegError for masks of more classes than the data set has.
@@ -342,7 +342,7 @@ def find_files(
         turned += index.is_turned(pair.image)
         lines.append(f"{split}|{pair.id}|{digest}|{'|'.join(map(index.digest, pair.masks))}")
     items = [(pair.id, pair.masks) for _, pair in every]
-    looked = progress(items, len(items), f"looking at the masks of {name}")
+    looked = progress(items, len(items), f"reading the masks of {name}")
     limit_px = images.MAX_LIMIT_PX
     found = look_at("masks", looked, reading.truth, limit_px=limit_px, survey=index.labels)
     index.save()

@@ -21,8 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jaxseg.data.masks import foreground
+from jaxseg.digests import read_with_digest, with_digest
 from jaxseg.errors import DamagedError, JaxsegError
-from jaxseg.seals import read_sealed, seal
 
 SAVE_EVERY = 64  # images between two safe points
 _PARTS = ("images", "masks")
@@ -36,8 +36,8 @@ class Prepared(NamedTuple):
     background, `ids` the n names, `classes` the names of the foreground classes 1, 2, …;
     `name` is the store's below its source's folder; `checksum` is that of images and masks. `lost`
     has, for each image of which resizing has emptied a mask, the side in pixels from which on none
-    would be. `taken` says what the masks were taken for and `cautions` what to bear in mind of
-    them; `digests` are those of the files of each image, empty for generated ones; `splits` are the
+    would be. `taken` states how the masks are read and `cautions` what limits their
+    use; `digests` are those of the files of each image, empty for generated ones; `splits` are the
     splits that the data set has, with their numbers of images.
     """
 
@@ -67,7 +67,7 @@ def load_store(folder: Path) -> Prepared | None:
     """Maps a finished store; None when there is none; DamagedError when it cannot be mapped."""
     if not (folder / "store.json").is_file():
         return None
-    described = read_sealed(folder / "store.json", _MEND)
+    described = read_with_digest(folder / "store.json", _MEND)
     try:
         images, masks = (np.load(folder / f"{part}.npy", mmap_mode="r") for part in _PARTS)
         if not len(images) == len(masks) == len(described["ids"]):
@@ -84,16 +84,16 @@ def load_store(folder: Path) -> Prepared | None:
 
 
 def checksums(name: str, stores: Iterable[Prepared]) -> dict[str, str]:
-    """{data set `name`/store: checksum}, by which a later run knows the same data."""
+    """{data set `name`/store: checksum}, by which a later run recognises the same data."""
     return {f"{name}/{store.name}": store.checksum for store in stores}
 
 
 def verify_store(folder: Path) -> None:
     """Raises DamagedError unless the arrays of a finished store are those that were written.
 
-    Reads them once, at some 2 GB/s: training reads them all the same.
+    Reads them once, at about 2 GB/s; training reads them anyway.
     """
-    checksums = read_sealed(folder / "store.json", _MEND)["checksums"]
+    checksums = read_with_digest(folder / "store.json", _MEND)["checksums"]
     for part in _PARTS:
         path = folder / f"{part}.npy"
         if _checksum(path) != checksums[part]:
@@ -122,7 +122,7 @@ def check_space(folder: Path, needed: int) -> None:
 
 
 def disk_full(folder: Path, needed: int, free: int) -> JaxsegError:
-    """The error that says where how many bytes are needed."""
+    """The error that names the folder and the bytes that are required."""
     return JaxsegError(
         f"{folder}: disk full, {needed} bytes required and {free} free; make room, or set "
         "data.data_dir or JAXSEG_CACHE to another disk"
@@ -130,7 +130,7 @@ def disk_full(folder: Path, needed: int, free: int) -> JaxsegError:
 
 
 class StoreWriter:
-    """Writes one store from image 0, or from where an interrupted writer had safely got to."""
+    """Writes one store from image 0, or from the last safe point of an interrupted writer."""
 
     def __init__(self, folder: Path, n_images: int, views: int, side: int):
         self.folder = folder
@@ -155,7 +155,7 @@ class StoreWriter:
         name: str,
         lost: int = 0,
     ) -> None:
-        """Adds image `index` (uint8 [v, s, s, 3] and [v, s, s]) unless it is there already.
+        """Adds image `index` (uint8 [v, s, s, 3] and [v, s, s]) unless the store holds it already.
 
         `lost` is as in Prepared, 0 where resizing has emptied no mask.
         """
@@ -175,13 +175,13 @@ class StoreWriter:
             self.save()
 
     def save(self) -> None:
-        """Makes what was appended safe against a kill and a power cut."""
+        """Writes what was appended to the disk, so that a kill or a power cut cannot lose it."""
         try:
             for file in self._files:
                 file.flush()
                 os.fsync(file.fileno())
             done = {"ids": self.ids, "sums": self._sums, "lost": self._lost}
-            _write_json(self._partial / "done.json", seal(done))
+            _write_json(self._partial / "done.json", with_digest(done))
         except OSError as error:
             self._raise_disk_full(error)
 
@@ -203,7 +203,7 @@ class StoreWriter:
         sums = dict(zip(_PARTS, self._sums, strict=True))
         about = {"ids": self.ids, "classes": list(classes), "checksums": sums, "lost": self._lost}
         try:
-            _write_json(self._partial / "store.json", seal(about))
+            _write_json(self._partial / "store.json", with_digest(about))
         except OSError as error:
             self._raise_disk_full(error)
         (self._partial / "done.json").unlink()
@@ -212,7 +212,7 @@ class StoreWriter:
     def close(self) -> None:
         """Closes the files; what has not been saved is written again by the next writer."""
         for file in self._files:
-            with contextlib.suppress(OSError):  # a full disk does not take what is yet to be saved
+            with contextlib.suppress(OSError):  # a full disk cannot hold what is yet to be saved
                 file.close()
 
     def discard(self) -> None:
@@ -224,7 +224,7 @@ class StoreWriter:
         """Ids, checksums and `lost` of what an earlier writer has left, or of the headers alone."""
         same = all(_starts_with(self._partial / f"{p}.npy", h) for p, h in zip(_PARTS, headers))
         with contextlib.suppress(DamagedError, FileNotFoundError):
-            done = read_sealed(self._partial / "done.json")
+            done = read_with_digest(self._partial / "done.json")
             if same:
                 return done["ids"], done["sums"], done.get("lost", [])
         return [], [zlib.crc32(header) for header in headers], []

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from jaxseg.data.crops import epoch_generator, epoch_plan, pixel_box, store_view
 from jaxseg.errors import UsageError
 
-_MARKS = 3  # spawn key: which images are annotated comes from a stream of its own
+_MARKS = 3  # spawn key: which images are annotated comes from a separate stream
 CLEAN, ANNOTATED = 0, 1  # versions of a frame in the views of annotation studies
 
 
@@ -58,7 +58,7 @@ def stream_plan(
 
 
 def stream_rows(stream: Stream, n_images: int, size: int, epoch: int) -> NDArray[Any]:
-    """What to train on in an epoch, in order: int32 [n, 6] of (image, view, y0, x0, y1, x1).
+    """The training pieces of an epoch, in order: int32 [n, 6] of (image, view, y0, x0, y1, x1).
 
     The last four are pixel bounds in the stream's prepared view, whose side is `size`, and 2 · size
     for `frame2x`; the other views are used whole.

@@ -25,7 +25,8 @@ def read_video(
     The file is opened at once, read as the frames are asked for (cv2.VideoCapture), at most
     `max_frames` of them. Raises JaxsegError for a file that is missing or has no codec that
     OpenCV can read, holds no frame, or ends before the number of frames that its header declares;
-    `allow_short` takes such a file as far as it goes. Raises UsageError for max_frames below 1.
+    `allow_short` accepts such a file and gives the frames it has. Raises UsageError for max_frames
+    below 1.
     """
     if max_frames is not None and max_frames < 1:
         raise UsageError(f"max_frames={max_frames}: must be at least 1")
@@ -60,12 +61,12 @@ def _frames(
     if count < min(declared, max_frames or declared) and not allow_short:
         raise JaxsegError(
             f"{path}: ends after {count} of {declared} frames; copy it again, or pass "
-            "allow_short=True to use what is there"
+            "allow_short=True to use these frames"
         )
 
 
 def frozen_frames(frames: Iterable[Array], *, tolerance: int = TOLERANCE) -> tuple[int, int]:
-    """The longest stretch in which the picture stands still while overlays appear.
+    """The longest stretch in which the picture does not move while overlays appear.
 
     Returns (first, last), the frames t0 (still clean) and t_end (all overlays there) of frames
     uint8 [H, W, 3]. Within it, from frame to frame at most 5 % of the pixels change by more than
@@ -78,7 +79,10 @@ def frozen_frames(frames: Iterable[Array], *, tolerance: int = TOLERANCE) -> tup
         if n_changed >= SMALLEST and index - first > best[1] - best[0]:
             best = (first, index)
     if best == (0, 0):
-        raise JaxsegError("video: no still picture on which overlays appear")
+        raise JaxsegError(
+            "video: holds no still picture on which overlays appear; give a part in which a frozen "
+            "frame is annotated"
+        )
     return best
 
 

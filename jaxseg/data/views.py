@@ -14,8 +14,8 @@ resolution before the frame is resized:
                           [1] as one with annotations does
 
 The last part of a training view is `placebo` where the marks' places are removed from frames on
-which no mark was ever drawn: removal leaves traces of its own. Where a frame's id tells its plane,
-the plane's name is written on it, as sonographers do.
+which no mark was ever drawn, because removal itself leaves traces. Where a frame's id names its
+plane, the plane's name is written on it, as sonographers do.
 """
 
 import zlib
@@ -81,7 +81,8 @@ def training_view(marking: Marking) -> str:
     check_choice("annotate.removal", marking.removal, REMOVALS)
     if not marking.drawn and marking.removal == NO_REMOVAL:
         raise UsageError(
-            "annotate.drawn=False: is the placebo of a removal; set annotate.removal to one of "
+            "annotate.drawn=False: requires a removal, whose placebo it is; set annotate.removal "
+            "to one of "
             f"{', '.join(METHODS)}"
         )
     kind = "drawn" if marking.drawn else "placebo"
@@ -118,7 +119,7 @@ def find_view(name: str, planes: str = "") -> View:
 
 
 def edition(name: str, planes: str = "") -> str:
-    """The view's name on disk: that of marked frames also says how marks looked."""
+    """The view's name on disk; for marked frames it includes the edition of the marks."""
     if "." not in name:
         return name
     return f"{name}.{_EDITION}" + (f".{zlib.crc32(planes.encode()):08x}" if planes else "")
@@ -146,7 +147,7 @@ def _test_versions(
 def _training_versions(
     marking: Marking, planes: str, image: Frame, mask: Frame, image_id: str
 ) -> Frame:
-    """Removal sees every frame, as it would in use, where nobody says which ones are annotated."""
+    """Removal is applied to every frame, as in use, where nobody knows which are annotated."""
     import cv2
 
     from jaxseg.data.annotations import draw_annotations

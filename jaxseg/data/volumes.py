@@ -1,4 +1,4 @@
-"""Slices of NIfTI volumes as single frames, named `volume.nii.gz#12`. Needs nibabel.
+"""Slices of NIfTI volumes as single frames, named `volume.nii.gz#12`. Requires nibabel.
 
 By its affine every volume is brought into one orientation (the nearest to right, anterior,
 superior), so that masks, predictions and images of one scan meet voxel for voxel however each was
@@ -61,7 +61,7 @@ def whole_file(path: Path) -> Path:
 
 
 def slices(path: Path) -> list[Path]:
-    """One path a slice, the volume itself where it holds one; JaxsegError naming what is none."""
+    """One path a slice, the volume itself where it has one; JaxsegError for another file."""
     frame_shape(path)
     volume = _volume(path)
     count = volume.turned_shape[volume.across]
@@ -111,7 +111,7 @@ def check_same_place(path_a: Path, path_b: Path) -> None:
     """Raises JaxsegError unless two volumes, in the common orientation, fill the same space.
 
     An array written with another affine (an identity in place of the scan's, or that of another
-    resolution) would otherwise meet the wrong voxels.
+    resolution) would otherwise be compared with the wrong voxels.
     """
     a, b = (_volume(whole_file(path)) for path in (path_a, path_b))
     corners = np.array(np.meshgrid(*[(0, n - 1) for n in a.turned_shape])).reshape(3, -1)
@@ -136,7 +136,8 @@ def _volume(path: Path) -> _Volume:
     from nibabel.wrapstruct import WrapStructError
 
     try:
-        # Open once: the next slice of a compressed file is found by reading on.
+        # Opened once: the next slice of a compressed file is then read from where the last one
+        # ended.
         image: Any = nibabel.load(path, keep_file_open=True)  # pyright: ignore[reportPrivateImportUsage]
         shape = tuple(image.shape)
         while len(shape) > 3 and shape[-1] == 1:

@@ -14,7 +14,7 @@ from jaxseg.grid.sweeps import check_axes, grid_axes, resolve_overlays
 from jaxseg.nets.padding import STANDARD_MODES
 from jaxseg.nets.registry import check_net_axes
 
-LONGEST_ID = 200  # bytes: file names have 255, of which temporary ones take some
+LONGEST_ID = 200  # bytes: a file name has at most 255, of which names of temporary files take some
 
 
 class Cell(NamedTuple):
@@ -33,12 +33,12 @@ class Cell(NamedTuple):
 def expand(config: Mapping[str, Any], grid: Sequence[Mapping[str, Any]]) -> list[Cell]:
     """Lays each overlay over the config; every cell's settings are checked.
 
-    Raises UsageError for an unknown field, a field that may not vary between cells, a value out of
-    its rule, a value of the wrong type, an empty grid, or two equal cells.
+    Raises UsageError for an unknown field, a field that may not vary between cells, a value that
+    breaks its rule or is of the wrong type, an empty grid, or two equal cells.
     """
     base = make_config(config).flat()
     if not grid:
-        raise UsageError("grid: has no cells; give at least one overlay")
+        raise UsageError("grid: has no cells; get_grid must return at least one overlay")
     overlays = resolve_overlays(grid, base)
     axes = grid_axes(overlays, base)
     check_axes(axes, base)
@@ -65,7 +65,7 @@ def _check_net_axes(cells: Sequence[Cell], axes: Iterable[str]) -> None:
 
 
 def _check_ids(cells: Sequence[Cell]) -> None:
-    """Raises UsageError unless each cell has a name of its own, in files too."""
+    """Raises UsageError unless the names of all cells differ, also as file names."""
     seen: dict[str, Cell] = {}
     for cell in cells:
         other = seen.setdefault(cell.id.casefold(), cell)
@@ -78,8 +78,8 @@ def _check_ids(cells: Sequence[Cell]) -> None:
             )
         if len(cell.id.encode()) > LONGEST_ID:
             raise UsageError(
-                f"grid: cell {cell.id[:40]}… has a name of {len(cell.id.encode())} bytes, at most "
-                f"{LONGEST_ID} make a file name; vary fewer fields"
+                f"grid: the name of cell {cell.id[:40]}… has {len(cell.id.encode())} bytes, must "
+                f"have at most {LONGEST_ID} to be a file name; vary fewer fields"
             )
 
 
@@ -92,7 +92,7 @@ def group_cells(cells: Sequence[Cell]) -> list[list[Cell]]:
 
 
 def _program(config: Config) -> tuple:
-    """What is the same in cells of one program: all but what travels as data or feeds it."""
+    """The settings that cells of one program share: all except its inputs and their feed."""
     padding = config.net.padding
     if padding in STANDARD_MODES and make_net(config.net, classes=1).takes_padding_code:
         padding = "standard"

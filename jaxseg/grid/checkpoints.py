@@ -31,6 +31,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 from etils.epath import Path
 
+from jaxseg.digests import check_digest, with_digest
 from jaxseg.errors import (
     DamagedError,
     JaxsegError,
@@ -42,7 +43,6 @@ from jaxseg.errors import (
 from jaxseg.grid.cells import Cell
 from jaxseg.grid.storage import as_folder, is_local
 from jaxseg.grid.train import TrainState
-from jaxseg.seals import seal, unseal
 from jaxseg.texts import is_number
 
 FOLDER = "checkpoints"
@@ -50,9 +50,9 @@ LIMIT_BYTES = 2**32  # of one cell: fifteen of the paper's networks with Adam's 
 Kind = Literal["state", "variables"]
 _ASIDE = "~"  # before the name of a folder that is being removed; no cell has it in its own
 _BY_ENTRY = ("diverged_at", "stopped_at", "means")  # lists of meta by entry of the arrays
-# What is in the way between an intact checkpoint and this process: no reason to train it anew.
+# Errors that do not mean that the checkpoint is damaged: its cells are not trained anew.
 _ELSEWHERE = (JaxsegError, PermissionError, ConnectionError, TimeoutError, MemoryError)
-_LONGEST = 120  # letters of what a library says of it
+_LONGEST = 120  # characters of the error message of a library
 _READ_ONLY = ocp.CheckpointManagerOptions(read_only=True, save_interval_steps=0, create=False)
 
 
@@ -139,7 +139,7 @@ def save(
         "arrays": tree_digest(tree),
         **position._asdict(),
     }
-    items = {kind: ocp.args.StandardSave(tree), "meta": ocp.args.JsonSave(seal(meta))}
+    items = {kind: ocp.args.StandardSave(tree), "meta": ocp.args.JsonSave(with_digest(meta))}
     latest = manager.latest_step()
     number = 0 if latest is None else latest + 1
     with disk_errors(Path(manager.directory)), failing_quietly():
@@ -196,7 +196,7 @@ def remove_superseded(workdir: Path, folders: Iterable[Path]) -> None:
 
 
 def remove(folder: Path) -> None:
-    """Removes a chunk's checkpoints; what a kill leaves of them is none that looks damaged."""
+    """Removes a chunk's checkpoints; what a kill leaves of them does not look damaged."""
     if is_local(folder):
         aside = folder.with_name(f"{_ASIDE}{folder.name}")
         aside.rmtree(missing_ok=True)
@@ -271,8 +271,8 @@ def _meta(manager: ocp.CheckpointManager, folder: Path) -> dict[str, Any]:
     """The meta of the checkpoint in `folder`; DamagedError where it is not what was saved."""
     item = ocp.args.Composite(meta=ocp.args.JsonRestore())
     with damage_named(folder):
-        sealed = manager.restore(int(folder.name), args=item)["meta"]
-        return _check_meta(folder, unseal(sealed, folder / "meta", mend(folder)))
+        stored = manager.restore(int(folder.name), args=item)["meta"]
+        return _check_meta(folder, check_digest(stored, folder / "meta", mend(folder)))
 
 
 def restore_cell(
@@ -281,7 +281,7 @@ def restore_cell(
     """(tree of numpy arrays without a cell axis, meta) of a cell's furthest checkpoint.
 
     The tree is {"params", "batch_stats"} of a finished cell and a whole training state of an
-    unfinished one, whose meta["kind"] says so. Raises UsageError for an unknown cell and
+    unfinished one, which meta["kind"] states. Raises UsageError for an unknown cell and
     DamagedError for a checkpoint that is not what was saved.
     """
     saved = find_cells(workdir, cell)[cell]
@@ -327,7 +327,7 @@ def _read_tree(item: Path, entries: int) -> dict[str, Any]:
 
 
 def _check_meta(folder: Path, meta: Any) -> dict[str, Any]:
-    """Returns a checkpoint's meta; DamagedError where it does not say what `save` writes.
+    """Returns a checkpoint's meta; DamagedError where it is not what `save` writes.
 
     `entries` is added: the length of the arrays' leading axis. Older checkpoints have one entry for
     each slot of the devices, of which the first are those of the cells; lists are cut to these.
@@ -359,7 +359,7 @@ def _check_meta(folder: Path, meta: Any) -> dict[str, Any]:
     }
     for name, holds in rules.items():
         if not holds:
-            raise _damaged(folder, f"meta says {name}={meta.get(name)!r:.60}")
+            raise _damaged(folder, f"meta holds {name}={meta.get(name)!r:.60}")
     cut = {name: meta[name][:cells] for name in _BY_ENTRY}
     losses = [of_step[:cells] for of_step in meta["losses"]]
     return {**meta, **cut, "losses": losses, "entries": entries}
@@ -407,16 +407,16 @@ def tree_digest(tree: Any) -> str:
 
 @contextlib.contextmanager
 def damage_named(folder: Path) -> Iterator[None]:
-    """Turns whatever reading a damaged checkpoint raises, by any library, into DamagedError.
+    """Turns any exception of any library on reading a damaged checkpoint into DamagedError.
 
-    Let through are errors of this process and of the way to the files: running out of memory, of
-    the device too. Files that may not be read are named as such: they seem not to be there.
+    Errors of this process and of the access to the files pass unchanged, such as running out of
+    memory (of the device too). Files that may not be read are named: to Orbax they seem missing.
     """
     try:
         with failing_quietly():
             yield
     except DamagedError as error:
-        if refused := _unreadable(folder):  # of such a file Orbax says that it is not there
+        if refused := _unreadable(folder):  # Orbax reports such a file as missing
             raise no_permission(refused) from error
         raise
     except _ELSEWHERE:
@@ -444,7 +444,7 @@ def _unreadable(folder: Path) -> str | None:
 
 @contextlib.contextmanager
 def failing_quietly() -> Iterator[None]:
-    """Mutes what reads and writes that Orbax leaves behind when one fails say after it."""
+    """Hides the messages of reads and writes that Orbax leaves running when one of them fails."""
     try:
         yield
     except BaseException:
@@ -454,7 +454,7 @@ def failing_quietly() -> Iterator[None]:
 
 @functools.cache
 def _mute_leftovers() -> None:
-    """From now on, as what Orbax left behind may end at any time; all else is heard as before."""
+    """Lasts until the process ends, because they may end at any time; other messages stay."""
     show = sys.unraisablehook
 
     def show_others(unraisable: Any) -> None:

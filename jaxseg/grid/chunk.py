@@ -1,7 +1,6 @@
 """Chunks: which cells are trained together, and their training step by step with checkpoints.
 
-What lies in the cells' checkpoints decides before their order: only cells that have come equally
-far share a chunk.
+Only cells that have been trained equally far share a chunk; beyond that their order decides.
 """
 
 import sys
@@ -26,7 +25,7 @@ from jaxseg.grid.train import Hyper, TrainState, selected_variables
 
 
 class Progress(Protocol):
-    """What training tells of each step that is done."""
+    """What training reports its steps to."""
 
     def update(self, steps: int = 1) -> None:
         """Counts further steps."""
@@ -54,7 +53,7 @@ def plan_chunks(workdir: Path, cells: Sequence[Cell], slots: int) -> list[Chunk]
 
     Only cells that have come equally far share a chunk, whichever chunks they were saved in: each
     goes on from its checkpoint though devices, cells per device or the grid have changed. A damaged
-    checkpoint is named on stderr and taken for none.
+    checkpoint is named on stderr and not used.
     """
     found, errors = checkpoints.scan(workdir)
     ids = {cell.id for cell in cells}
@@ -77,10 +76,10 @@ def plan_chunks(workdir: Path, cells: Sequence[Cell], slots: int) -> list[Chunk]
 
 
 def _say_damaged(error: DamagedError, cell: str) -> None:
-    """Says on stderr that a damaged checkpoint's cells, such as `cell`, are trained anew."""
+    """Reports on stderr that cells of a damaged checkpoint, such as `cell`, are trained anew."""
     print(
-        f"{error.path}: damaged: {error.reason}; training {cell} and those beside it from the "
-        "beginning",
+        f"{error.path}: damaged: {error.reason}; training {cell} and the other cells "
+        "of the checkpoint from the beginning",
         file=sys.stderr,
         flush=True,
     )
@@ -205,7 +204,9 @@ def _train(job: _Job, state: TrainState, at: Position, progress: Progress) -> tu
         state, validation = _validate(job.group, job.slots, state, job.hyper, last)
         going = _going(state, n, epoch * steps)
         means[going] = mean[going]
-        if epoch == at.epoch:  # not before: with less memory the chunk may yet be another one
+        if (
+            epoch == at.epoch
+        ):  # not before: if memory runs out, the chunk is made anew with fewer cells
             files.forget_epochs(job.workdir, [cell.id for cell in job.cells], epoch)
         _log_epoch(job, going, epoch, mean, validation)
         if not np.asarray(state.running)[:n].any():
@@ -253,7 +254,9 @@ def _validate(
         )
     loss, tp, fp, fn, weight = sums.T
     values = np.stack([loss / weight, 2 * tp / np.maximum(2 * tp + fp + fn, 1)], axis=1)
-    values[np.asarray(state.diverged_at) >= 0] = np.nan  # what it was stopped at is no result
+    values[np.asarray(state.diverged_at) >= 0] = (
+        np.nan
+    )  # the loss at which it was stopped is not a result
     if best:
         state = group.select(state, put(group.layout, "cell", values[:, 0].astype(np.float32)))
     return state, values

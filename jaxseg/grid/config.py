@@ -1,4 +1,4 @@
-"""The settings of a run as frozen dataclasses, made from a config file's fields and checked here.
+"""The settings of a run as frozen dataclasses, made from the fields of a config file and checked.
 
 Config files and overlays of a sweep name fields by text ("optim.epochs"); `make_config` turns them
 into a `Config`, whose fields are attributes: `config.optim.epochs`. `configs/base.py` explains each
@@ -105,7 +105,7 @@ class EvalConfig:
 
 @dataclass(frozen=True)
 class RunConfig:
-    """How cells are run: nothing of it changes what is trained."""
+    """How cells are run; no field here changes what is trained."""
 
     cells_per_device: int = 0
     checkpoint_epochs: int = 5
@@ -129,7 +129,7 @@ class AnnotateConfig:
 
 @dataclass(frozen=True)
 class Config:
-    """All settings of a cell; `annotate` is None outside of studies of annotations."""
+    """All settings of a cell; `annotate` is None except in studies of annotations."""
 
     name: str = ""
     seed: int = 0
@@ -152,7 +152,8 @@ _SECTIONS = {
     "data": DataConfig, "net": NetConfig, "optim": OptimConfig, "eval": EvalConfig,
     "run": RunConfig, "annotate": AnnotateConfig,
 }  # fmt: skip
-# What a config file may leave out, besides fields of the network; all else must be written down.
+# The fields that a config file may leave out, besides those of the network; all others are
+# required.
 _OPTIONAL = (
     "optim.weight_decay", "optim.schedule", "optim.patience", "eval.saliency_layer", "data.planes",
     "data.pattern", "data.truth_pattern", "data.mask_threshold", "data.ignore_label",
@@ -182,16 +183,16 @@ DEFAULTS = {
 def make_config(fields: Mapping[str, Any], *, strict: bool = True) -> Config:
     """The config of a config file's fields, nested or by dotted names.
 
-    Whole numbers become floats and lists tuples where the field is one. What may be left out has
-    its default. Whether a run is possible is asked by `check_config`.
+    Whole numbers become floats and lists become tuples where the field is one. Fields that are left
+    out get their defaults. `check_config` tests whether a run is possible.
 
     Args:
         fields: the settings.
-        strict: False is for config.json of other versions: what lacks, is unknown or is of another
-            type has its default.
+        strict: False is for config.json of other versions: fields that are missing, unknown or of
+            another type get their defaults.
 
     Raises:
-        UsageError: a field that lacks, is unknown or is of another type.
+        UsageError: a field that is missing, unknown or of another type.
     """
     given = flatten(fields)
     values: dict[str, dict[str, Any]] = {section: {} for section in ("", *_SECTIONS)}
@@ -206,9 +207,9 @@ def make_config(fields: Mapping[str, Any], *, strict: bool = True) -> Config:
             kind = _KINDS[name].__name__
             raise UsageError(f"config field {name}={value!r}: must be of type {kind}")
         elif strict:
-            own = "; what a network of your own takes goes below net.options"
+            own = "; the options of your own network are set under net.options"
             raise UsageError(
-                f"config field {name}: is no field of a config"
+                f"config field {name}: is not a field of the config"
                 f"{own if section == 'net' else ''}{nearest(name, _KINDS)}"
             )
     annotates = bool(values["annotate"])
@@ -257,7 +258,7 @@ def check_config(config: Config) -> None:
         if fields[name] < least:
             raise UsageError(f"{name}={fields[name]}: must be at least {least}")
     if config.seed > MOST_SEED:
-        raise UsageError(f"seed={config.seed}: must be at most {MOST_SEED}, it is an int32")
+        raise UsageError(f"seed={config.seed}: must be at most {MOST_SEED} (int32)")
     _check_optim(config)
     _check_eval(config)
     _check_annotate(config)
@@ -265,7 +266,8 @@ def check_config(config: Config) -> None:
     plane_of((), config.data.planes)
     if config.data.reading.truth.ignore is not None and config.net.name == "dtunet":
         raise UsageError(
-            f"data.ignore_label={config.data.ignore_label}: a dtunet judges every pixel; use a unet"
+            f"data.ignore_label={config.data.ignore_label}: a dtunet cannot leave out "
+            "pixels; use net.name=unet"
         )
 
 
@@ -274,10 +276,10 @@ def _check_optim(config: Config) -> None:
     if not optim.learning_rate > 0:
         raise UsageError(f"optim.learning_rate={optim.learning_rate}: must be above 0")
     if optim.select == "best" and not config.data.val_split:
-        raise UsageError("optim.select='best': needs data.val_split; name one, or use last")
+        raise UsageError("optim.select='best': requires data.val_split; set it, or use last")
     if optim.patience and optim.select != "best":
         raise UsageError(
-            f"optim.patience={optim.patience}: stops a cell by its validation loss and needs "
+            f"optim.patience={optim.patience}: stops a cell by its validation loss, which requires "
             "optim.select=best and data.val_split; use 0 to train all epochs"
         )
 
@@ -295,7 +297,7 @@ def _check_eval(config: Config) -> None:
         check_choice("eval.test_sets", test_set, TEST_SETS)
         if config.annotate is None and test_set in ANNOTATED_SETS:
             raise UsageError(
-                f"eval.test_sets={test_set!r}: needs the config's section annotate, as in "
+                f"eval.test_sets={test_set!r}: requires the config's section annotate, as in "
                 "configs/caliper_ablation.py"
             )
     if not config.eval.test_sets:
@@ -318,12 +320,12 @@ def _check_net(config: Config) -> None:
     if config.net.name == "dtunet" and loss != "dtu":
         raise UsageError(f"optim.loss={loss!r}: must be 'dtu' under net.name='dtunet'")
     if loss == "dtu" and not net.has_maps:
-        raise UsageError("optim.loss='dtu': needs net.name='dtunet'; a unet has dice_focal")
+        raise UsageError("optim.loss='dtu': requires net.name='dtunet'; for a unet use dice_focal")
     net.check(config.data.size, any_classes=True)
 
 
 def make_net(net: NetConfig, classes: int, batch_axis: str | None = None) -> registry.Network:
-    """The network that a config names: the one place where networks of cells are made."""
+    """The network that a config names; the networks of all cells are made here."""
     return registry.make_net(
         net.name, net.options, classes=classes, batch_axis=batch_axis, width=net.width,
         depth=net.depth, padding=net.padding, upsampling=net.upsampling, norm=net.norm,

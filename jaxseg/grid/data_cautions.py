@@ -1,4 +1,4 @@
-"""What a reader should bear in mind of the images and masks that a grid was given."""
+"""Cautions about the images and masks of a grid."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -20,33 +20,38 @@ def data_cautions(
     validation: Mapping[str, Prepared],
     test: Mapping[str, Prepared],
 ) -> list[str]:
-    """Sentences without markup; the stores are those of one group by view, {} for no validation.
+    """The cautions as sentences; the stores are those of one group by view, {} for no validation.
 
-    They say which masks resizing has emptied, which images are in two splits or look like one of
-    another, which folders of splits are left unused, and what `masks.look_at` says of the masks.
+    They name masks that resizing has emptied, images that are in two splits or look like one of
+    another, folders of splits that are not used, and the cautions of `masks.look_at`.
     """
     splits = {"training": train, "validation": validation, "test": test}
     first = next(iter(train.values()))
     return [
         *first.cautions,
         *(line for name, stores in splits.items() for line in _emptied(name, stores.values())),
-        *_shared(train, test, "test", "what is scored are images that were trained on"),
-        *_shared(train, validation, "validation", "validation does not tell of new images"),
+        *_shared(train, test, "test", "the scores are then partly of images that were trained on"),
+        *_shared(
+            train,
+            validation,
+            "validation",
+            "validation then does not measure how well new images are segmented",
+        ),
         *_look_alike(train, test),
         *_unused(data, first),
     ]
 
 
 def _emptied(name: str, stores: Iterable[Prepared]) -> Iterator[str]:
-    """Of several views the one that lost most."""
+    """The caution about the view in which resizing emptied most masks."""
     most = max(stores, key=lambda store: len(store.lost), default=None)
     if most is None or not most.lost:
         return
     side, n = most.masks.shape[-1], len(most.ids)
     yield (
-        f"{len(most.lost)} of {n} {name} images have a mask that is empty after resizing to "
-        f"{side} × {side} pixels: what it holds is smaller than a pixel there, and counts as "
-        f"background. From {max(most.lost)} pixels on (data.size) none would be lost."
+        f"{len(most.lost)} of {n} {name} images have a mask that becomes empty when resized to "
+        f"{side} × {side} pixels: its object is smaller than a pixel there and counts as "
+        f"background. With data.size={max(most.lost)} or more no mask would become empty."
     )
 
 
@@ -66,10 +71,10 @@ def _shared(
 
 
 def _look_alike(train: Mapping[str, Prepared], test: Mapping[str, Prepared]) -> Iterator[str]:
-    """Test images that are no training images byte by byte, but look like one."""
+    """Test images that differ from every training image in their bytes but look like one."""
     known, these = (_whole_frames(stores) for stores in (train, test))
     if known is None or these is None or not known.digests:
-        return  # generated frames are alike by their making
+        return  # generated frames are alike because they are drawn alike
     prints = [fingerprint(frame) for store in (known, these) for frame in store.images[:, 0]]
     bits, thumbnails = zip(*prints)
     kept = Fingerprints(
@@ -85,7 +90,7 @@ def _look_alike(train: Mapping[str, Prepared], test: Mapping[str, Prepared]) -> 
         pairs = [f"{name} like {other}" for name, other in like.items()]
         yield (
             f"{len(like)} of {len(these.ids)} test images look like a training image "
-            f"({_listed(pairs)}): copies, or pictures of one object, flatter the scores."
+            f"({_listed(pairs)}): copies, or pictures of the same object, make the scores too good."
         )
 
 
@@ -108,8 +113,8 @@ def _unused(data: DataConfig, store: Prepared) -> Iterator[str]:
         if split in idle or (split == "train" and data.train_split != "train")
     )
     yield (
-        f"Split{'s' if len(idle) > 1 else ''} {named} of data.manual_dir are not used: trained on "
-        f"is {data.train_split}, tested on {data.test_split}. To use them: {mend}."
+        f"Split{'s' if len(idle) > 1 else ''} {named} of data.manual_dir are not used: networks "
+        f"are trained on {data.train_split} and tested on {data.test_split}. To use them: {mend}."
     )
 
 

@@ -38,8 +38,8 @@ _FAILED = re.compile(
 def start_devices(cache: Path | None) -> None:
     """Makes every CPU core a device, keeps freed memory, and caches compiled programs in `cache`.
 
-    Call it before JAX is first used; it changes nothing on machines whose devices are no CPUs
-    except for the cache. Cells share no core well, so that on CPU each gets one.
+    Call it before JAX is first used; it changes nothing on machines whose devices are not CPUs
+    except for the cache. Two cells on one core slow each other down, so on CPU each gets its own.
     """
     keep_memory()
     jax.config.update("jax_num_cpu_devices", cpu_cores())
@@ -52,7 +52,7 @@ def keep_compiled(folder: Path, at_least_s: float = 1.0) -> None:
 
     An entry that cannot be read, as a kill while it was written leaves it, is removed and compiled
     again, in one line on stderr. JAX itself would warn in every run and never replace it. Programs
-    that cannot be written, as the disk is full, are said once.
+    that cannot be written, as when the disk is full, are reported once.
     """
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", at_least_s)
@@ -64,7 +64,8 @@ def keep_compiled(folder: Path, at_least_s: float = 1.0) -> None:
             show_others(message, *args, **kwargs)
             return
         if failed[1] == "reading":
-            # The message does not say which: all of that name, a cache can lose them.
+            # The message does not name the entry: all of that program are removed, which costs only
+            # time.
             for entry in folder.glob(f"{failed[2]}-*-cache"):
                 entry.unlink(missing_ok=True)
         reason = failed[3].splitlines()[0]
@@ -76,7 +77,7 @@ def keep_compiled(folder: Path, at_least_s: float = 1.0) -> None:
             print(line, file=sys.stderr)
 
     warnings.showwarning = show
-    # Each is to be seen: a filter that shows a place once would leave the second unmended.
+    # Every warning must be seen: a filter that shows each place once would hide the second entry.
     warnings.filterwarnings("always", message="Error (reading|writing) persistent compilation")
 
 
@@ -87,7 +88,7 @@ def check_devices() -> None:
     except (AssertionError, RuntimeError) as error:
         platforms = jax.config.jax_platforms or ""  # pyright: ignore[reportAttributeAccessIssue]
         reason = f" ({one_line(error)})" if str(error) else ""
-        mend = "unset it or set it to cpu" if platforms else "set it to cpu to train without"
+        mend = "unset it or set it to cpu" if platforms else "set it to cpu to train on the CPU"
         raise JaxsegError(
             f"JAX_PLATFORMS={platforms}: JAX finds no such device here{reason}; {mend}"
         ) from error
@@ -116,7 +117,7 @@ def compiler_options(platform: str) -> dict[str, int]:
 
 
 # Context managers of `jax`, which hold for the calling thread alone, and their arguments. One that
-# this version of JAX lacks has no setting to pin. jax_numpy_rank_promotion is left as it is: it
+# this version of JAX lacks is left out. jax_numpy_rank_promotion is left as it is: it
 # raises or warns but changes no number, and jaxseg runs under `raise`.
 _PINNED: dict[str, Any] = {
     "enable_x64": False,
@@ -128,7 +129,7 @@ _PINNED: dict[str, Any] = {
     "numpy_dtype_promotion": "standard",
     "softmax_custom_jvp": False,
     "default_device": None,
-    # These change no number: they make programs stop, or run one operation after another.
+    # These do not change numbers: they make programs stop, or run one operation after another.
     "disable_jit": False,
     "no_execution": False,
     "debug_nans": False,
@@ -152,7 +153,7 @@ _COMPILER = (
 
 @contextlib.contextmanager
 def pinned() -> Iterator[None]:
-    """Within it JAX computes the same numbers, whatever the process has set; also a decorator.
+    """Context manager or decorator: JAX computes the same numbers, whatever the process has set.
 
     The caller's settings are back on leaving. Raises JaxsegError when JAX finds no device.
     """
@@ -170,7 +171,7 @@ def pinned() -> Iterator[None]:
 
 
 def conditions() -> dict[str, str]:
-    """What `pinned` cannot set and numbers depend on, in their last digits: {name: value}."""
+    """What `pinned` cannot set and the last digits of numbers depend on: {name: value}."""
     found = {"jax": jax.__version__, "jaxlib": version("jaxlib")}
     found["platform"] = jax.local_devices()[0].platform
     found |= {name: os.environ[name] for name in _VARIABLES if os.environ.get(name)}
@@ -178,7 +179,7 @@ def conditions() -> dict[str, str]:
 
 
 def differences(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
-    """`name (value before, value now)` of each condition that is another now."""
+    """`name (value before, value now)` of each condition that has changed."""
     return [
         f"{name} ({before.get(name, 'not set')!r} then, {now.get(name, 'not set')!r} now)"
         for name in {**before, **now}

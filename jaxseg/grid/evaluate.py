@@ -28,7 +28,7 @@ class TestSet(NamedTuple):
     `image` is the index of the frame an item was cut from; items of one frame share it.
     """
 
-    __test__ = False  # not a test class, whatever its name suggests to pytest
+    __test__ = False  # keeps pytest from taking it for a test class
 
     images: np.ndarray
     masks: np.ndarray
@@ -36,7 +36,7 @@ class TestSet(NamedTuple):
 
 
 class Examples(NamedTuple):
-    """Items to look at, and why these: item int32 [k], label [k], rule."""
+    """Items to look at: item int32 [k], label [k], and the rule by which they were chosen."""
 
     test_set: str
     item: np.ndarray

@@ -97,7 +97,7 @@ def _spreader(layout: Layout) -> Any:
 class DataWait:
     """How long the devices of a chunk wait for data, by sampling.
 
-    Steps run asynchronously, so that the time spent in `next` says nothing. Every seventh time the
+    Steps run asynchronously, so that the time spent in `next` means nothing. Every seventh time the
     step before is waited for first; the seconds until the next batch lies on the devices are then
     what they would have waited, had nothing been made ahead: an upper bound.
     """

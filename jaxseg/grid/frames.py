@@ -1,8 +1,8 @@
 """The device feed: prepared images stay in device memory, batches are taken and cut there.
 
-Nothing here needs TensorFlow. A step sends 24 bytes an image (which one, which view, which box)
+Nothing here uses TensorFlow. A step sends 24 bytes an image (which one, which view, which box)
 instead of its pixels. The function that takes a batch is compiled apart from the training step, so
-that both feeds drive the very same step.
+that both feeds use the same training step.
 """
 
 from collections.abc import Mapping, Sequence

@@ -35,8 +35,8 @@ class GroupData(NamedTuple):
     """Prepared data of a group: training stores by view, validation items by stream, test by set.
 
     `planes` are the standard planes of the test frames, empty strings where ids name none;
-    `checksums` those of all stores, by data set and store. `taken` says what the masks were taken
-    for, `cautions` what to bear in mind of the data.
+    `checksums` those of all stores, by data set and store. `taken` states how the masks are read,
+    `cautions` what limits the results of this data.
     """
 
     train: Mapping[str, Any]
@@ -74,7 +74,7 @@ class Group(NamedTuple):
 
     @property
     def config(self) -> Config:
-        """That of the first cell: what the cells share is the same in all."""
+        """The config of the first cell; what the cells share is the same in all of them."""
         return self.cells[0].config
 
     @property
@@ -99,12 +99,12 @@ def make_group(cells: list[Cell], part: int | None = None, kept_feed: str | None
     part = len(cells) if part is None else part
     feed = choose_feed(config.data.feed, kept_feed, data.train, jax.local_devices()[0])
     group = _map_group(cells, data, part, config.run.cells_per_device, feed)
-    _ = group.steps_per_epoch  # a batch that cannot be filled is refused before compiling
+    _ = group.steps_per_epoch  # raises for a batch that is too large before anything is compiled
     return group
 
 
 def check_batches(group: Group, cells: Iterable[Cell]) -> None:
-    """Raises UsageError for a batch, of any group on the same images, that they cannot fill."""
+    """Raises UsageError where any group on these images has a batch larger than their number."""
 
     def images(data: DataConfig) -> tuple:
         return data.name, data.manual_dir, data.train_split
@@ -129,7 +129,7 @@ def halve(group: Group) -> Group:
         )
     print(
         f"out of memory with {now} cells per device on {kind}: going on with {now // 2}; "
-        f"--config.run.cells_per_device={now // 2} spares the attempt",
+        f"--config.run.cells_per_device={now // 2} skips this attempt next time",
         file=sys.stderr,
         flush=True,
     )
@@ -142,7 +142,7 @@ def remap(group: Group, cells_per_device: int) -> Group:
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Whether XLA says that a device's memory did not suffice."""
+    """Whether XLA reports that a device ran out of memory."""
     return "RESOURCE_EXHAUSTED" in str(error) or "out of memory" in str(error).lower()
 
 

@@ -1,6 +1,6 @@
-"""SIGINT and SIGTERM: training finishes its step and keeps it, everything else ends at once.
+"""SIGINT and SIGTERM: training finishes its step and saves it, everything else ends at once.
 
-Python handles a signal between two bytecodes of the main thread, which may sit in a compiler for
+Python handles a signal between two bytecodes of the main thread, which may be in a compiler for
 minutes. A watching thread, woken through a pipe, then ends the process. That is safe: every file of
 a run is written beside its place and renamed.
 """
@@ -19,12 +19,12 @@ from jaxseg.escape import utf8
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _GRACE_S = 2.0  # for the main thread to end by itself
-_SAME_S = 0.3  # launchers signal the group and the process: two within this are one
+_SAME_S = 0.3  # launchers signal the group and the process: two within this time count as one
 _POLL_S = 0.1
 
 
 class _State:
-    """Signals belong to the process, so what is known of them does too."""
+    """The signals received so far; there is one such object in a process."""
 
     signum = 0
     deferred = False
@@ -32,7 +32,7 @@ class _State:
 
 @contextlib.contextmanager
 def handled(last_words: str) -> Iterator[None]:
-    """Within it SIGINT and SIGTERM raise Interrupted, or wait for the step inside `deferred`.
+    """Context manager: SIGINT and SIGTERM raise Interrupted, inside `deferred` after the step.
 
     A second signal, or a main thread that cannot react, ends the process with `last_words` on
     stderr and exit code 128 + signal. Signals that the parent has set to be ignored stay so. Must
@@ -51,7 +51,7 @@ def handled(last_words: str) -> Iterator[None]:
         for signum, handler in former.items():
             signal.signal(signum, handler)
         signal.set_wakeup_fd(former_pipe)
-        os.close(writer)  # the watcher reads the end of the pipe and leaves
+        os.close(writer)  # the watcher reads the end of the pipe and ends
         watcher.join()
         os.close(reader)
         _State.signum = 0
@@ -59,7 +59,7 @@ def handled(last_words: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def deferred() -> Iterator[None]:
-    """Within it a signal only makes `requested` true; Interrupted is raised on leaving."""
+    """Context manager: a signal only makes `requested` true; leaving it raises Interrupted."""
     _State.deferred = True
     try:
         yield
@@ -82,14 +82,14 @@ def stop_if_requested() -> None:
 def _handle(signum: int, frame: object) -> None:
     del frame
     if _State.signum:
-        return  # the second one is the watcher's
+        return  # the watcher handles the second one
     _State.signum = signum
     if not _State.deferred:
         raise Interrupted(signum)
 
 
 def _watch(reader: int, last_words: str) -> None:
-    """Waits for signals; ends the process on a second one and when the first goes unheard."""
+    """Waits for signals; ends the process on a second one or when the first has no effect."""
     first, since = 0.0, 0.0
     while True:
         ready, _, _ = select.select([reader], [], [], _POLL_S if first else None)

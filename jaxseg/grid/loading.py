@@ -5,7 +5,7 @@ An export is one npz file that describes itself and is read anywhere without its
     description            JSON with a digest: see `_describe`
     params/inc/conv1/kernel, batch_stats/...   float32, the network's variables by their path
 
-What else reads such a file needs NumPy alone; `load_export` gives back what `load_cell` gives.
+NumPy alone can read such a file; `load_export` returns what `load_cell` returns.
 """
 
 import json
@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxseg.data import arrays as npz
+from jaxseg.digests import check_digest, with_digest
 from jaxseg.errors import DamagedError, JaxsegError, UsageError, check_permission
 from jaxseg.escape import one_line
 from jaxseg.grid.checkpoints import named_leaves, restore_cell, tree_digest
@@ -28,7 +29,6 @@ from jaxseg.grid.storage import as_folder, write_arrays
 from jaxseg.grid.train import SCALING, class_indices, normalise
 from jaxseg.homes import expand
 from jaxseg.nets.registry import Network
-from jaxseg.seals import seal, unseal
 from jaxseg.texts import parse_json
 
 FORMAT = "jaxseg export 1"
@@ -65,7 +65,7 @@ def _load(
     if meta["diverged_at"][place] >= 0:
         raise JaxsegError(
             f"cell {cell}: diverged at step {meta['diverged_at'][place]}; its last finite weights "
-            "can be inspected (jaxseg inspect) but not used"
+            "can be inspected (jaxseg inspect), but they do not predict"
         )
     try:
         config, net, expected = _network(meta["settings"][place], len(meta["classes"]))
@@ -132,7 +132,9 @@ def export_cell(
     with pinned():
         _, variables, config, meta = _load(workdir, cell)
     about = _describe(cell, config, meta, tree_digest(variables))
-    written = named_leaves(variables) | {DESCRIPTION: np.asarray(json.dumps(seal(about), indent=1))}
+    written = named_leaves(variables) | {
+        DESCRIPTION: np.asarray(json.dumps(with_digest(about), indent=1))
+    }
     write_arrays(path, written)
     return about
 
@@ -164,13 +166,15 @@ def load_export(
 
 
 def read_description(path: Path) -> dict[str, Any]:
-    """What an export says of itself; JaxsegError where it is none or its description is damaged."""
+    """The description in an export; JaxsegError where there is none or it is damaged."""
     if DESCRIPTION not in npz.array_names(path):
-        raise JaxsegError(f"{path}: holds no {DESCRIPTION!r}, so it is no export; {_MEND}")
+        raise JaxsegError(
+            f"{path}: holds no {DESCRIPTION!r}, so it is not an export of jaxseg; {_MEND}"
+        )
     text = npz.read_member(path, DESCRIPTION)
     if text.dtype.kind != "U" or text.shape != ():
-        raise DamagedError(path, f"{DESCRIPTION!r} is no text", _MEND)
-    about = unseal(parse_json(str(text), path, _MEND), path, _MEND)
+        raise DamagedError(path, f"{DESCRIPTION!r} is not text", _MEND)
+    about = check_digest(parse_json(str(text), path, _MEND), path, _MEND)
     if about.get("format") != FORMAT:
         raise JaxsegError(
             f"{path}: has the format {about.get('format')!r:.40}, this version reads {FORMAT!r}; "
@@ -185,7 +189,7 @@ def read_description(path: Path) -> dict[str, Any]:
 
 
 def check_target(path: Path, argument: str) -> None:
-    """Raises UsageError naming `argument` for a path that no export can be written to."""
+    """Raises UsageError naming `argument` for a path to which an export cannot be written."""
     path = expand(path)
     if path.suffix != SUFFIX:
         raise UsageError(f"{argument} {path}: must end in {SUFFIX}")
@@ -193,11 +197,11 @@ def check_target(path: Path, argument: str) -> None:
         raise UsageError(f"{argument} {path}: is a folder; give a file in it")
     home = next(parent for parent in path.absolute().parents if parent.exists())
     if not home.is_dir() or not os.access(home, os.W_OK | os.X_OK):
-        raise UsageError(f"{argument} {path}: {home} cannot be written; give another place")
+        raise UsageError(f"{argument} {path}: {home} cannot be written to; give another folder")
 
 
 def _describe(cell: str, config: Config, meta: Mapping[str, Any], digest: str) -> dict[str, Any]:
-    """What a reader without jaxseg has to know of the arrays, and what `load_export` reads."""
+    """What a reader without jaxseg must know about the arrays, and what `load_export` reads."""
     import jaxseg
 
     size = config.data.size

@@ -1,10 +1,11 @@
-"""Locks: no two processes train the same cells of a workdir, and a dead owner keeps nothing.
+"""Locks: no two processes train the same cells of a workdir, and a dead owner loses its lock.
 
     locks/<host>-<pid>-<random>.json     owner, its cells, and a beat that counts up
 
 An owner on this machine holds flock on its file, which the kernel releases when it dies. Of an
-owner elsewhere only the beat is known: one that stands still for PATIENCE_S is dead. It is watched
-by this process's own monotonic clock, so clocks that differ between hosts do not matter.
+owner elsewhere only the beat is known: an owner whose beat has not changed for PATIENCE_S is taken
+for dead. It is timed by this process's own monotonic clock, so clocks that differ between hosts do
+not matter.
 """
 
 import contextlib
@@ -31,10 +32,10 @@ Owner = dict[str, Any]
 def hold(
     workdir: Path, cells: Sequence[str], *, beat_s: float = BEAT_S, patience_s: float = PATIENCE_S
 ) -> Iterator[Callable[[], None]]:
-    """Owns `cells` of a workdir; gives a check that raises JaxsegError once they are another's.
+    """Locks `cells` of a workdir; yields a check that raises JaxsegError once the lock is lost.
 
-    Raises JaxsegError naming the owner when a living process has some of them. Takes up to
-    `beat_s` to refuse and `patience_s` to inherit where the owner was on another machine.
+    Raises JaxsegError naming the owner when a living process has some of them. If the owner was on
+    another machine, it takes up to `beat_s` to find it alive and `patience_s` to find it dead.
     """
     owner: Owner = {
         "host": socket.gethostname(),
@@ -81,8 +82,8 @@ def _boot() -> str:
 
 @contextlib.contextmanager
 def _one_claim_at_a_time(folder: Path) -> Iterator[None]:
-    """Of processes that claim at the same moment one comes first. In an object store, which has no
-    such lock, both would see each other and refuse."""
+    """Puts processes that claim at the same moment in order. In an object store, which has no such
+    lock, each would see the other, and both would end with an error."""
     folder.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
         if storage.is_local(folder):
@@ -107,7 +108,7 @@ def _flocked(path: Path, owner: Owner) -> Iterator[None]:
 
 
 def _write(path: Path, owner: Owner) -> None:
-    """Writes in place, as a rename would leave flock on the old file; the length stays the same."""
+    """Writes in place, because a rename would leave flock on the old file; the length stays."""
     content = (json.dumps({**owner, "beat": f"{owner['beat']:09d}"}, indent=1) + "\n").encode()
     if not storage.is_local(path):
         path.write_bytes(content)
@@ -130,7 +131,7 @@ def _read(path: Path) -> bytes:
 
 
 def _owner(path: Path) -> Owner:
-    """What a lock says; nothing when it is gone, was left torn by a kill, or is no lock."""
+    """The content of a lock; empty when it is gone, was cut short by a kill, or is not a lock."""
     with contextlib.suppress(ValueError, RecursionError):
         owner = json.loads(_read(path))
         if isinstance(owner, dict) and isinstance(owner.get("cells", []), list):
@@ -144,7 +145,7 @@ def _overlap(path: Path, cells: Sequence[str]) -> list[str]:
 
 
 def _is_alive(path: Path, patience_s: float) -> bool:
-    """Whether the owner of a lock lives: asked of the kernel, or seen by its beat."""
+    """Whether the owner of a lock is alive, by the kernel's lock or by its beat."""
     owner = _owner(path)
     if owner.get("flock") and owner.get("boot") == _boot():
         return _is_flocked(path)
@@ -152,7 +153,7 @@ def _is_alive(path: Path, patience_s: float) -> bool:
     while first and time.monotonic() < until:
         time.sleep(min(1.0, patience_s / 20))
         if _read(path) != first:
-            return path.exists()  # one that went away was let go of
+            return path.exists()  # a lock that has disappeared was released
     return False
 
 
@@ -167,7 +168,7 @@ def _is_flocked(path: Path) -> bool:
 def _taken(path: Path, cells: Sequence[str]) -> JaxsegError:
     owner, shared = _owner(path), _overlap(path, cells)
     return JaxsegError(
-        f"{path.parent.parent}: {len(shared)} of the cells wanted here, such as "
+        f"{path.parent.parent}: {len(shared)} of the cells of this run, such as "
         f"{shared[0] if shared else cells[0]}, are being trained by process {owner.get('pid')} on "
         f"{owner.get('host')} since {owner.get('start')}; wait for it, or give every process its "
         "own --shard i/n"

@@ -1,4 +1,4 @@
-"""What a network is trained and validated by: losses of examples, from logits or DTU-Net's maps.
+"""The losses by which a network is trained and validated, from logits or DTU-Net's maps.
 
 Logits have the background at 0.
 """
@@ -81,8 +81,9 @@ def triplet_loss(
     max(|anchor - positive| - |anchor - negative| + 0.1, 0) at each position of the topology
     network's deepest features [B, h, w, C], with distances over the channels, averaged over
     positions. The authors' code gives these features to `torch.nn.TripletMarginLoss`, which takes
-    distances along the last axis: there, with channels first, a row of one channel, which would
-    tell rows from columns. Examples without foreground (nothing can be erased) count 0.
+    distances along the last axis: with channels first that is a row of one channel, so that rows
+    and columns would be treated differently. Examples without foreground (nothing can be erased)
+    count 0.
     """
     hinge = optax.losses.triplet_margin_loss(anchor, positive, negative, margin=MARGIN)
     return jnp.where(targets.any((1, 2, 3)), hinge.mean((1, 2)), 0)
@@ -157,7 +158,7 @@ def training_loss(
 
 
 def _only(judged: jax.Array | None, logits: jax.Array) -> jax.Array:
-    """Logits that say a certain background where nothing is judged: no loss there, no gradient."""
+    """Logits with a certain background where pixels are not judged: no loss there, no gradient."""
     return logits if judged is None else jnp.where(judged, logits, _CERTAIN)
 
 

@@ -1,7 +1,7 @@
 """The cell axis: cells spread over a mesh ('cell', 'data') and stacked within a device.
 
 A mapped function takes and returns arrays with a leading cell axis of devices × cells per device.
-Cells never talk to each other; the `data` axis splits one cell's batch over devices that would
+Cells do not communicate; the `data` axis splits one cell's batch over devices that would
 otherwise idle.
 """
 

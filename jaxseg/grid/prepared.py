@@ -66,7 +66,7 @@ def prepared_views(
 
 
 def check_splits(configs: Iterable[Config]) -> None:
-    """Raises UsageError for a split that cannot be read, before any is prepared.
+    """Raises UsageError for a split that cannot be read, before any split is prepared.
 
     What a source raises for its folder is raised too, and JaxsegError for the host feed without
     TensorFlow; no picture is opened.

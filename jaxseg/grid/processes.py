@@ -2,7 +2,7 @@
 
 A process is one of a job array (`--shard i/n`) or one of those a launcher started together
 (JAXSEG_DISTRIBUTED=1). Either way it trains its own cells on its own devices, and writes its own
-files: nothing is gathered, so a process that dies takes no other with it.
+files. Nothing is gathered: when one process dies, the others go on.
 """
 
 import itertools
@@ -19,8 +19,9 @@ from jaxseg.grid.cells import Cell
 
 VARIABLE = "JAXSEG_DISTRIBUTED"
 _MEND = "set JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID, or use --shard i/n"
-# The only part that needs jax.distributed is learning one's number. It runs in a child on the CPU:
-# this process stays a JAX of its own, which Orbax needs to save arrays that others do not have.
+# jax.distributed is used only to learn the number of this process. It runs in a child process on
+# the CPU: this process must not join the others in JAX, because Orbax would then not save arrays
+# that only this process has.
 _RENDEZVOUS = """
 import sys, jax
 jax.config.update("jax_platforms", "cpu")
@@ -59,14 +60,14 @@ def find_share(shard: str | None, environment: Mapping[str, str]) -> Share:
     if wanted not in ("", "0", "1"):
         raise UsageError(f"{VARIABLE}={wanted!r}: must be 1 or 0")
     if wanted == "1" and shard is not None:
-        raise UsageError(f"--shard {shard}: excludes {VARIABLE}=1; use one of them")
+        raise UsageError(f"--shard {shard}: cannot be combined with {VARIABLE}=1; use one of them")
     if wanted == "1":
         return _rendezvous(environment)
     return Share() if shard is None else parse_shard(shard)
 
 
 def _rendezvous(environment: Mapping[str, str]) -> Share:
-    """Meets the launcher's other processes; JAX knows TPU VMs, GKE, SLURM and Open MPI by itself.
+    """Finds the launcher's other processes; JAX knows TPU VMs, GKE, SLURM and Open MPI by itself.
 
     JAX reads the coordinator's address from the environment, but not number and count.
     """
@@ -81,12 +82,14 @@ def _rendezvous(environment: Mapping[str, str]) -> Share:
     rank = re.search(r"^rank (\d+) (\d+)$", met.stdout, re.MULTILINE)
     if met.returncode or not rank:
         reason = (met.stderr.strip().splitlines() or ["no answer"])[-1]
-        raise JaxsegError(f"{VARIABLE}=1: the processes did not meet ({reason}); {_MEND}")
+        raise JaxsegError(
+            f"{VARIABLE}=1: the processes did not find each other ({reason}); {_MEND}"
+        )
     return Share(int(rank[1]), int(rank[2]))
 
 
 def tpu_environment(chips: int) -> dict[str, str]:
-    """What makes libtpu serve the `chips` of this host alone, though they are part of a slice.
+    """Environment variables by which libtpu uses only the `chips` of this host of a slice.
 
     Without it every host of a slice waits for the others and owns devices it cannot reach. Empty
     for a number of chips that no host has.
@@ -115,11 +118,11 @@ def keep_to_own_devices(share: Share) -> None:
 
 
 def check_own_devices(process_count: int) -> None:
-    """Raises JaxsegError when JAX has joined this process to others all the same."""
+    """Raises JaxsegError when JAX has nevertheless joined this process to others."""
     if process_count > 1:
         raise JaxsegError(
-            f"devices: this process is one of {process_count} that JAX has joined, but every "
-            f"process must be alone; start it with {VARIABLE}=1 or --shard i/n"
+            f"devices: this process is one of {process_count} that JAX has joined, but "
+            f"every process must use JAX on its own; start it with {VARIABLE}=1 or --shard i/n"
         )
 
 
@@ -131,7 +134,7 @@ def shares(groups: Sequence[Sequence[Cell]], count: int) -> list[list[list[Cell]
     """
     total = sum(map(len, groups))
     if count > total:
-        raise UsageError(f"{count} processes: are more than the grid's {total} cells; start fewer")
+        raise UsageError(f"{count} processes: more than the {total} cells of the grid; start fewer")
     places = [(index, cell) for index, group in enumerate(groups) for cell in group]
     cuts = [total * i // count for i in range(count + 1)]
     return [
@@ -141,7 +144,7 @@ def shares(groups: Sequence[Sequence[Cell]], count: int) -> list[list[list[Cell]
 
 
 def own_devices(devices: Sequence[Any], n_cells: int, part: int) -> list[Any]:
-    """The devices that at most `part` of a group's `n_cells` cells need in one process.
+    """The devices that one process uses for at most `part` of a group's `n_cells` cells.
 
     A lone cell of a large group does not spread its batch over devices that would have trained
     other cells: it is computed as in a single process, bit for bit.

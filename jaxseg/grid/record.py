@@ -1,8 +1,8 @@
 """What a run writes about itself and its cells, and the tables merged from all processes.
 
-cells.csv, metrics.jsonl and progress.json are merged from what each process wrote of its own. Every
-process merges when it has finished something. Of two that merge at the same time, the one that
-writes last looks again and then holds what both have finished.
+cells.csv, metrics.jsonl and progress.json are merged from the files of each process. Every process
+merges them when it has finished something. If two merge at the same time, the one that writes last
+reads the files again, so that the result includes what both have finished.
 """
 
 import contextlib
@@ -49,10 +49,10 @@ SECONDS: tuple[str, ...] = (
     "steps_s",
     "data_wait_s",
 )
-KEEP_S = 60.0  # a run's seconds are written down that often
+KEEP_S = 60.0  # seconds between two writes of the times of a run
 
 Rows = Mapping[str, files.Row]  # by cell
-# Test sets whose predictions are looked at beyond their counts.
+# Test sets of which predictions are stored besides the counts.
 _PREDICTIONS_OF = ("clean", "sequence")
 
 
@@ -66,8 +66,8 @@ def write_config(
 ) -> None:
     """Writes config.json: settings, axes, data, versions and devices.
 
-    One that says the same of all but the environment is left as it is, unless numbers may differ
-    under this process's `devices.conditions`: that is said on stderr, and all conditions are kept.
+    A file that differs in the environment alone is left as it is, unless numbers may differ under
+    this process's `devices.conditions`: that is reported on stderr, and all conditions are kept.
     Raises UsageError when another process has meanwhile begun a grid of other settings here.
     """
     data = {
@@ -88,7 +88,7 @@ def write_config(
         files.check_same_settings(workdir, config, grid)
         old = files.read_config(workdir)
         before = _conditions(old)
-        # Groups may be trained on other splits: what is to be said of any of them stays.
+        # Groups may be trained on different splits: the cautions of all of them are kept.
         data["cautions"] = list(
             dict.fromkeys([*old["data"].get("cautions", []), *data["cautions"]])
         )
@@ -105,7 +105,7 @@ def write_config(
         )
     about["environment"] = _environment(jax.local_devices(), processes)
     about["environment"]["conditions"] = [*(c for c in before if c != now), now]
-    storage.write_sealed(path, about)
+    storage.write_with_digest(path, about)
 
 
 def _environment(used: Sequence[Any], processes: int) -> files.Row:
@@ -236,7 +236,7 @@ class Seconds(dict[str, float]):
         self.since = now
 
     def write_now_and_then(self) -> None:
-        """Writes them once in KEEP_S: what is killed has lost little of its time."""
+        """Writes them every KEEP_S seconds, so that a killed run loses little of its times."""
         if time.monotonic() - self.since >= KEEP_S:
             self.write()
 
@@ -244,7 +244,7 @@ class Seconds(dict[str, float]):
     def written(self) -> Iterator[None]:
         """Writes them at the end, also when the run is interrupted or fails.
 
-        Then what is wrong with the file itself is not said: the run's own error is.
+        Then an error of the file itself is not reported, but the error of the run.
         """
         try:
             yield

@@ -63,8 +63,8 @@ class Run:
 
 @dataclass
 class Steps:
-    """The steps of a run: each one is shown, asks whether the cells are still this process's and
-    keeps the seconds now and then."""
+    """The steps of a run: each is shown, checks that this process still owns the cells, and saves
+    the times now and then."""
 
     bar: ProgressBar
     check_lock: Callable[[], None]
@@ -97,7 +97,8 @@ def run_grid(
         all result files.
 
     Raises:
-        UsageError: settings that cannot run, a workdir made by others, more processes than cells.
+        UsageError: settings that cannot run, a workdir made with other settings, more processes
+        than cells.
         JaxsegError: data that cannot be used, cells that another process is training, no device.
     """
     run = _open_run(config, grid, as_folder(workdir), share)
@@ -143,7 +144,7 @@ def _finish_group(run: Run, index: int, check_lock: Callable[[], None]) -> None:
         run.merge_cells()
     for line in (group.data.taken, *(f"! {caution}" for caution in group.data.cautions)):
         print(printable(line), file=sys.stderr, flush=True)
-    run.seconds.write()  # a signal that meets a compiler may end the process at once
+    run.seconds.write()  # a signal during compilation may end the process at once
     while True:
         try:
             with run.seconds.of("compile_s"):

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from etils.epath import Path
 
+from jaxseg.digests import with_digest
 from jaxseg.errors import disk_errors
-from jaxseg.seals import seal
 
 
 def as_folder(workdir: str | os.PathLike[str]) -> Path:
@@ -65,9 +65,9 @@ def write_arrays(path: Path | LocalPath, arrays: Mapping[str, np.ndarray]) -> No
     write_bytes(path, buffer.getvalue())
 
 
-def write_sealed(path: Path | LocalPath, content: Mapping[str, Any]) -> None:
-    """Writes JSON with its digest atomically, for `seals.read_sealed`."""
-    write_json(path, seal(content))
+def write_with_digest(path: Path | LocalPath, content: Mapping[str, Any]) -> None:
+    """Writes JSON with its digest atomically; `digests.read_with_digest` reads it."""
+    write_json(path, with_digest(content))
 
 
 def names(folder: Path | LocalPath, suffix: str) -> list[str]:

@@ -1,8 +1,8 @@
 """Sweeps as plain data: lists of dicts, each laid over a config's fields, one a cell.
 
-They are made by `product`. Fields are dotted names ("net.padding"); a last part that is unique
-("padding") will do. What may vary between cells is a setting of training: what they are tested on
-and how they are scored is the same for all, as arms are compared on the same images.
+`product` makes them. Fields are dotted names ("net.padding"); a last part that is unique
+("padding") is enough. What may vary between cells is a setting of training: what they are tested on
+and how they are scored is the same for all, because arms are compared on the same images.
 """
 
 import difflib
@@ -19,8 +19,8 @@ MOST_VALUES = 10_000  # of one axis: more cells than anyone trains
 _BOOLEANS = {"true": True, "false": False}
 Fields = dict[str, Any]
 
-# Field, or section with its dot -> why it is no axis; "" where it may be one. The row of a field
-# holds, not that of its section.
+# Field, or section with its dot -> why it is not an axis; "" where it may be one. The row of a
+# field takes precedence over that of its section.
 _ROWS = {
     "seed": "",
     "net.": "",
@@ -31,13 +31,13 @@ _ROWS = {
     "annotate.colour": "all arms are tested on the same annotated frames",
     "name": "it names the run and its folder",
     "data.": "all arms are tested on the same images and masks",
-    "data.data_dir": "it says where prepared images are kept",
+    "data.data_dir": "it sets where prepared images are kept",
     "data.val_split": "all arms are validated on the same images",
     "data.size": "all arms are scored on frames of the same size",
     "data.planes": "all arms are scored by the same planes",
-    "data.feed": "it says how batches are cut, not what is trained",
+    "data.feed": "it sets how batches are cut, not what is trained",
     "eval.": "all arms are scored in the same way",
-    "run.": "it says how cells are run, not what is trained",
+    "run.": "it sets how cells are run, not what is trained",
 }
 _UNKNOWN = "training does not read it"
 
@@ -66,12 +66,12 @@ def resolve_field(name: str, settings: Fields, where: str = "grid axis") -> str:
     if len(matches) == 1:
         return matches[0]
     if matches:
-        raise UsageError(f"{where} {name!r}: ambiguous, say one of {', '.join(matches)}")
+        raise UsageError(f"{where} {name!r}: ambiguous; give one of {', '.join(matches)}")
     if name.startswith("net.options."):
         raise UsageError(f"{where}={name!r}: give it a value first, --config.{name}=VALUE")
     hint = nearest(name, settings)
     known = ", ".join(axis_names(settings))
-    raise UsageError(f"{where}={name!r}: is no field of the config; axes are {known}{hint}")
+    raise UsageError(f"{where}={name!r}: is not a field of the config; axes are {known}{hint}")
 
 
 def nearest(name: str, fields: Iterable[str]) -> str:
@@ -118,7 +118,7 @@ def _parse_values(field: str, text: str, like: Any) -> list[Any]:
         return list(values)
     if isinstance(like, tuple):
         raise UsageError(
-            f"--grid {field}={text}: is no axis, as {why_no_axis(field)}; set it with "
+            f"--grid {field}={text}: is not an axis, because {why_no_axis(field)}; set it with "
             f"--config.{field}=VALUE"
         )
     words = [word.strip() for word in text.split(",")]
@@ -145,8 +145,8 @@ def _parse_values(field: str, text: str, like: Any) -> list[Any]:
 def resolve_overlays(grid: Sequence[Mapping[str, Any]], settings: Fields) -> list[dict[str, Any]]:
     """The overlays with their fields' full names, and values of the fields' types.
 
-    Whole numbers become floats and lists tuples where the config's field is one. Raises UsageError
-    for an unknown field and a value of another type.
+    Whole numbers become floats and lists become tuples where the config's field is one. Raises
+    UsageError for an unknown field and a value of another type.
     """
     return [
         {
@@ -189,7 +189,7 @@ def axis_names(fields: Iterable[str]) -> list[str]:
 
 
 def check_axes(values: Mapping[str, Iterable[Any]], fields: Iterable[str]) -> None:
-    """Raises UsageError for a field that takes several values and may not.
+    """Raises UsageError for a field that takes several values but must have one.
 
     `values` are those that each field takes over the cells, `fields` all that the config has.
     """
@@ -200,6 +200,6 @@ def check_axes(values: Mapping[str, Iterable[Any]], fields: Iterable[str]) -> No
             hint = f"; did you mean {same[0]}?" if same else ""
             shown = ",".join(str(value) for value in taken)
             raise UsageError(
-                f"grid axis {field}={shown}: is no axis, as {why}; set it for all cells with "
-                f"--config.{field}=VALUE; axes are {', '.join(names)}{hint}"
+                f"grid axis {field}={shown}: is not an axis, because {why}; set it for all cells "
+                f"with --config.{field}=VALUE; axes are {', '.join(names)}{hint}"
             )

@@ -1,4 +1,4 @@
-"""Training of ONE cell as pure functions; nothing here knows that there are many.
+"""Training of ONE cell as pure functions, without any axis over cells.
 
 `Program` binds what shapes the compiled program; what varies between the cells that share it
 (seed, learning rate, padding code) is an array argument, `Hyper`.
@@ -61,7 +61,7 @@ class Optimiser(NamedTuple):
     weight_decay: decoupled from the gradient (Loshchilov and Hutter 2019), times the rate; on all
         parameters, as `torch.optim.AdamW` does. 0 is plain Adam.
     schedule: `constant`, or `cosine`: from the learning rate to 0 over `steps` steps.
-    steps: of the whole training; needed by `cosine` alone.
+    steps: of the whole training; only `cosine` uses it.
     """
 
     weight_decay: float = 0.0
@@ -79,7 +79,7 @@ def make_optimiser(spec: Optimiser, learning_rate: Any) -> optax.GradientTransfo
     return optax.adamw(rate, weight_decay=spec.weight_decay)
 
 
-SCALING = "float32(image) / 127.5 - 1"  # what `normalise` does, for those who read it elsewhere
+SCALING = "float32(image) / 127.5 - 1"  # what `normalise` computes, written into exports
 
 
 def normalise(images: jax.Array) -> jax.Array:
@@ -145,7 +145,7 @@ class Program(NamedTuple):
         deltas, opt_state = optimiser.update(ravel_pytree(grads)[0], state.opt_state, params)
         new = (optax.apply_updates(params, deltas), others)
         healthy = state.running & jnp.isfinite(ravel_pytree((value, new))[0]).all()
-        # A cell that diverges stays at its last finite variables: they can be looked into.
+        # A cell that diverges keeps its last finite variables, so that they can be inspected.
         keep = partial(jax.tree.map, partial(jnp.where, healthy))
         params, others = keep(new, (params, _without_params(state.variables)))
         state = state._replace(

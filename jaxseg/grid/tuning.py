@@ -1,4 +1,4 @@
-"""How many cells a device trains at once: measured where nobody has said it, kept per machine."""
+"""How many cells a device trains at once: measured unless the config sets it, kept per machine."""
 
 import json
 import sys
@@ -77,7 +77,7 @@ def tune(group: Group, cache: Path | None = None) -> Group:
 
 
 def measured_count(group: Group) -> int:
-    """The number of cells per device that trains a cell fastest, said on stderr with timings."""
+    """The number of cells per device that trains a cell fastest; prints the timings on stderr."""
     most = -(-group.part // group.layout.mesh.devices.size)
     count, found = fastest(lambda n: _seconds_per_cell(remap(group, n)), most)
     timings = ", ".join(f"{n}: {1e3 * s:.1f}" for n, s in found.items())

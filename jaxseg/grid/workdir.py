@@ -1,4 +1,4 @@
-"""The plain files of a run: config.json, counts/*.npz, and what each process writes of its own.
+"""The plain files of a run: config.json, counts/*.npz, and the files that each process writes.
 
     status/<cell>.json     the row of a cell whose training has ended
     metrics/<cell>.json    its losses by epoch
@@ -6,8 +6,8 @@
     data/<items>.json      checksum of the prepared images and masks of a split
 
 cells.csv, metrics.jsonl and progress.json are merged from these (see `record`), so that no two
-processes ever write one file. Files are written whole: a kill leaves the old or the new one. Of a
-status, losses or a progress that cannot be read it is as if they were not there.
+processes ever write one file. Files are written whole: a kill leaves the old or the new one. A file
+of `status`, `metrics` or `progress` that cannot be read is treated as missing.
 """
 
 import json
@@ -16,15 +16,15 @@ from typing import Any
 
 from etils.epath import Path
 
+from jaxseg.digests import AGAIN, read_with_digest
 from jaxseg.errors import DamagedError, JaxsegError, UsageError, check_permission
 from jaxseg.grid import storage
 from jaxseg.grid.cells import expand
 from jaxseg.grid.config import DEFAULTS
 from jaxseg.grid.sweeps import flatten
-from jaxseg.seals import AGAIN, read_sealed
 from jaxseg.texts import is_number, read_json
 
-# Where things lie and how they are mapped may change between runs of one workdir; numbers may not.
+# These may change between the runs of one workdir, because no number depends on them.
 _MAY_DIFFER = ("run.", "data.data_dir", "data.manual_dir", "data.rehash", "eval.resamples")
 _NOT_IN_PATHS = ("*", "?", "[", "\\")
 OTHER = "give another --workdir or remove this one"
@@ -35,15 +35,15 @@ Row = dict[str, Any]
 def open_workdir(
     workdir: Path, config: Mapping[str, Any], grid: Sequence[Mapping[str, Any]]
 ) -> None:
-    """Makes the workdir, or refuses one that another config or grid has made, naming the fields.
+    """Makes the workdir; UsageError naming the fields for one made by another config or grid.
 
     Raises UsageError for a path that Orbax would take for a pattern: its checkpoints could not be
     read again, or would be joined with those of folders that match it.
     """
     if held := [sign for sign in _NOT_IN_PATHS if sign in str(workdir)]:
         raise UsageError(
-            f"--workdir {workdir}: must be a path without {' '.join(_NOT_IN_PATHS)}, for which "
-            f"checkpoints cannot be kept; it holds {held[0]}"
+            f"--workdir {workdir}: must be a path without {' '.join(_NOT_IN_PATHS)}, under which "
+            f"checkpoints cannot be saved; it holds {held[0]}"
         )
     check_permission(workdir)
     workdir.mkdir(parents=True, exist_ok=True)
@@ -72,7 +72,7 @@ def check_same_settings(
     if gone:
         differing.append(
             f"the grid ({len(old_cells)} cells there, {len(cells)} here; it may grow, but "
-            f"{gone[0]} is missing or other here)"
+            f"{gone[0]} is missing or differs here)"
         )
     if differing:
         raise UsageError(
@@ -97,13 +97,13 @@ def _plain(settings: Mapping[str, Any]) -> Row:
 
 
 def read_config(workdir: Path) -> Row:
-    """What config.json says; DamagedError where it is not what a run has written.
+    """The content of config.json; DamagedError where it is not what a run has written.
 
     `config` and `data` are objects, `grid` is a list of fields with plain values.
     """
     path = workdir / "config.json"
     blank: Row = {"config": {}, "grid": [], "data": {}}
-    about = blank | read_sealed(path, OTHER)
+    about = blank | read_with_digest(path, OTHER)
     for name, kind in blank.items():
         if not isinstance(about[name], type(kind)):
             raise DamagedError(path, f"`{name}` must be a {type(kind).__name__}", OTHER)
@@ -117,8 +117,8 @@ def check_data(workdir: Path, checksums: Mapping[str, str]) -> None:
     for name, checksum in checksums.items():
         path = workdir / "data" / f"{name}.json"
         if not path.exists():
-            storage.write_sealed(path, {"checksum": checksum})
-        elif read_sealed(path).get("checksum") != checksum:
+            storage.write_with_digest(path, {"checksum": checksum})
+        elif read_with_digest(path).get("checksum") != checksum:
             raise JaxsegError(
                 f"{workdir}: was begun with other images or masks than data.name and "
                 f"data.manual_dir give now ({name} differs); put the old files back or give "

@@ -1,4 +1,4 @@
-"""Resampling of images, and intervals that count the doubt of both images and few seeds."""
+"""Resampling of images, and intervals that count the uncertainty of images and of few seeds."""
 
 import math
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-LEVEL = 0.95  # of intervals, where nothing else is asked for
+LEVEL = 0.95  # of intervals, by default
 RESAMPLES = 2000
 SEED = 0  # of `mean_estimate`
 BLOCK = 2**22  # Elements of a weight matrix held at a time: 32 MiB.

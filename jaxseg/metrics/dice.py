@@ -4,7 +4,7 @@ Names and definitions follow Metrics Reloaded (Maier-Hein, Reinke et al. 2024). 
 counts [..., 3] with (tp, fp, fn) on the last axis, integers or (weighted sums) floats, and return
 floats [...] in [0, 1]: numpy in, numpy float64 out; jax in, jax float32 out.
 
-`empty` says what a case with a zero denominator scores:
+`empty` sets the score of a case with a zero denominator:
   "nan"      NaN: the metric is not defined and the case is to be left out (and counted).
   "one"      1.
   "smooth1"  1 as well, because 1 is added to numerator and denominator of *every* case, as the

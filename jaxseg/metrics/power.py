@@ -1,4 +1,4 @@
-"""What paired seeds and test images could have shown: power of the rule by which it is judged.
+"""Power: which differences paired seeds and test images could have shown by the rule in use.
 
 A difference counts as shown when its interval over images and seeds excludes 0 and the exact
 sign-flip p of the seeds is at most `level`. Differences are per-seed values, float [seeds], one arm
@@ -17,7 +17,7 @@ from jaxseg.metrics.paired import seeds_for_level, sign_flip_floor, sign_flip_p
 
 POWER = 0.8
 MOST_SEEDS = 1000
-SIMULATED_SEEDS = 9  # Beyond, the sign flip needs within 1 % what the t-test needs.
+SIMULATED_SEEDS = 9  # With more seeds the sign flip detects what the t-test detects, within 1 %.
 TRIALS = 10_000
 LARGEST_SHIFT = 1000  # Power is 1 there; keeps scipy's series within range.
 MOST_DEGREES = 1e6
@@ -84,9 +84,9 @@ def smallest_detectable(
 ) -> float:
     """The true mean difference that is called shown with probability `power`, about.
 
-    The larger of what the interval and the sign flip need. In the unit of `sd`, the standard
-    deviation of per-seed differences, and of `image_se`, the standard error from images; inf where
-    so few seeds cannot reach `level`, NaN for one seed.
+    The larger of the differences that the interval and the sign flip require. In the unit of `sd`,
+    the standard deviation of per-seed differences, and of `image_se`, the standard error from
+    images; inf where so few seeds cannot reach `level`, NaN for one seed.
     """
     if n_seeds < 2 or math.isnan(sd):
         return math.nan
@@ -109,7 +109,7 @@ def seeds_needed(
     """The fewest paired seeds with which `difference` is called shown with probability `power`.
 
     A whole number as float, with the images as they are; inf for more than 1000, as when the
-    images alone leave too much doubt; NaN where difference or sd is unknown.
+    images alone leave too much uncertainty; NaN where difference or sd is unknown.
     """
     if math.isnan(difference) or math.isnan(sd):
         return math.nan

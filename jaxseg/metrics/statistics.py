@@ -28,7 +28,7 @@ Bands = slice | Sequence[int]
 
 
 class ArmEstimate(NamedTuple):
-    """One arm. `n_left_out` of the `n_cases` = seeds × items have no value of their own."""
+    """One arm. `n_left_out` of the `n_cases` = seeds × items have no value."""
 
     value: float
     ci_low: float
@@ -163,7 +163,7 @@ def contrast(
     The interval has two levels. Images are resampled with replacement, the same ones in every arm
     and seed. Seeds are too few to resample: each resample adds a draw of Student's t with n - 1
     degrees of freedom times the standard error over the n seeds; percentiles are then taken.
-    The coverage that was simulated stands in `two_level_interval`.
+    `two_level_interval` lists the simulated coverage.
 
     p is the exact two-sided sign-flip p over seeds (`sign_flip_p`) and `p_floor` the smallest this
     number of seeds can give. `smallest_detectable` is the true difference for which, with
@@ -178,7 +178,7 @@ def contrast(
       weights: one number an arm.
       clusters, resamples, level, seed: as in `estimate`.
     Raises:
-      UsageError: arms of different seeds or items, or what `estimate` refuses.
+      UsageError: arms of different seeds or items, and as `estimate`.
     """
     _check(arms, weights, clusters, resamples, level)
     per_seed, resampled = _bootstrap(arms, weights, statistic, clusters, resamples, seed)

@@ -1,4 +1,4 @@
-"""The one rule by which an interval and a p become a word, on every page and in every table."""
+"""The rule that turns an interval and a p into a verdict, on every page and in every table."""
 
 import math
 from typing import Literal, NamedTuple
@@ -25,16 +25,16 @@ class Verdict(NamedTuple):
 
     @property
     def scope(self) -> str:
-        """`across seeds` or `across images of one model`: to what the word generalises."""
+        """`across seeds` or `across images of one model`: what the verdict generalises to."""
         return UNITS[self.unit]
 
 
 def judge(low: float, high: float, p: float | None, *, unit: Unit) -> Verdict:
-    """What a 95 % interval of a difference and the p of the same units show together.
+    """The verdict on a difference from its 95 % interval and the p of the same units.
 
     HIGHER or LOWER when the interval excludes 0 and p is at most ALPHA. NOT_SIGNIFICANT when the
     interval alone excludes 0: fewer than 6 seeds can show no more, because their exact p is always
-    above ALPHA, while the interval trusts that seeds are spread normally. Else NO_DIFFERENCE, as
+    above ALPHA, while the interval assumes that seeds are spread normally. Else NO_DIFFERENCE, as
     for one seed (p is NaN) whatever its interval: two runs of one arm differ as well.
 
     Args:

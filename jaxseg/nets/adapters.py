@@ -29,14 +29,14 @@ def is_nnx(make: Any) -> bool:
 
 
 def is_object(make: Any) -> bool:
-    """Whether it is used as it is, and not called to be made."""
+    """Whether it is used as it is, without a call that makes it."""
     return not inspect.isclass(make) and hasattr(make, "init") and hasattr(make, "apply")
 
 
 def parameters(function: Any) -> list[str]:
     """Names that a function or class can be called with; not those that `**` would catch."""
     if inspect.isclass(function) and type(function).__call__ is not type.__call__:
-        function = function.__init__  # NNX's metaclass has a call of its own
+        function = function.__init__  # the class of an NNX class has its own __call__
     kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     try:
         found = inspect.signature(function).parameters.values()
@@ -105,7 +105,7 @@ class Linen:
 class Nnx:
     """An NNX class through `flax.nnx.bridge`; its named layers are its submodules, by their path.
 
-    Where its call takes no `train`, the module is switched by its `train()` and `eval()`.
+    Where its call does not take `train`, its `train()` and `eval()` are called before.
     """
 
     def __init__(self, make: Any, settings: Mapping[str, Any]):
@@ -174,7 +174,7 @@ def _interceptor(hook: Hook) -> Any:
 
 
 def _tap(module: nnx.Module, hook: Hook) -> None:
-    """Makes every submodule of a module that was made for one call give its output to `hook`."""
+    """Passes the output of every submodule of a module that was made for one call to `hook`."""
     for path, layer in list(nnx.iter_modules(module)):
         if path:
             object.__setattr__(layer, "__class__", _tapped(type(layer)))

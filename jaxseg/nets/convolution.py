@@ -17,7 +17,7 @@ from jaxseg.nets.padding import Mode, border_sources, pad, padding_code
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
 _WIDE = 32  # output channels from which a matrix product keeps a CPU core's vector units busy
 _MOST_COPIES = 4
-_QUAD = 4  # input channels to which an image's three are filled: reads of three are unaligned
+_QUAD = 4  # input channels to which an image's three are extended: reads of three are unaligned
 _BLOCK_BYTES = 2**21  # about a core's level-2 cache
 
 
@@ -41,7 +41,7 @@ def conv3x3(
         kernel: float [3, 3, in, out]; correlation, as `torch.nn.Conv2d`. Rounded to x's type for
             the products; its gradient is summed and returned in its own type.
         mode: as for `pad`.
-        key: PRNG key, needed by `random` alone.
+        key: PRNG key; only `random` requires it.
 
     Returns:
         float [batch, height, width, out]; two pixels smaller on each spatial axis under `valid`.
@@ -201,7 +201,7 @@ def _add_at_borders(
     """Adds strips of any thickness to the borders of [B, H, W, C].
 
     By padding them with zeros, which XLA fuses into whatever reads the sum; updates in place are
-    passes over memory of their own.
+    additional passes over memory.
     """
     height, width = y.shape[1:3]
     rows = [_reach(top, 1, height, 0), _reach(bottom, 1, height, 1)]

@@ -29,7 +29,7 @@ TOPOLOGY_DEPTH = 3  # poolings: 64-128-256-512 channels at the default width
 
 
 class Maps(NamedTuple):
-    """What DTU-Net says of an image batch, and what it is trained by.
+    """The maps that DTU-Net predicts for an image batch, and what it is trained by.
 
     coarse: float32 [B, H, W, classes], logits of the texture network; the background's is 0.
     structure: float32 [B, H, W, 1], logit of the foreground map s of the topology network.
@@ -124,7 +124,7 @@ class DTUNet(nn.Module):
         train: bool = False,
         padding_code: jax.Array | None = None,
     ) -> jax.Array:
-        """What the topology network makes of a map, such as the truth, by its encoder alone.
+        """The topology network's deepest features of a map, such as the truth.
 
         Args:
             probabilities: float [B, H, W, 1 + classes], the background first, summing to 1.

@@ -1,11 +1,11 @@
 """The building blocks of the networks: convolution blocks, pooling and the up-sampling switch.
 
-Up-sampling leaks position just as padding does, so it is an axis of its own:
+Up-sampling leaks position as padding does, so it is a separate axis:
 
 =============  =====================================================================================
 align_corners  bilinear with corner pixels aligned (the reference's): the sampling phase drifts
                across the frame, so the layer does not commute with translations
-half_pixel     bilinear with pixel centres aligned; its edges are filled by the padding mode
+half_pixel     bilinear with pixel centres aligned; beyond the frame it uses the padding mode
 nearest        every pixel repeated: commutes with translations exactly
 transposed     learned 2×2 transposed convolution, stride 2 (`bilinear=False` in the reference)
 =============  =====================================================================================
@@ -41,7 +41,7 @@ def torch_uniform(fan_in: int) -> Callable:
 class Conv3x3(nn.Module):
     """3×3 convolution through the padding switch: float [B, H, W, in] -> [B, H, W, features].
 
-    Returns the bias [features] beside it, not added: whoever normalises has a cheaper place for it.
+    Returns the bias [features] beside it, not added: the normalisation adds it at less cost.
     """
 
     features: int
@@ -113,8 +113,8 @@ def _larger(first: jax.Array, second: jax.Array) -> jax.Array:
 class Upsample(nn.Module):
     """Doubles height and width: float [B, H, W, C] -> [B, 2H, 2W, C].
 
-    Under `valid` padding `half_pixel` returns [B, 2H-4, 2W-4, C]: the pixels that need none.
-    `transposed` halves the channels.
+    Under `valid` padding `half_pixel` returns [B, 2H-4, 2W-4, C]: the pixels that depend on no
+    padding. `transposed` halves the channels.
     """
 
     method: str

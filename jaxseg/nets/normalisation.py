@@ -1,8 +1,8 @@
 """BatchNorm followed by ReLU as one operation with a short backward pass.
 
 Equals `torch.nn.BatchNorm2d` (momentum 0.1, eps 1e-5) and `torch.nn.ReLU`, the unbiased variance in
-the running moments included. The convolution's bias is taken in here: under batch moments it moves
-nothing but the running mean, so that no pass over memory and no gradient is spent on it.
+the running moments included. The convolution's bias is added here: under batch moments it changes
+only the running mean, so that it costs no pass over memory and no gradient.
 """
 
 import functools

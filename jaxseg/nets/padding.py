@@ -1,4 +1,4 @@
-"""The padding switch: how a convolution sees the world beyond the frame.
+"""The padding switch: the values that a convolution reads beyond the frame.
 
 One table serves every network. Modes carry PyTorch's names; the standard five equal `numpy.pad`:
 
@@ -13,7 +13,7 @@ circular      wrap            the opposite edge (translation equivariant)
 partial       -               0, renormalised by the share of real pixels (Liu et al. 2018,
                               "Partial Convolution based Padding", eq. 2)
 random        -               normal noise with mean and deviation of each channel's border pixels
-valid         -               nothing: the network mirrors its input once and shrinks (the oracle
+valid         -               nothing: the network mirrors its input once and shrinks (a reference
                               that cannot see the frame's border)
 ============  ==============  ====================================================================
 
@@ -46,7 +46,7 @@ _OUTSIDE = -1  # marks a position that no pixel fills
 
 
 def padding_code(mode: str) -> int:
-    """The integer by which a standard mode travels as data. Raises UsageError for another mode."""
+    """The integer code of a standard mode. Raises UsageError for another mode."""
     return STANDARD_MODES.index(check_choice("padding", mode, STANDARD_MODES))
 
 
@@ -59,8 +59,8 @@ def check_padding(mode: str, width: int, size: int, where: str = "pad") -> None:
     least = width + 1 if mode == "reflect" else width
     if mode in STANDARD_MODES and mode not in ("zeros", "replicate") and size < least:
         raise UsageError(
-            f"padding={mode!r}: needs at least {least} pixels to pad {width}, {where} has {size}; "
-            "use larger images, fewer levels (net.depth) or replicate"
+            f"padding={mode!r}: requires at least {least} pixels to pad {width}, but {where} has "
+            f"{size}; use larger images, fewer levels (net.depth) or replicate"
         )
 
 
@@ -79,7 +79,7 @@ def pad(
         width: pixels added on each side, >= 0.
         mode: a name from `PADDING_MODES`, or an integer code (traced or not) of a standard mode.
         axes: the axes to pad, one after the other (corners are padded padding, as in numpy).
-        key: PRNG key, needed by `random` alone.
+        key: PRNG key; only `random` requires it.
 
     Returns:
         Array whose `axes` are longer by 2 * width; `valid` returns x itself. The standard modes
@@ -118,8 +118,8 @@ def border_sources(size: int, width: int) -> tuple[jax.Array, jax.Array]:
 
     -1 marks a pixel that is 0.
 
-    A mode that needs more pixels than there are (reflect at a 1-pixel axis) is refused when the
-    settings are checked, by `check_padding`; numpy's repeated mirroring stands in its row here.
+    `check_padding` refuses a mode that requires more pixels than there are (reflect at a 1-pixel
+    axis) when the settings are checked; its row here holds numpy's repeated mirroring.
     """
     rows = [
         np.pad(np.arange(size), width, mode=name, **_constant(name))  # type: ignore[call-overload]
@@ -144,7 +144,7 @@ def _pad_random(
     x: jax.Array, width: int, axes: tuple[int, ...], key: jax.Array | None
 ) -> jax.Array:
     if key is None:
-        raise UsageError("padding='random': needs a PRNG key (pad(..., key=...))")
+        raise UsageError("padding='random': requires a PRNG key (pad(..., key=...))")
     widths = [(width, width) if axis in axes else (0, 0) for axis in range(x.ndim)]
     border = 1 - jnp.pad(
         jnp.ones([max(n - 2, 0) if a in axes else 1 for a, n in enumerate(x.shape)], x.dtype),

@@ -1,6 +1,6 @@
-"""Networks by name: `unet`, `dtunet`, or anyone's own as `module:Class` or `file.py:Class`.
+"""Networks by name: `unet`, `dtunet`, or a user's own as `module:Class` or `file.py:Class`.
 
-`Network` is the one form in which grids and audits use any of them.
+Grids and audits use all of them as a `Network`.
 """
 
 import difflib
@@ -26,7 +26,7 @@ from jaxseg.nets.unet import UNet
 
 FORM = "unet, dtunet, module:Class or file.py:Class"
 BUILT_IN: dict[str, Any] = {"unet": UNet, "dtunet": DTUNet}
-# Settings that a network may leave alone only at these values: another would change nothing.
+# A network that does not take these settings must have these values: others would change nothing.
 _DEFAULTS = {
     "padding": "zeros", "upsampling": "align_corners", "norm": "batch", "dtype": "float32",
 }  # fmt: skip
@@ -40,15 +40,15 @@ class Segmenter(Protocol):
 
     A Flax module has them: a Linen module as it is, an NNX class through `flax.nnx.bridge`.
 
-    `classes` are the foreground classes; the background has no logit of its own, its logit is 0. A
-    network for one class returns one logit, positive in the foreground; of several classes, which
+    `classes` are the foreground classes; the network gives no logit for the background, which is 0.
+    A network for one class returns one logit, positive in the foreground; of several classes, which
     exclude each other, the largest positive logit wins. A network with one more channel, first, for
-    the background returns `logits[..., 1:] - logits[..., :1]`: the same probabilities.
+    the background should return `logits[..., 1:] - logits[..., :1]`: the same probabilities.
 
-    What else it takes by name it is given: when it is made `classes`, `padding`, `upsampling`,
-    `width`, `depth`, `norm`, `dtype` and `batch_axis` (the mapped axis over which to average batch
-    moments, None for none); in `apply` (a Flax module: in its call) `padding_code` (int32, a
-    position in `STANDARD_MODES`) and `key`.
+    It is also given those of these that it takes by name: when it is made `classes`, `padding`,
+    `upsampling`, `width`, `depth`, `norm`, `dtype` and `batch_axis` (the mapped axis over which to
+    average batch moments, None for none); in `apply` (a Flax module: in its call) `padding_code`
+    (int32, a position in `STANDARD_MODES`) and `key`.
     """
 
     def init(self, key: jax.Array, images: jax.Array) -> Variables:
@@ -84,7 +84,7 @@ class Network:
 
     Attributes:
         name: as in `net.name`.
-        make: the class; or the object itself, where `name` stands for one.
+        make: the class; or the object itself, where `name` names one.
         settings: (name, value) of all that `make` is called with.
         classes: foreground classes, one logit each.
         batch_axis: mapped axis over which devices split a batch, if any.
@@ -114,7 +114,7 @@ class Network:
         """What `make` has made."""
         return self._adapter.module
 
-    # What it takes and has
+    # Properties
 
     @functools.cached_property
     def _made_with(self) -> frozenset[str]:
@@ -191,7 +191,7 @@ class Network:
             return self, None
         return self.with_padding(STANDARD_MODES[0]), jnp.int32(padding_code(padding))
 
-    # What it does
+    # Computation
 
     def init(self, key: jax.Array, images: jax.Array) -> Variables:
         """Fresh variables, of one device, for images float32 [B, H, W, 3] in [-1, 1]."""
@@ -238,7 +238,7 @@ class Network:
         adapter = self._adapter
         if hook is not None and not isinstance(adapter.module, nn.Module):
             raise UsageError(
-                f"net.name={self.name!r}: has no named layers; those of a Flax module have names"
+                f"net.name={self.name!r}: has no named layers; only Flax modules have them"
             )
         given = {"train": train, "padding_code": padding_code, "key": key}
         options = {name: given[name] for name in given if name in adapter.called_with}
@@ -300,7 +300,7 @@ class Network:
         undone = jax.tree.map(lambda n, o: (n - momentum * o) / (1 - momentum), new, old)
         return variables | {"batch_stats": undone}
 
-    # What can be known of it without computing anything
+    # Properties found without computing anything
 
     def shapes(self, size: int) -> Variables:
         """Its variables, as shapes and types, for frames of a size."""
@@ -356,7 +356,8 @@ class Network:
         smallest = next((side for side in sides if _is_taken(self, side)), None)
         if smallest is None:
             raise UsageError(
-                f"net.name={self.name!r}: takes no frames of {sides[0]} to {sides[-1]} pixels"
+                f"net.name={self.name!r}: takes none of the frame sizes from {sides[0]} to "
+                f"{sides[-1]} pixels"
             )
         if not isinstance(self.module, nn.Module):
             return smallest // 3
@@ -364,7 +365,7 @@ class Network:
         strides = [stride for layer in self.layers(side).values() for stride in layer.stride]
         return max(smallest // 3, *(stride for stride in strides if stride < side))
 
-    # Whether it can be used
+    # Checks
 
     def check(self, size: int, *, any_classes: bool = False) -> None:
         """Raises UsageError, in one line, unless it takes frames of a size and returns logits.
@@ -417,7 +418,7 @@ def _layers(net: Network, size: int) -> dict[str, Layer]:
 def _is_taken(net: Network, size: int) -> bool:
     try:
         out = jax.eval_shape(net.logits, _shapes(net, size), _frames(size))
-    except Exception:  # whatever a network of any origin raises for a frame that it cannot take
+    except Exception:  # any exception that a user's network raises for a frame that it cannot take
         return False
     return out.shape == (1, size, size, net.classes)
 
@@ -439,7 +440,7 @@ def _check(net: Network, size: int, any_classes: bool) -> None:
             if jax.tree.map(_kind, value) != jax.tree.map(_kind, variables.get(name)):
                 raise UsageError(
                     f"{where}: apply changes the shapes or types of collection {name!r} in "
-                    "training; what is carried from step to step must keep them"
+                    "training; they must stay the same from step to step"
                 )
 
 
@@ -448,7 +449,7 @@ def _traced(what: str, function: Any, *args: Any) -> Any:
         return jax.eval_shape(function, *args)
     except JaxsegError:
         raise
-    except Exception as error:  # whatever a network of any origin raises
+    except Exception as error:  # any exception of a user's network
         raised = f"{type(error).__name__}: {one_line(error)}"
         raise UsageError(f"{what} raised for float32 {list(args[-1].shape)}: {raised}") from error
 
@@ -491,7 +492,7 @@ def make_net(
     batch_axis: str | None = None,
     **settings: Any,
 ) -> Network:
-    """The network called `name`; that it works is for `Network.check` to say.
+    """The network called `name`; `Network.check` tests whether it works.
 
     Args:
         name: `unet`, `dtunet`, `module:Class` or `file.py:Class`.
@@ -546,12 +547,12 @@ def make_net(
 def _check_options(
     name: str, options: Mapping[str, Any], known: list[str], settings: Mapping[str, Any]
 ) -> None:
-    """Raises UsageError for an option that the class `name` does not take, naming the nearest."""
+    """Raises UsageError for an option that class `name` does not take, naming the nearest one."""
     own = [key for key in known if key not in settings and key != "classes"]
     for key in options:
         if key in settings or key == "classes":
-            more = f"set net.{key}" if key in settings else "the data set says how many"
-            raise UsageError(f"net.options.{key}: is no option; {more}")
+            more = f"set net.{key}" if key in settings else "the data set sets it"
+            raise UsageError(f"net.options.{key}: is not an option; {more}")
         if key not in own:
             close = difflib.get_close_matches(key, own, n=1, cutoff=0.4)
             hint = f"; did you mean {close[0]!r}?" if close else ""
@@ -569,8 +570,8 @@ def check_net_axes(net: Network, axes: Iterable[str]) -> None:
         is_setting = section == "net" and setting != "name" and not setting.startswith("options")
         if is_setting and not net.takes(setting):
             raise UsageError(
-                f"grid axis {axis}: {net.name} takes no `{setting}`, so that its cells would be "
-                "the same; leave the axis out"
+                f"grid axis {axis}: {net.name} takes no `{setting}`, so that its cells would "
+                "be the same; leave the axis out"
             )
 
 
@@ -579,7 +580,7 @@ def _sorted(settings: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
 
 
 def _frozen(value: Any) -> Any:
-    """Options as they can be hashed."""
+    """Options in a form that can be hashed."""
     if isinstance(value, Mapping):
         return FrozenDict({key: _frozen(item) for key, item in value.items()})
     return tuple(_frozen(item) for item in value) if isinstance(value, list | tuple) else value

@@ -17,7 +17,7 @@ up{i}.up.weight, .bias              params/upsample{i}/kernel, bias   [2, 2, in,
 outc.conv.weight, .bias             params/outc/kernel, bias          [in, classes], [classes]
 ==================================  ================================  ==========================
 
-`up{i}.up` is there with transposed up-sampling alone; `num_batches_tracked` is not needed.
+`up{i}.up` exists with transposed up-sampling only; `num_batches_tracked` is not read.
 """
 
 import re
@@ -87,11 +87,11 @@ def read_state_dict(path: str | Path) -> dict[str, np.ndarray]:
             return {name: tensor.numpy() for name, tensor in loaded.items()}
     except ImportError as error:
         raise JaxsegError(
-            f"{path}: reading it needs {error.name}; install it with pip install 'jaxseg[bench]'"
+            f"{path}: requires {error.name} to be read; install it with pip install 'jaxseg[bench]'"
         ) from error
     except JaxsegError:
         raise
-    except Exception as error:  # the readers raise types of their own for damaged files
+    except Exception as error:  # the readers raise their own exception types for damaged files
         raise JaxsegError(f"{path}: cannot be read ({one_line(error)})") from error
     raise JaxsegError(f"{path}: must end in .pth, .pt or .safetensors")
 

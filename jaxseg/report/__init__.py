@@ -1,4 +1,4 @@
-"""Sections, whatever they are about, as a page, on a terminal and as files; knows no study."""
+"""Shows sections of any study on a page, on a terminal and as files; imports no study."""
 
 from jaxseg.matplotlib_import import import_matplotlib
 

@@ -37,7 +37,7 @@ def add_to_page(folder: str | Path, section: Section, order: Sequence[str] = ())
     """Writes the files of one section and the page of all sections that were added so far.
 
     A section is kept as `sections/<name>.html`; one of the same name is replaced. On the page they
-    stand in the `order` of their names, unknown ones last. Raises UsageError for the workdir of a
+    follow the `order` of their names, unknown ones last. Raises UsageError for the workdir of a
     grid, whose report.html is another; JaxsegError for a full disk.
     """
     folder = expand(folder)

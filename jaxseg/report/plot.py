@@ -33,7 +33,7 @@ LOOK: dict[Any, Any] = {
     "svg.hashsalt": "jaxseg",
 }
 # Okabe & Ito (2008), distinguishable under the common colour vision deficiencies; the pale
-# yellow stands last because it is hard to see on white.
+# yellow comes last because it is hard to see on white.
 COLOURS = (
     "#0072B2",
     "#D55E00",
@@ -63,7 +63,7 @@ def style(k: int) -> Style:
 
 
 def page_style(**changes: Any) -> contextlib.AbstractContextManager[None]:
-    """Within it figures have LOOK with `changes`, and nothing of the user's matplotlibrc."""
+    """Context manager: figures get LOOK with `changes`, and ignore the user's matplotlibrc."""
     return matplotlib.style.context(["default", {**LOOK, **changes}])
 
 
@@ -122,7 +122,7 @@ def bare(axes: np.ndarray) -> None:
 
 
 def draw_errors(ax: Axes, image: np.ndarray, truth: np.ndarray, prediction: np.ndarray) -> None:
-    """The image in grey with the truth outlined, and filled what is missed and what is added.
+    """The image in grey with the truth outlined, and missed and added pixels in colour.
 
     image uint8 [H, W, 3]; truth and prediction [H, W], class indices. An error is a wrong class,
     also between two foreground classes.
@@ -138,7 +138,7 @@ def draw_errors(ax: Axes, image: np.ndarray, truth: np.ndarray, prediction: np.n
 
 
 def errors_legend() -> list[Any]:
-    """What the outline and the fillings of `draw_errors` are."""
+    """The legend of `draw_errors`."""
     return [
         Line2D([], [], color="black", linewidth=1, label="outline of the truth"),
         Patch(color=MISSED, label="missed"),

@@ -1,4 +1,4 @@
-"""What a study has to say, as plain data: sentences, tables, figures; nothing knows a study."""
+"""The results of a study as plain data: sentences, tables, figures; independent of any study."""
 
 from collections.abc import Mapping, Sequence
 from numbers import Real
@@ -51,7 +51,7 @@ class Table(NamedTuple):
 class Figure(NamedTuple):
     """A figure, written as `figures/<name>.png` and `.svg`.
 
-    `title` is the caption; `alt` says in words what the figure shows.
+    `title` is the caption; `alt` describes the figure in words.
     """
 
     name: str
@@ -66,7 +66,7 @@ class Section(NamedTuple):
     Attributes:
       name: of its anchor and files; letters, digits, `_` and `-`.
       title: the heading.
-      lead: the headline number, and `lead_label` says of what.
+      lead: the headline number; `lead_label` names what it measures.
       verdict: sentences that lead the section, with the rule behind them.
       findings: what else was found, a sentence each.
       text: paragraphs before figures and tables.
@@ -75,8 +75,8 @@ class Section(NamedTuple):
       facts: name to value, a table of two columns; `settings` the same, folded.
       terms: term to explanation.
       files: files beside the page to link to.
-      taken: what was read and as what, a line each.
-      left_out: what could not be used and why, a line each; also `<name>_left_out.csv`.
+      taken: the files that were read and how, a line each.
+      left_out: the files that could not be used and why, a line each; also `<name>_left_out.csv`.
       code: commands, as they are typed.
       closing: paragraphs at the end.
     """

@@ -20,7 +20,7 @@ NARROWEST = 24  # the first column is wrapped down to this width, the others are
 def terminal_text(sections: Sequence[Section], next_steps: Mapping[str, str]) -> str:
     """What was read, tables, verdicts, cautions, what was left out, and the next steps by name.
 
-    Names of files and folders may hold what a terminal would obey; it is printed as `\\x1b`.
+    Control characters in names of files and folders are printed as `\\x1b`.
     """
     parts = [
         [line for s in sections for text in s.taken for line in _wrapped(text)],

@@ -1,4 +1,4 @@
-"""How numbers, intervals and p are written, on every page and in every terminal."""
+"""How numbers, intervals and p are written, on pages and on terminals."""
 
 import math
 
@@ -21,7 +21,7 @@ def number(value: float | None, digits: int = 3, signed: bool = False) -> str:
 def interval(low: float, high: float, signed: bool = False, digits: int = 3) -> str:
     """`[0.381, 0.442]`, empty when there is no interval.
 
-    A bound beside 0 has the digits it takes to see that 0 lies outside: `[0.00002, 0.005]`.
+    A bound beside 0 has enough digits to show that 0 lies outside: `[0.00002, 0.005]`.
     """
     if not (math.isfinite(low) and math.isfinite(high)):
         return ""

@@ -96,7 +96,7 @@ def make_step(
 def make_ensemble_step(width: int, n: int, *, device: str = "cuda") -> Callable:
     """A step of `n` networks at once by `torch.func.vmap`, on one batch for all -> losses [n].
 
-    BatchNorm keeps no running moments here: `vmap` refuses their update in place.
+    BatchNorm keeps no running moments here, because `vmap` cannot update them in place.
     """
     nets = [TorchUNet(width).to(device) for _ in range(n)]
     for module in (m for net in nets for m in net.modules()):

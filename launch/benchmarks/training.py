@@ -87,7 +87,7 @@ class TorchProcesses:
             print("go", file=child.stdin, flush=True)
         for child in self.children:
             if child.stdout.readline().strip() != "done":  # type: ignore[union-attr]
-                raise RuntimeError("a PyTorch process has ended; its message stands above")
+                raise RuntimeError("a PyTorch process has ended; its message is above")
 
     def close(self) -> None:
         """Ends the processes."""
@@ -138,7 +138,7 @@ def _ensemble_size(name: str) -> int:
 
 
 def _torch_variants(setting: Setting, device: str) -> dict[str, Variant]:
-    """PyTorch's variants by name, those that fail to build left out with a line that says so."""
+    """PyTorch's variants by name, without those that fail to build, which a line names."""
     from benchmarks.torch_unet import make_ensemble_step, make_step
 
     options = {

@@ -42,7 +42,7 @@ def test_the_configs_of_this_repository_are_listed_with_their_variants():
     assert "base\n" not in told
 
 
-def test_files_that_are_only_used_are_no_configs(home):
+def test_files_that_are_only_used_are_not_configs(home):
     assert configs.config_names() == ["sizes"]
     assert "Asks whether size matters." in configs.list_configs()
 
@@ -84,10 +84,10 @@ def test_nothing_is_overwritten(home, tmp_path):
     mine = tmp_path / "mine"
     mine.mkdir()
     (mine / "base.py").write_text("mine")
-    with pytest.raises(UsageError, match=r"base\.py is there already; give another folder"):
+    with pytest.raises(UsageError, match=r"base\.py exists already; give another folder"):
         configs.copy_config("sizes", str(mine))
     assert [path.name for path in mine.iterdir()] == ["base.py"]
     (mine / "base.py").write_text(BASE)  # as an earlier copy left it
     assert len(configs.copy_config("sizes", str(mine))) == 2
-    with pytest.raises(UsageError, match=r"sizes\.py is there already"):
+    with pytest.raises(UsageError, match=r"sizes\.py exists already"):
         configs.copy_config("sizes", str(mine))

@@ -159,7 +159,7 @@ def test_crops_need_no_tensorflow():
 
 
 @pytest.mark.parametrize("policy", POLICIES)
-def test_views_are_told_under_quarter_alone(policy):
+def test_views_are_given_under_quarter_alone(policy):
     views = epoch_plan(policy, 40, 0, 0)[2]
     assert views.any() == (policy == "quarter")
 

@@ -130,7 +130,7 @@ PATTERNED = [  # image, mask, and the patterns of both, as public data sets name
 
 
 @pytest.mark.parametrize(("image", "mask", "of_images", "of_masks"), PATTERNED)
-def test_what_patterns_say_of_names_is_no_part_of_the_stem(
+def test_what_patterns_say_of_names_is_not_part_of_the_stem(
     image, mask, of_images, of_masks, tmp_path
 ):
     image, of_masks = (unicodedata.normalize("NFD", text) for text in (image, of_masks))
@@ -159,7 +159,7 @@ def test_numbers_alone_do_not_join_the_masks_of_frames():
     assert group_masks({"a": 1, "a_mask": 2}) == {"a": (1,), "a_mask": (2,)}
 
 
-def test_pictures_and_masks_of_one_folder_are_told_apart(tmp_path):
+def test_pictures_and_masks_of_one_folder_are_distinguished(tmp_path):
     touch(tmp_path, "benign (1).png", "benign (1)_mask.png", "benign (1)_mask_1.png",
           "benign (2).png", "benign (2)_mask.png", "normal (1).png")  # fmt: skip
     pictures, masks = split_roles(by_id(scan(tmp_path).files, tmp_path, []))

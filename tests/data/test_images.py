@@ -160,7 +160,7 @@ def test_content_decides_not_the_suffix(form, tmp_path):
         (b"hello", "truncated or damaged"),
     ],
 )
-def test_what_is_no_picture_is_called_what_it_is(content, words, tmp_path):
+def test_what_is_not_a_picture_is_called_what_it_is(content, words, tmp_path):
     (tmp_path / "a.png").write_bytes(content)
     with pytest.raises(JaxsegError, match=rf"a\.png: .*{words}"):
         read_file(tmp_path / "a.png")

@@ -111,12 +111,12 @@ def test_a_damaged_index_is_made_again(tmp_path):
     assert find_files("folders", root, cache=cache).mark == mark
 
 
-def test_a_cache_that_cannot_be_written_is_said_and_no_error(tmp_path, capsys):
+def test_a_cache_that_cannot_be_written_is_reported_without_an_error(tmp_path, capsys):
     root = make(tmp_path / "a", 0)
     cache = tmp_path / "cache"
     cache.write_text("a file")
     assert find_files("folders", root, cache=cache).mark == find_files("folders", root).mark
-    assert "cannot be kept" in capsys.readouterr().err
+    assert "cannot be saved" in capsys.readouterr().err
 
 
 def test_names_and_how_masks_are_read_are_part_of_the_mark(tmp_path):

@@ -120,7 +120,7 @@ def test_arguments_out_of_range_are_refused(arguments):
         draw_lesion(*arguments)
 
 
-def test_drawing_needs_no_tensorflow():
+def test_drawing_does_not_import_tensorflow():
     code = (
         "import sys; sys.modules['tensorflow'] = sys.modules['tensorflow_datasets'] = None\n"
         "from jaxseg.data.phantoms.lesions import draw_lesion; draw_lesion(0, 0)"

@@ -119,7 +119,7 @@ def test_a_grey_palette_is_read_by_its_greys_whatever_their_order(tmp_path):
     np.testing.assert_array_equal(found.read([tmp_path / "a.png"]), ONE)
 
 
-def test_a_coloured_palette_whose_background_is_no_black_is_refused(tmp_path):
+def test_a_coloured_palette_whose_background_is_not_black_is_refused(tmp_path):
     picture = PIL.Image.fromarray(TWO, mode="P")
     picture.putpalette([9, 200, 9, 128, 0, 0, 0, 0, 0])
     picture.save(tmp_path / "a.png")
@@ -143,7 +143,7 @@ def test_a_mask_may_lie_in_alpha_or_have_one_that_says_nothing(tmp_path):
         "1 file (in the alpha), labels 0 and 255" in taken(tmp_path / "f", ("a.png", white))[0].line
     )
     contradicts = rgba(np.repeat((ONE * 255)[..., None], 3, -1), ~ONE * 255)
-    with pytest.raises(JaxsegError, match=r"a\.png: colours and alpha say different things"):
+    with pytest.raises(JaxsegError, match=r"a\.png: colours and alpha hold different masks"):
         taken(tmp_path / "d", ("a.png", contradicts))
 
 
@@ -183,7 +183,7 @@ def photograph(seed=0, top=240):
         (np.where(ONE, np.nan, 0), "NaN"),
         (ONE * -1.0, "labels -1 and 0; a mask holds labels from 0 on"),
         (np.full((SIDE, SIDE), 255, np.uint8), "every pixel of all 1 masks is 255"),
-        ((TWO + 1).astype(np.uint8), "labels 1, 2 and 3, none of them 0"),
+        ((TWO + 1).astype(np.uint8), "labels 1, 2 and 3 without 0"),
         (np.array([0, 1, 255], np.uint8)[TWO], "255 occurs beside class indices.*--ignore_label"),
         (np.array([0, 2, 90], np.uint8)[TWO], "class indices beside 90"),
         (cv2.resize(TWO * 100, (24, 24), interpolation=cv2.INTER_AREA), "only along edges"),
@@ -193,7 +193,7 @@ def photograph(seed=0, top=240):
         (ONE * np.float32(9) - np.float32(4.5), "apply the sigmoid to logits"),
     ],
 )
-def test_what_is_no_mask_is_refused_with_what_it_holds(tmp_path, values, words):
+def test_what_is_not_a_mask_is_refused_with_what_it_holds(tmp_path, values, words):
     suffix = "png" if values.dtype == np.uint8 else "npy"
     with pytest.raises(JaxsegError, match=words) as caught:
         taken(tmp_path, (f"a.{suffix}", values))
@@ -225,12 +225,12 @@ def test_numbers_of_objects_are_refused_without_a_threshold_that_would_drop_some
         )
     values = numbers.astype(np.uint8) if top < 256 else numbers
     with pytest.raises(
-        JaxsegError, match=r"numbers of objects.*each object by its class"
+        JaxsegError, match=r"numbers of objects.*with the class of each object"
     ) as caught:
         taken(tmp_path, ("a.png", values))
     assert "threshold" not in str(caught.value)
     true, _ = taken(tmp_path / "t", ("a.png", (ONE * 255).astype(np.uint8)))
-    with pytest.raises(JaxsegError, match=r"fit no coding .* give --threshold"):
+    with pytest.raises(JaxsegError, match=r"do not fit the labels .* give --threshold"):
         taken(tmp_path / "p", ("a.png", values), truth=true.coding)
 
 
@@ -253,7 +253,7 @@ SCALES = {
 
 
 @pytest.mark.parametrize("kind", SCALES)
-def test_labels_below_the_cut_of_other_files_are_no_empty_masks(tmp_path, kind):
+def test_labels_below_the_cut_of_other_files_are_not_empty_masks(tmp_path, kind):
     options, *other = SCALES[kind]
     with pytest.raises(JaxsegError, match=r"a\.png holds 1 but .*b\.\w+ holds values up to 25"):
         taken(tmp_path, ("a.png", ONE * np.uint8(1)), other, options=options)
@@ -262,7 +262,7 @@ def test_labels_below_the_cut_of_other_files_are_no_empty_masks(tmp_path, kind):
     assert not mask.any() and "1 of 2 masks hold values above 0, but none" in found.cautions[0]
 
 
-def test_predictions_of_two_scales_are_told_of(tmp_path):
+def test_predictions_of_two_scales_are_reported(tmp_path):
     true, _ = taken(tmp_path / "t", ("a.png", (ONE * 255).astype(np.uint8)))
     files = ("a.png", ONE * np.uint8(1)), ("b.png", soft(ONE, top=250))
     found, _ = taken(tmp_path / "p", *files, truth=true.coding)
@@ -293,8 +293,8 @@ def test_an_ignored_label_is_not_judged(tmp_path):
     assert "255 not judged" in found.line and found.share == pytest.approx((TWO == 1).mean())
     assert found.cautions == []
     absent, _ = taken(tmp_path / "b", ("a.png", TWO), options=MaskOptions(ignore=7))
-    assert "No mask holds the label 7" in absent.cautions[0]
-    with pytest.raises(UsageError, match="ignore label 0: must be another one, 0 is"):
+    assert "No mask holds the ignore label 7" in absent.cautions[0]
+    with pytest.raises(UsageError, match="ignore label 0: must not be 0, the background"):
         MaskOptions(ignore=0).check()
     truth, predicted = not_judged_as_background(mask, np.ones_like(mask))
     assert not truth[TWO == 2].any() and not predicted[TWO == 2].any()
@@ -302,7 +302,7 @@ def test_an_ignored_label_is_not_judged(tmp_path):
     assert not foreground(mask)[TWO == 2].any()
 
 
-def test_inverted_masks_are_told_of(tmp_path):
+def test_inverted_masks_are_reported(tmp_path):
     found, _ = taken(tmp_path, ("a.png", (~ONE * 255).astype(np.uint8)))
     assert "1 of 1 masks look inverted, such as a.png" in found.cautions[0]
     usual, _ = taken(tmp_path / "b", ("a.png", (ONE * 255).astype(np.uint8)))
@@ -347,10 +347,10 @@ def test_predictions_share_a_coding_with_their_truth(tmp_path, truth, predicted,
 @pytest.mark.parametrize(
     ("truth", "predicted", "words"),
     [
-        ("binary", TWO, "labels 0, 1 and 2 fit no coding that the truth's labels 0 and 255 share"),
-        ("binary", ONE * 2, "labels 0 and 2 fit no coding"),
-        ("indices", ONE * 255, "labels 0 and 255 fit no coding"),
-        ("indices", np.array([0, 1, 5])[TWO], "labels 0, 1 and 5 fit no coding"),
+        ("binary", TWO, "labels 0, 1 and 2 do not fit the labels 0 and 255 of the truth"),
+        ("binary", ONE * 2, "labels 0 and 2 do not fit"),
+        ("indices", ONE * 255, "labels 0 and 255 do not fit"),
+        ("indices", np.array([0, 1, 5])[TWO], "labels 0, 1 and 5 do not fit"),
         ("indices", soft(ONE, top=250), "probabilities of one class, but the truth has 2"),
         ("binary", photograph(), "as a photograph"),
     ],
@@ -369,7 +369,7 @@ def test_several_masks_of_a_picture_are_joined_or_as_asked(tmp_path):
     assert "1 of 1 pictures have several masks (they are joined)" in found.line
     assert "joined" in found.cautions[0]
     np.testing.assert_array_equal(read_masks(paths, found.coding, "first"), ONE)
-    with pytest.raises(JaxsegError, match=r"1\.png: another mask of the picture.*--several_masks"):
+    with pytest.raises(JaxsegError, match=r"1\.png: a second mask of the picture.*--several_masks"):
         look_at("masks", [("a", paths)], MaskOptions(several="refuse"))
     small = write(tmp_path, "2.png", np.zeros((9, 9), np.uint8))
     with pytest.raises(JaxsegError, match=r"2\.png: 9×9 pixels but"):
@@ -407,7 +407,7 @@ def test_what_a_file_holds_survives_json(tmp_path):
     assert sum(seen.rim.values()) == 4 * SIDE
 
 
-def test_real_photographs_are_no_masks_and_real_masks_are(real_data):
+def test_real_photographs_are_not_masks_and_real_masks_are(real_data):
     if not (real_data / "busi").is_dir():
         pytest.skip("BUSI is not there")
     pictures = sorted((real_data / "busi/images").iterdir())

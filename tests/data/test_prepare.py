@@ -72,7 +72,7 @@ def test_slices_are_parts_of_the_whole_and_keep_their_order(make_folder):
         run(root, "train[:0]")
 
 
-def test_a_prepared_cache_needs_neither_tensorflow_nor_opencv(make_folder):
+def test_a_prepared_cache_imports_neither_tensorflow_nor_opencv(make_folder):
     root = make_folder(n=2)
     run(root, views=["full"])
     code = (

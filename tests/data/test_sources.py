@@ -77,9 +77,9 @@ def two_layouts(root):
         (remove_a_mask, "images/im3.png: image without a mask"),
         (remove_an_image, "masks/im3.png: mask without an image"),
         (second_image, "im1.png: same name as im1.bmp"),
-        (broken_link, "im9.png: link that loops or leads nowhere"),
+        (broken_link, "im9.png: a link that loops or leads nowhere"),
         (no_images, "images: holds no files to read"),
-        (no_masks_folder, "masks is missing"),
+        (no_masks_folder, "lacks the folder .*masks; add it"),
         (two_layouts, "keep one layout"),
         (shutil.rmtree, "no such folder"),
     ],
@@ -130,7 +130,7 @@ def test_images_and_masks_may_lie_side_by_side(make_folder, home):
     ]
 
 
-def test_patterns_tell_images_and_masks_of_other_names_apart(make_folder):
+def test_patterns_distinguish_images_and_masks_of_other_names(make_folder):
     root = make_folder(n=2)
     for path in (root / "masks").iterdir():
         path.rename(root / "images" / f"{path.stem}.contour.png")
@@ -160,11 +160,11 @@ def test_base_splits():
     assert base_splits("train[5:] + test") == ["train", "test"]
 
 
-def test_isic_needs_the_masks_of_a_split_that_is_there(tmp_path):
+def test_isic_requires_the_masks_of_a_split_that_is_there(tmp_path):
     with pytest.raises(UsageError, match="must hold ISIC-2017_Training_Data"):
         isic2017_pairs(tmp_path)
     (tmp_path / "ISIC-2017_Training_Data").mkdir()
-    with pytest.raises(UsageError, match="ISIC-2017_Training_Part1_GroundTruth is missing"):
+    with pytest.raises(UsageError, match="lacks the folder ISIC-2017_Training_Part1_GroundTruth"):
         isic2017_pairs(tmp_path)
 
 
@@ -201,6 +201,6 @@ def test_splits_that_are_refused(split, words):
 def test_unknown_names_and_missing_folders_are_named():
     with pytest.raises(UsageError, match=r"data\.name='isic17'.*did you mean 'isic2017'"):
         find_source("isic17")
-    with pytest.raises(UsageError, match=r"manual_dir=None: the folder .* isic2017 is required"):
+    with pytest.raises(UsageError, match=r"manual_dir=None: is required for isic2017"):
         find_files("isic2017", None)
     assert find_files("lesion_phantoms", None).mark == "generated"

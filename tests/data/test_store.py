@@ -89,7 +89,7 @@ def test_another_byte_in_the_arrays_is_noticed(tmp_path, name):
         verify_store(folder)
 
 
-def test_a_damaged_safe_point_is_no_safe_point(tmp_path):
+def test_a_damaged_safe_point_is_not_a_safe_point(tmp_path):
     writer = StoreWriter(tmp_path / "x", N, V, S)
     append(writer, 0, 3)
     writer.save()
@@ -132,7 +132,7 @@ def test_closing_a_store_on_a_full_disk_says_nothing_more(tmp_path):
     writer.close()
 
 
-def test_folders_tell_slices_apart(tmp_path):
+def test_folders_of_slices_differ(tmp_path):
     splits = ["train", "train[:85%]", "train[85%:]", "train[:85]", "train[-85:]", "train[85:]"]
     source = ("isic2017", "1.0.0", "abc")
     folders = {store_folder(tmp_path, source, split, 64, "full") for split in splits}

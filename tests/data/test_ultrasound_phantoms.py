@@ -207,7 +207,7 @@ def test_arguments_out_of_range_are_refused(arguments):
         draw_frame(*arguments)
 
 
-def test_drawing_needs_no_tensorflow():
+def test_drawing_does_not_import_tensorflow():
     code = (
         "import sys; sys.modules['tensorflow'] = sys.modules['tensorflow_datasets'] = None\n"
         "from jaxseg.data.phantoms.ultrasound import draw_frame; draw_frame(0, 0)"

@@ -82,7 +82,7 @@ def test_one_slice_is_one_frame_of_the_files_own_name(tmp_path, shape):
     assert volumes.frame_shape(path) == (6, 5)
 
 
-def test_what_is_no_volume_is_named(tmp_path, monkeypatch):
+def test_what_is_not_a_volume_is_named(tmp_path, monkeypatch):
     (tmp_path / "bad.nii.gz").write_bytes(b"no volume")
     with pytest.raises(JaxsegError, match=r"bad\.nii\.gz: not a readable NIfTI file"):
         volumes.slices(tmp_path / "bad.nii.gz")

@@ -42,7 +42,7 @@ def test_a_signal_while_compiling_ends_promptly_with_the_command_that_resumes(si
     assert process.wait(60) == 128 + signum
     assert time.monotonic() - clock < 30
     last = (tmp_path / "run.log").read_text().splitlines()[-1]
-    assert last.startswith("grid.py: interrupted. Nothing finished is lost; this resumes: python ")
+    assert last.startswith("grid.py: interrupted. Finished work is kept; to resume: python ")
     assert f"--workdir {tmp_path / 'run'}" in last and last.endswith("--grid seed=0:1")
     assert "Traceback" not in (tmp_path / "run.log").read_text()
 

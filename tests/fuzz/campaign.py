@@ -1,9 +1,9 @@
-"""Tries hostile input on every door and prints what came of it; fails on any other exception.
+"""Tries hostile input on every reader and prints the outcomes; fails on any other exception.
 
     python tests/fuzz/campaign.py --inputs 100000
-    python tests/fuzz/campaign.py --inputs 5000 --door "audit: npy" --seed 7
+    python tests/fuzz/campaign.py --inputs 5000 --reader "audit: npy" --seed 7
 
-Each door has a process of its own, so that one which dies takes no other with it, and a limit of
+Each reader runs in a separate process, so that a crash does not stop the others, with a limit of
 memory (see `guard`). Inputs are made by Hypothesis from --seed: the same command tries the same.
 """
 
@@ -25,20 +25,20 @@ import conftest  # noqa: F401
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
 
-HEADS = ("door", "inputs", "accepted", "refused by own error", "other exceptions")
+HEADS = ("reader", "inputs", "accepted", "refused by own error", "other exceptions")
 HEADS += ("peak memory growth, MB", "seconds")
 
 
-def try_door(name: str, inputs: int, seed: int) -> dict:
-    """One door's row, and of each kind of exception that is not the product's own an example."""
+def try_reader(name: str, inputs: int, seed: int) -> dict:
+    """One reader's row, and an example of each kind of exception that is not the product's own."""
     import hypothesis
-    from doors import DOORS, tried
     from guard import bounded_memory, peak_mb
+    from readers import READERS, tried
 
     from jaxseg.grid.devices import start_devices
 
     warnings.simplefilter("ignore")
-    door = next(door for door in DOORS if door.name == name)
+    reader = next(reader for reader in READERS if reader.name == name)
     found: collections.Counter = collections.Counter()
     others: dict[str, str] = {}
     fast = "/dev/shm" if os.path.isdir("/dev/shm") else None  # inputs are files
@@ -47,7 +47,7 @@ def try_door(name: str, inputs: int, seed: int) -> dict:
 
         def once(case):
             try:
-                found[tried(door, case, pathlib.Path(home) / "case")] += 1
+                found[tried(reader, case, pathlib.Path(home) / "case")] += 1
             except BaseException as error:
                 if isinstance(error, KeyboardInterrupt):
                     raise
@@ -59,7 +59,7 @@ def try_door(name: str, inputs: int, seed: int) -> dict:
                 others.setdefault(kind, f"{error!r:.300} for {case!r:.300}\n{_trace(error)}")
 
         def run(count, seed):
-            every = hypothesis.seed(seed)(hypothesis.given(door.cases())(once))
+            every = hypothesis.seed(seed)(hypothesis.given(reader.cases())(once))
             quiet = list(hypothesis.HealthCheck)
             hypothesis.settings(
                 max_examples=count, database=None, deadline=None, suppress_health_check=quiet,
@@ -84,8 +84,8 @@ def _trace(error: BaseException) -> str:
 
 
 def in_a_child(name: str, inputs: int, seed: int) -> dict:
-    """`try_door` in a process of its own; one that died is an exception of its own kind."""
-    words = ["--door", name, "--inputs", str(inputs), "--seed", str(seed), "--child"]
+    """`try_reader` in a separate process; a crash of it counts as an exception."""
+    words = ["--reader", name, "--inputs", str(inputs), "--seed", str(seed), "--child"]
     child = subprocess.run(
         [sys.executable, "-X", "faulthandler", __file__, *words], capture_output=True, text=True
     )
@@ -109,31 +109,35 @@ def table(rows: list[list]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--inputs", type=int, default=100_000, help="Of all doors together")
-    parser.add_argument("--door", action="append", help="Only this one; may be repeated")
+    parser.add_argument(
+        "--inputs", type=int, default=100_000, help="Number of inputs of all readers together"
+    )
+    parser.add_argument("--reader", action="append", help="Only this reader; may be repeated")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--jobs", type=int, default=1, help="Doors tried at the same time")
+    parser.add_argument(
+        "--jobs", type=int, default=1, help="Number of readers tried at the same time"
+    )
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.child:
-        print(json.dumps(try_door(args.door[0], args.inputs, args.seed)))
+        print(json.dumps(try_reader(args.reader[0], args.inputs, args.seed)))
         return
-    from doors import DOORS
+    from readers import READERS
 
-    chosen = [door for door in DOORS if not args.door or door.name in args.door]
-    shares = sum(door.share for door in chosen)
+    chosen = [reader for reader in READERS if not args.reader or reader.name in args.reader]
+    shares = sum(reader.share for reader in chosen)
     rows, bad = [], False
 
-    def whole(door):
-        return in_a_child(door.name, -(-args.inputs * door.share // shares), args.seed)
+    def whole(reader):
+        return in_a_child(reader.name, -(-args.inputs * reader.share // shares), args.seed)
 
     pool = concurrent.futures.ThreadPoolExecutor(args.jobs)
-    for door, found in zip(chosen, pool.map(whole, chosen)):
+    for reader, found in zip(chosen, pool.map(whole, chosen)):
         rows.append(found["row"])
         print(" | ".join(map(str, found["row"])), file=sys.stderr, flush=True)
         for kind, example in found["others"].items():
             bad = True
-            print(f"{door.name}: {kind}: {example}", file=sys.stderr, flush=True)
+            print(f"{reader.name}: {kind}: {example}", file=sys.stderr, flush=True)
     print(table(rows))
     sys.exit(1 if bad else 0)
 

@@ -1,4 +1,4 @@
-"""Where the doors find the honest workdirs of other tests."""
+"""Where the readers find the honest workdirs of other tests."""
 
 import pathlib
 import sys

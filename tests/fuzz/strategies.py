@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from hypothesis import strategies as st
 
-from jaxseg.seals import seal
+from jaxseg.digests import with_digest
 
 EXTREME = (0, 1, 2, 3, 255, 256, 65535, 65536, 2**24, 2**31 - 1, 2**31, 2**32 - 1)
 TEXTS = ("", "=1+1", "-0.3", "a\nb", "<script>x</script>", "$\\frac{$", "$x$", "\ud800", "\x00")
@@ -127,7 +127,7 @@ VALUES += ({"a": 1}, [1, 2], ["a", {}], "zeros", 2**31, 10**9)
 def changed_json(draw: Any, tree: Any) -> bytes:
     """The tree as JSON with up to two values replaced, removed or nested too deeply."""
     tree = json.loads(json.dumps(tree))
-    sealed = "digest" in tree  # whoever changes it may seal it again
+    digested = "digest" in tree  # whoever changes it may compute it again
     for _ in range(draw(st.integers(1, 2))):
         paths = _paths(tree)
         if not paths:
@@ -140,8 +140,8 @@ def changed_json(draw: Any, tree: Any) -> bytes:
             node[last] = copy.deepcopy(draw(st.sampled_from(VALUES)))
         else:
             del node[last]
-    if sealed and draw(st.integers(0, 3)):
-        tree = seal({key: value for key, value in tree.items() if key != "digest"})
+    if digested and draw(st.integers(0, 3)):
+        tree = with_digest({key: value for key, value in tree.items() if key != "digest"})
     text = json.dumps(tree)
     deep = draw(st.sampled_from((0,) * 20 + (200, 900, 100_000)))
     return (text if not deep else "[" * deep + text + "]" * deep).encode("utf-8", "surrogatepass")

@@ -6,15 +6,15 @@ import re
 import struct
 import zlib
 
-import doors_command
-import doors_files as one
-import doors_workdir as workdir
 import nibabel
 import numpy as np
 import pytest
-from doors import Door, tried
+import readers_command
+import readers_files as one
+import readers_workdir as workdir
 from guard import bounded_memory, peak_mb
 from lying_arrays import HEADERS, npy, zipped
+from readers import Reader, tried
 from strategies import picture_seeds, with_size
 
 from jaxseg.data.arrays import read_member
@@ -54,7 +54,9 @@ PICTURES = {
 def test_a_file_that_lies_is_refused(name, tmp_path):
     before = peak_mb()
     read = one.audited_volume if "stream" in name else one.audited_picture
-    assert tried(Door(name, lambda: None, read, 0), PICTURES[name], tmp_path / "case") == "refused"
+    assert (
+        tried(Reader(name, lambda: None, read, 0), PICTURES[name], tmp_path / "case") == "refused"
+    )
     assert peak_mb() - before < 200
 
 
@@ -69,9 +71,9 @@ def test_training_refuses_the_same_pictures(tmp_path):
     "words", [["--grid=seed=0:1000000000"], ["--grid=seed=0:" + "9" * 5000], ["--grid=seed=3:1"]]
 )
 def test_a_range_without_end_is_refused(words, tmp_path):
-    door = Door("", lambda: None, doors_command.commanded, 0)
+    reader = Reader("", lambda: None, readers_command.commanded, 0)
     with bounded_memory():
-        assert tried(door, words, tmp_path / "case") == "refused"
+        assert tried(reader, words, tmp_path / "case") == "refused"
 
 
 @pytest.mark.parametrize("content", [b"\x80\x02\x8a\n", b"", b"PK\x05\x06" + bytes(18)])

@@ -100,7 +100,7 @@ def test_an_audit_of_predictions_shows_names_and_obeys_none(tmp_path, capsys):
     assert name in capsys.readouterr().out
 
 
-def test_names_that_are_no_utf8_are_told_and_crash_nothing(tmp_path, capsys):
+def test_names_that_are_not_utf8_are_printed_and_crash_nothing(tmp_path, capsys):
     folder = os.fsdecode(b"odd\xff")
     _masks(tmp_path / folder, ["a.png", "b.png", os.fsdecode(b"c\xfe.png")])
     os.rename(tmp_path / folder / "b.png", tmp_path / folder / "line\n.png")

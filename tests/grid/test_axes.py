@@ -14,7 +14,7 @@ from jaxseg.grid.cells import expand
 from jaxseg.grid.config import DEFAULTS, make_config
 from jaxseg.grid.describe import describe
 from jaxseg.grid.run import run_grid
-from jaxseg.grid.storage import as_folder, write_sealed
+from jaxseg.grid.storage import as_folder, write_with_digest
 from jaxseg.grid.sweeps import (
     axis_names,
     grid_axes,
@@ -84,7 +84,7 @@ def test_the_table_says_what_may_be_an_axis():
 )
 def test_library_command_and_dry_run_refuse_before_anything_is_made(overlays, tmp_path):
     for ask in (run_grid, lambda *args: describe(*args[:2], as_folder(args[2]))):
-        with pytest.raises(UsageError, match="is no axis, as "):
+        with pytest.raises(UsageError, match="is not an axis, because "):
             ask(CONFIG, overlays, tmp_path / "run")
     assert not list(tmp_path.iterdir())
 
@@ -94,7 +94,7 @@ def test_a_name_of_the_run_as_axis_hints_at_that_of_the_network():
         expand(CONFIG, [{"name": "a"}, {"name": "b"}])
 
 
-def test_what_all_cells_have_alike_is_no_axis_and_only_sets_the_field():
+def test_what_all_cells_have_alike_is_not_an_axis_and_only_sets_the_field():
     grid = product(size=(64,), border_px=(4,), test_sets=(["full"],), padding=("zeros", "reflect"))
     cells = expand(CONFIG, grid)
     assert [cell.id for cell in cells] == ["zeros-s0", "reflect-s0"]
@@ -125,8 +125,8 @@ def test_numbers_are_the_same_arm_however_they_are_written():
         ("seed=1,2,01", "holds 1 and 01 twice"),
         ("padding=zeros,", "holds an empty value"),
         ("padding= ", "holds an empty value"),
-        ("Padding=zeros", "'Padding': is no field .*did you mean 'padding'"),
-        ("test_sets=full,quarter", "eval.test_sets=full,quarter: is no axis"),
+        ("Padding=zeros", "'Padding': is not a field .*did you mean 'padding'"),
+        ("test_sets=full,quarter", "eval.test_sets=full,quarter: is not an axis"),
     ],
 )
 def test_values_that_are_given_twice_or_empty_are_named(text, message):
@@ -151,7 +151,7 @@ def test_arms_that_would_share_files_are_refused():
     # Slices differ in signs that no file name has.
     with pytest.raises(UsageError, match=r"would share files called train__\d+__"):
         expand(CONFIG, [{"train_split": "train[:50%]"}, {"train_split": "train[:50] "}])
-    with pytest.raises(UsageError, match="at most 200 make a file name"):
+    with pytest.raises(UsageError, match="at most 200 to be a file name"):
         expand(CONFIG, [{"train_split": "train" + "+train" * 99}, {"train_split": "train"}])
 
 
@@ -181,7 +181,7 @@ def test_a_config_without_a_field_that_has_no_default_names_it(field):
 def test_a_setting_that_the_network_does_not_have_is_named():
     config = copy.deepcopy(CONFIG)
     config["net"]["dropout"] = 0.1
-    with pytest.raises(UsageError, match=r"net\.dropout: is no field of a config"):
+    with pytest.raises(UsageError, match=r"net\.dropout: is not a field of the config"):
         expand(config, [{}])
 
 
@@ -197,11 +197,11 @@ def test_a_config_that_gains_or_loses_a_field_at_its_default_resumes(
     there, here = (without, with_it) if gained else (with_it, without)
     grid = product(padding=("zeros", "reflect"))
     about = {"config": there, "grid": grid, "data": {}}
-    write_sealed(workdir / "config.json", json.loads(json.dumps(about)))
+    write_with_digest(workdir / "config.json", json.loads(json.dumps(about)))
     check_same_settings(workdir, here, grid)
     other = OTHER[type(DEFAULTS[field])](DEFAULTS[field])
     with_it[section][name] = other
-    write_sealed(workdir / "config.json", json.loads(json.dumps(about)))
+    write_with_digest(workdir / "config.json", json.loads(json.dumps(about)))
     if field == "data.rehash":  # it changes no number
         check_same_settings(workdir, here, grid)
         return
@@ -212,7 +212,7 @@ def test_a_config_that_gains_or_loses_a_field_at_its_default_resumes(
 def test_overlays_with_lists_resume(tmp_path):
     grid = resolve_overlays(product(test_sets=(("full",),), seed=(0, 1)), fields_of(CONFIG))
     about = {"config": CONFIG, "grid": grid, "data": {}}
-    write_sealed(tmp_path / "config.json", json.loads(json.dumps(about)))
+    write_with_digest(tmp_path / "config.json", json.loads(json.dumps(about)))
     check_same_settings(as_folder(tmp_path), CONFIG, grid)
 
 

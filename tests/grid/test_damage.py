@@ -13,11 +13,11 @@ from etils import epath
 from run_oracles import PAIR, assert_equal, read_counts, read_metrics
 
 from jaxseg.data.arrays import naming, read_member
+from jaxseg.digests import check_digest, read_with_digest, with_digest
 from jaxseg.errors import DamagedError, JaxsegError
 from jaxseg.grid import checkpoints, chunk, loading, storage
 from jaxseg.grid import workdir as files
 from jaxseg.grid.run import run_grid
-from jaxseg.seals import read_sealed, seal, unseal
 
 CELLS = ("0.01-s0", "0.05-s0")
 
@@ -118,7 +118,9 @@ def test_a_run_that_finds_a_damaged_checkpoint_trains_anew_and_says_so(
     run_grid(tiny_config, PAIR, tmp_path)
     assert len(fed) == 12
     said = [line for line in capsys.readouterr().err.splitlines() if "damaged" in line]
-    assert len(said) == 1 and "training 0.01-s0 and those beside it from the beginning" in said[0]
+    assert (
+        len(said) == 1 and "training 0.01-s0 and the other cells of the checkpoint from" in said[0]
+    )
     assert_equal(read_counts(tmp_path), read_counts(undisturbed))
     assert read_metrics(tmp_path) == read_metrics(undisturbed)
     loading.load_cell(tmp_path, CELLS[0])
@@ -179,21 +181,21 @@ def test_no_byte_of_an_npz_changes_what_is_read(tmp_path):
             assert "a.npz: damaged: cannot be read" in str(error)
 
 
-def test_seals(tmp_path):
+def test_digests(tmp_path):
     content = {"a": (1, 2), "loss": float("nan"), "text": "é"}
     path = tmp_path / "x.json"
-    storage.write_sealed(path, content)
-    assert read_sealed(path)["a"] == [1, 2]
-    assert unseal(seal(content), path) == content
+    storage.write_with_digest(path, content)
+    assert read_with_digest(path)["a"] == [1, 2]
+    assert check_digest(with_digest(content), path) == content
     whole = path.read_bytes()
     for place in range(len(whole) - 2):
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
         try:
-            assert str(read_sealed(path)) == str({"a": [1, 2], "loss": np.nan, "text": "é"})
+            assert str(read_with_digest(path)) == str({"a": [1, 2], "loss": np.nan, "text": "é"})
         except DamagedError as error:
             assert "delete it" in str(error)
     with pytest.raises(DamagedError, match="has no digest"):
-        unseal({}, path)
+        check_digest({}, path)
 
 
 def test_other_data_than_a_workdir_was_begun_with_is_refused(tmp_path):

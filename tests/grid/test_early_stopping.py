@@ -81,7 +81,7 @@ def test_a_stopped_cell_has_no_loss_and_the_next_validation_cannot_revive_it(pro
     assert float(revived.best_loss) == 5 and int(revived.stopped_at) == 3
 
 
-def test_a_loss_that_is_not_a_number_is_no_better(program):
+def test_a_loss_that_is_not_a_number_is_not_better(program):
     state = jax.jit(program.init)(_hyper(0))
     for expected in (-1, 0):  # patience 2, no step taken
         state = program.select(state, jnp.float32(np.nan))
@@ -197,13 +197,13 @@ def test_an_interrupted_run_stops_where_an_undisturbed_one_does(
 @pytest.mark.parametrize(
     "overlay, message",
     [
-        ({"select": "last"}, r"optim\.patience=2: .* needs optim\.select=best"),
-        ({"val_split": ""}, r"optim\.select='best': needs data\.val_split"),
+        ({"select": "last"}, r"optim\.patience=2: .* requires optim\.select=best"),
+        ({"val_split": ""}, r"optim\.select='best': requires data\.val_split"),
         ({"patience": -1}, r"optim\.patience=-1: must be at least 0"),
         ({"weight_decay": -1.0}, r"optim\.weight_decay=-1\.0: must be at least 0"),
         ({"schedule": "cosin"}, r"optim\.schedule='cosin'.*did you mean 'cosine'"),
         ({"net.name": "dtunet"}, r"optim\.loss='dice': must be 'dtu' under net\.name='dtunet'"),
-        ({"loss": "dtu"}, r"optim\.loss='dtu': needs net\.name='dtunet'"),
+        ({"loss": "dtu"}, r"optim\.loss='dtu': requires net\.name='dtunet'"),
         ({"net.name": "dtu"}, r"net\.name='dtu'.*did you mean 'dtunet'"),
         ({"net.name": "dtunet", "loss": "dtu", "size": 36}, r"data\.size=36: must be a multiple"),
     ],

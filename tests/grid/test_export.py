@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from run_oracles import PAIR
 
 import jaxseg
+from jaxseg.digests import with_digest
 from jaxseg.errors import JaxsegError, UsageError
 from jaxseg.grid import loading
 from jaxseg.grid.config import make_config, make_net
 from jaxseg.grid.run import run_grid
 from jaxseg.grid.train import SCALING, class_indices, normalise
-from jaxseg.seals import seal
 
 CELL = "0.05-s0"  # of the two the one that marks something
 
@@ -64,7 +64,7 @@ def test_the_description_is_enough_to_predict_without_load_export(exported, imag
     assert about["input"]["padding"] == "zeros" and about["input"]["size"] == [32, 32]
 
 
-def test_scaling_is_told_as_it_is_done():
+def test_scaling_is_described_as_it_is_done():
     levels = np.arange(256, dtype=np.uint8)
     told = eval(SCALING, {"float32": np.float32, "image": levels})
     # XLA multiplies by the reciprocal.
@@ -101,13 +101,13 @@ def test_networks_of_every_kind_come_back(net, tiny_config, images, tmp_path, mo
 
 
 def _rewritten(path, change):
-    """The export with `change(arrays, about)` applied and sealed again."""
+    """The export with `change(arrays, about)` applied and stored again."""
     with np.load(path) as stored:
         arrays = dict(stored)
     about = json.loads(str(arrays.pop("description")))
     about.pop("digest")
     change(arrays, about)
-    np.savez(path, description=np.asarray(json.dumps(seal(about))), **arrays)
+    np.savez(path, description=np.asarray(json.dumps(with_digest(about))), **arrays)
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ def test_pickles_are_never_read(exported, member):
 
 def test_other_files_are_refused_in_one_line(exported, tmp_path):
     np.savez(tmp_path / "old.npz", **{"params/outc/bias": np.ones(1, np.float32)})
-    with pytest.raises(JaxsegError, match="holds no 'description', so it is no export"):
+    with pytest.raises(JaxsegError, match="holds no 'description', so it is not an export"):
         jaxseg.load_export(tmp_path / "old.npz")
     (tmp_path / "text.npz").write_text("no zip")
     with pytest.raises(JaxsegError, match="not a readable npz file"):

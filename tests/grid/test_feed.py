@@ -21,7 +21,7 @@ from jaxseg.grid.frames import choose_feed
 from jaxseg.grid.group import make_group
 from jaxseg.grid.mapping import fill, make_layout, put_slots
 from jaxseg.grid.run import run_grid
-from jaxseg.grid.storage import write_sealed
+from jaxseg.grid.storage import write_with_digest
 from jaxseg.grid.sweeps import product
 from jaxseg.grid.workdir import read_config
 
@@ -165,7 +165,7 @@ def test_auto_stays_with_the_feed_of_the_workdir(tiny_config, finished):
     about = read_config(epath.Path(workdir))
     assert about["data"]["feed"] == "device"
     about["data"]["feed"] = "host"
-    write_sealed(path, about)
+    write_with_digest(path, about)
     (workdir / "cells.csv").unlink()
     run_grid(tiny_config, GRID[:1], workdir)
     assert json.loads(path.read_text())["data"]["feed"] == "host"

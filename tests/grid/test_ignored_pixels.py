@@ -125,7 +125,9 @@ def test_a_dtunet_judges_every_pixel(tmp_path):
     config = small_config(tmp_path)
     config["net"] |= {"name": "dtunet"}
     config["optim"]["loss"] = "dtu"
-    with pytest.raises(UsageError, match=r"data\.ignore_label=255: a dtunet judges every pixel"):
+    with pytest.raises(
+        UsageError, match=r"data\.ignore_label=255: a dtunet cannot leave out pixels"
+    ):
         expand(config, [{"seed": 0}])
     config["data"]["ignore_label"] = -1
     config["data"]["size"] = 32

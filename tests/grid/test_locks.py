@@ -79,7 +79,7 @@ def _foreign_lock(folder, beat=0):
     return path
 
 
-def test_an_owner_elsewhere_whose_beat_stands_still_is_dead_whatever_the_clocks(tmp_path):
+def test_an_owner_elsewhere_whose_beat_stops_is_dead_whatever_the_clocks(tmp_path):
     path = _foreign_lock(tmp_path)
     with locks.hold(epath.Path(tmp_path), ["a"], patience_s=0.5):
         assert not path.exists()

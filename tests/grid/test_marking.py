@@ -1,4 +1,4 @@
-"""The annotate section of a config: rules at the door, and what it makes of a cell's data."""
+"""The annotate section of a config: its rules, and what it makes of a cell's data."""
 
 import numpy as np
 import pytest
@@ -53,7 +53,7 @@ def test_a_config_without_the_section_is_as_before(tiny_config):
         ({"annotate.placement": "teid"}, "annotate.placement='teid'.*tied"),
         ({"annotate.removal": "tela"}, "annotate.removal='tela'.*telea"),
         ({"annotate.colour": "red"}, "annotate.colour='red'"),
-        ({"annotate.drawn": False}, "annotate.drawn=False: is the placebo of a removal"),
+        ({"annotate.drawn": False}, "annotate.drawn=False: requires a removal"),
         ({"data.crop": "random"}, "data.crop='random': annotated frames are shown whole"),
     ],
 )
@@ -64,7 +64,7 @@ def test_settings_that_cannot_be_are_named(study, fields, words):
 
 def test_annotated_test_sets_need_the_section(tiny_config):
     tiny_config["eval"]["test_sets"] = ("clean",)
-    with pytest.raises(UsageError, match=r"eval.test_sets='clean': needs the config's section"):
+    with pytest.raises(UsageError, match=r"eval.test_sets='clean': requires the config's section"):
         expand(tiny_config, [{}])
 
 

@@ -107,7 +107,7 @@ def test_what_cannot_be_set_is_kept_and_a_difference_said(
 
 
 @pytest.mark.parametrize("found", [None, "x", [1, None], [{"jax": "1"}], [{"jax": "1"}] * 2])
-def test_one_set_of_conditions_or_none_is_no_caution(found):
+def test_one_set_of_conditions_or_none_gives_no_caution(found):
     class Results:
         environment = {"conditions": found}  # noqa: RUF012
 

@@ -87,7 +87,7 @@ def test_an_option_of_the_network_is_an_axis(tiny_config, own_network):
         ({"net.norm": ["group"]}, r"net\.norm='group': .* takes no `norm`"),
         ({"net.options.levels": [1, 2]}, r"give it a value first, --config\.net\.options\.levels="),
         ({"net.name": ["my_net.py:Resdual"]}, r"'Resdual': must be one of .*'Residual'"),
-        ({"optim.loss": ["dtu"]}, r"optim\.loss='dtu': needs net\.name='dtunet'"),
+        ({"optim.loss": ["dtu"]}, r"optim\.loss='dtu': requires net\.name='dtunet'"),
     ],
 )
 def test_what_it_does_not_take_is_refused_before_training(tiny_config, own_network, axes, said):

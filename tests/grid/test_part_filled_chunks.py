@@ -207,7 +207,7 @@ def test_a_damaged_checkpoint_of_other_chunks_is_trained_anew_and_removed(
     with devices(1):
         fed = finished(config, seeds(0, 1, 2), tmp_path)
     assert fed == dict.fromkeys((f"zeros-s{i}" for i in range(3)), STEPS)
-    assert "training zeros-s0 and those beside it from the beginning" in capsys.readouterr().err
+    assert "training zeros-s0 and the other cells of the checkpoint from" in capsys.readouterr().err
     check_same(tmp_path, expected, [*fed])
 
 
@@ -303,7 +303,7 @@ def test_cells_sent_to_slots_come_back(count, per_device, cells):
     jax.tree.map(np.testing.assert_array_equal, take_cells(sent, cells), arrays)
 
 
-def test_what_a_kill_leaves_of_a_removed_folder_is_no_damaged_checkpoint(tmp_path, monkeypatch):
+def test_what_a_kill_leaves_of_a_removed_folder_is_not_a_damaged_checkpoint(tmp_path, monkeypatch):
     workdir, cells = epath.Path(tmp_path), [Cell(f"c-s{i}", "c", Config(seed=i)) for i in range(2)]
     _saved(workdir, cells, ("state", 1, 0))
     _saved(workdir, cells[:1], ("state", 2, 0))

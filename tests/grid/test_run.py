@@ -108,7 +108,7 @@ def test_a_workdir_of_other_settings_is_refused_by_name(done, tiny_config):
         UsageError, match=r"the grid \(4 cells there, 1 here; .*zeros-center-s0 is missing"
     ):
         run_grid(tiny_config, GRID[:1], done)
-    with pytest.raises(UsageError, match="zeros-center-s0 is missing or other here"):
+    with pytest.raises(UsageError, match="zeros-center-s0 is missing or differs here"):
         run_grid(tiny_config, [cell | {"batch_size": 8} for cell in GRID], done)
 
 

@@ -138,7 +138,7 @@ def test_jit_and_vmap_give_the_same_counts():
         ({"n_bands": 2}, r"0\.\.2 must lie in 0\.\.1"),
     ],
 )
-def test_misfits_are_refused_at_the_door(change, words):
+def test_misfits_are_refused_at_once(change, words):
     arguments = {"pred": masks(8, 8, 1), "target": masks(8, 8, 1), "rings": border_rings(8, 1.5)}
     with pytest.raises(UsageError, match=words):
         band_counts(**(arguments | change))

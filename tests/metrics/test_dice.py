@@ -64,5 +64,5 @@ def test_refusals(metric):
 
 @pytest.mark.parametrize("counts, metrics", [([0, 1, 0], [dice, iou]),
                                              ([0, 0, 1], [dice, iou, recall])])  # fmt: skip
-def test_one_wrong_pixel_is_no_empty_case(counts, metrics):
+def test_one_wrong_pixel_is_not_an_empty_case(counts, metrics):
     assert [float(metric(np.array(counts))) for metric in metrics] == [0] * len(metrics)

@@ -126,7 +126,7 @@ def test_power_figures_hold_at_any_level_and_power():
             assert interval_power(0.7, 1.0, n - 1, image_se, level) < power
 
 
-def test_more_than_a_thousand_seeds_are_not_told():
+def test_more_than_a_thousand_seeds_are_reported_as_infinite():
     least = smallest_detectable(1.0, 1000)
     assert seeds_needed(1.0001 * least, 1.0) == 1000
     assert seeds_needed(0.9999 * least, 1.0) == math.inf

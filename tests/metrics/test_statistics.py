@@ -163,7 +163,7 @@ def test_nothing_defined_gives_nan_not_an_error():
     assert estimate(nothing, pooled(dice), clusters=IMAGES, resamples=20).n_seeds == 0
 
 
-def test_seeds_needed_respects_what_the_sign_flip_needs():
+def test_seeds_needed_respects_what_the_sign_flip_requires():
     rng = np.random.default_rng(0)
     a = 5 + rng.normal(0, 0.1, size=(3, 40))
     found = contrast([a, np.zeros_like(a)], [1, -1], mean_of_items, clusters=np.arange(40))
@@ -235,7 +235,7 @@ def test_intervals_cover(n_seeds):
         ({"level": 95}, "level=95"),
     ],
 )
-def test_misfits_are_refused_at_the_door(change, words):
+def test_misfits_are_refused_at_once(change, words):
     arguments = {"arms": [np.zeros((2, 3))] * 2, "weights": [1, -1], "clusters": np.arange(3)}
     with pytest.raises(UsageError, match=words):
         contrast(statistic=mean_of_items, **(arguments | change))
@@ -275,7 +275,7 @@ def test_levels_lie_between_0_and_1(level):
         estimate(np.zeros((2, 3)), mean_of_items, clusters=np.arange(3), level=level)
 
 
-def test_misfitting_clusters_are_told_the_items():
+def test_clusters_that_do_not_fit_are_refused_with_the_items():
     with pytest.raises(UsageError, match=r"clusters: shape \(4,\) must be the items', \(3,\)$"):
         estimate(np.zeros((2, 3, 5)), mean_of_items, clusters=np.arange(4))
 

@@ -107,7 +107,7 @@ def test_random_without_key_and_unknown_mode_are_refused():
         pad(x, 1, "reflct")
 
 
-def test_reflect_needs_more_pixels_than_it_pads():
+def test_reflect_requires_more_pixels_than_it_pads():
     with pytest.raises(UsageError, match=r"at least 4 pixels.*level 4 has 3"):
         check_padding("reflect", 3, 3, "level 4")
     check_padding("symmetric", 3, 3)
@@ -142,7 +142,9 @@ def test_refusals_name_the_field_and_the_remedy():
         check_padding("zero", 1, 4)
     with pytest.raises(UsageError, match=r"^padding='partial'"):
         padding_code("partial")
-    with pytest.raises(UsageError, match=r", pad has 1; use larger .* \(net.depth\) or replicate$"):
+    with pytest.raises(
+        UsageError, match=r", but pad has 1; use larger .* \(net.depth\) or replicate$"
+    ):
         check_padding("reflect", 1, 1)
-    with pytest.raises(UsageError, match=r"^padding='random': needs a PRNG key"):
+    with pytest.raises(UsageError, match=r"^padding='random': requires a PRNG key"):
         pad(jnp.zeros((1, 4, 4, 1)), 1, "random")

@@ -269,7 +269,7 @@ def test_an_object_is_used_as_it_is(others):
     variables = jax.jit(net.init)(jax.random.key(0), _images())
     assert net.factor == 1 and net.padding is None
     for ask in (lambda: net.layers(SIZE), lambda: net.capture(variables, _images(), ["w"])):
-        with pytest.raises(UsageError, match="one_class': has no named layers; those of a Flax"):
+        with pytest.raises(UsageError, match="one_class': has no named layers; only Flax"):
             ask()
     with pytest.raises(UsageError, match=r"net.padding='reflect': .*:one_class takes no `padding`"):
         net.with_padding("reflect")
@@ -292,7 +292,7 @@ def test_an_object_is_used_as_it_is(others):
         ("{}:angry", {}, "cannot be made: RuntimeError: no weights in the file"),
         ("{}:PerPixel", {"scal": 2}, "net.options.scal: .*:PerPixel takes scale; .*mean 'scale'"),
         ("{}:one_class", {"scale": 2}, "net.options.scale: .*:one_class takes no options"),
-        ("{}:InNnx", {"width": 8}, "net.options.width: is no option; set net.width"),
+        ("{}:InNnx", {"width": 8}, "net.options.width: is not an option; set net.width"),
         ("{}:InNnx", {"rngs": 8}, "net.options.rngs: .*:InNnx takes layers"),
         ("unet", {"levels": 3}, "net.options.levels: unet takes no options"),
         ("{}:Wrong", {"fault": "list"}, "init returned list, must be a dict with 'params'"),

@@ -147,7 +147,7 @@ def test_the_page_opens_in_a_browser_without_requests_errors_or_scrolling(width,
 
 
 @pytest.mark.skipif(BROWSER is None, reason="no Chromium installed")
-def test_the_browser_would_tell(tmp_path):
+def test_the_browser_would_notice(tmp_path):
     page = tmp_path / "page.html"
     page.write_text(
         '<!DOCTYPE html><html><head></head><body><img src="http://localhost:9/x.png" alt="">'

@@ -78,7 +78,7 @@ def text_of(sections, folder):
     return write_page(folder, "A title", sections).read_text()
 
 
-def test_a_page_says_all_that_its_sections_hold_and_needs_no_network(tmp_path):
+def test_a_page_says_all_that_its_sections_hold_and_loads_nothing(tmp_path):
     text = text_of([full()], tmp_path)
     found = Page(text)
     said = " ".join(found.text)

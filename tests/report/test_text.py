@@ -33,7 +33,7 @@ def test_an_interval_beside_zero_is_seen_to_leave_it_out(low, high, signed, told
         (0.0004, "<0.001"), (1.0, "1.000"), (math.nan, "–"),
     ],
 )  # fmt: skip
-def test_p_is_told_on_its_side_of_the_level(p, told):
+def test_p_is_printed_on_its_side_of_the_level(p, told):
     assert p_text(p) == told
 
 

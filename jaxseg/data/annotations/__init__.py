@@ -1,9 +1,10 @@
 """Annotations burned into ultrasound frames, as sonographers leave them: calipers, text, ruler.
 
-Calipers tell a network where and what to segment (Lin, Weng et al., arXiv 2403.06748): drawn here
-on frames without any, so that the annotation, its place and its share of the frames are known.
+Calipers show a network where and what to segment (Lin, Weng et al., arXiv 2403.06748). Here they
+are drawn on frames without any, so that the annotation, its place and its share of frames are
+known.
 
-| placement     | calipers stand                                                                |
+| placement     | calipers lie                                                                  |
 |---------------|-------------------------------------------------------------------------------|
 | `tied`        | on the ends of the diameters of one or two structures, as when measuring them |
 | `jittered`    | near those ends: displaced by a Gaussian of a tenth of the diameter           |
@@ -11,7 +12,7 @@ on frames without any, so that the annotation, its place and its share of the fr
 
 All marks of a frame have one colour, opaque but for the soft edge of strokes: `yellow`, `white` or
 `green`, its shade drawn per frame. Calipers are '+' or '×' and joined by a dotted line; measured
-values stand in a box in a corner, from a depth scale drawn per frame that the ruler shows, too.
+values are in a box in a corner, by a depth scale drawn per frame that the ruler shows, too.
 With `tied` and `jittered`, a frame without structures gets its text, ruler and body mark alone.
 OpenCV 4 and 5 draw text with different fonts; everything else is the same in both.
 """
@@ -62,13 +63,13 @@ def draw_annotations(
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
     """Draws annotations over a frame: returns the image, uint8 [H, W, 3], and where it changed.
 
-    `image` is anything `as_rgb` takes, at least 32 pixels high and wide; `mask` uint8 [H, W] holds
-    class indices, 0 the background. The second result, bool [H, W], is True at every pixel whose
-    colour changed and at no other (one that had the overlay's colour already did not change).
+    `image` is anything that `as_rgb` accepts, at least 32 pixels high and wide; `mask` uint8 [H, W]
+    holds class indices, 0 the background. The second result, bool [H, W], is True at every pixel
+    whose colour changed and at no other (one that had the overlay's colour already did not change).
     A pure function of its arguments: (seed, image_id) choose the shade, glyphs, corners and scale.
-    `plane` is written on the frame and names the values measured: head, abdomen, femur, cervix
-    by their usual names, any other as D1, D2. Raises UsageError for an unknown placement or
-    colour, a negative seed, frames too small and masks of another size or type.
+    `plane` is written on the frame and names the values measured: head, abdomen, femur, cervix by
+    their usual names, any other as D1, D2. Raises UsageError for an unknown placement or colour, a
+    negative seed, frames that are too small, and masks of another size or type.
     """
     images, annotated = _draw(image, mask, seed, image_id, placement, colour, plane, 2)
     return images[-1], annotated[-1]
@@ -123,8 +124,8 @@ def _check(image: Array, mask: Array, seed: int, image_id: str) -> None:
         raise UsageError(f"seed={seed}: must not be negative")
     if min(image.shape[:2]) < SMALLEST:
         raise UsageError(
-            f"{image_id}: frame of {image.shape[0]}×{image.shape[1]} pixels; annotations need at "
-            f"least {SMALLEST}×{SMALLEST}"
+            f"{image_id}: frame of {image.shape[0]}×{image.shape[1]} pixels; annotations require "
+            f"at least {SMALLEST}×{SMALLEST}"
         )
     if mask.shape != image.shape[:2] or mask.dtype != np.uint8:
         raise UsageError(
@@ -134,7 +135,7 @@ def _check(image: Array, mask: Array, seed: int, image_id: str) -> None:
 
 
 def _streams(seed: int, image_id: str) -> tuple[np.random.Generator, np.random.Generator]:
-    """Two generators, so that what is drawn for the places moves nothing else."""
+    """Two generators, so that the draws of places do not change any other draw."""
     root = np.random.SeedSequence([seed, zlib.crc32(image_id.encode())])
     style, place = root.spawn(2)
     return np.random.default_rng(style), np.random.default_rng(place)
@@ -171,7 +172,7 @@ def _blend(image: Array, opacity: Array, shade: Array) -> None:
 
 
 class Style(NamedTuple):
-    """How one frame is annotated, whatever stands in it; drawn from (seed, image id)."""
+    """How one frame is annotated, independent of its content; drawn from (seed, image id)."""
 
     count: int  # structures measured
     glyphs: tuple[str, ...]

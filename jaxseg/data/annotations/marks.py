@@ -1,6 +1,6 @@
-"""What a scanner writes over a frame, and where calipers stand.
+"""The marks that a scanner draws on a frame, and where calipers lie.
 
-Calipers stand on the ends of a structure's diameters, near them, or anywhere. An axis is int
+Calipers lie on the ends of a structure's diameters, near them, or anywhere. An axis is int
 [2, 2]: the two points between which is measured. What is measured together, one or two diameters of
 one structure, is int [n, 2, 2].
 
@@ -49,7 +49,7 @@ class Words(NamedTuple):
 
 
 class Mark(NamedTuple):
-    """What appears on the screen at once: soft lines float [n, 2], crisp dots int [n, 2], words."""
+    """Marks that appear together: soft lines float [n, 2], crisp dots int [n, 2], words."""
 
     lines: tuple[Array, ...] = ()
     dots: Array = np.zeros((0, 2), int)
@@ -137,7 +137,7 @@ def text_block(
 
 
 def body_mark(corner: tuple[int, int], frame: tuple[int, ...], sizes: Sizes, turn: float) -> Mark:
-    """The icon that tells how the probe is held: an oval body and the probe's line across it."""
+    """The icon that shows how the probe is held: an oval body and the probe's line across it."""
     radii = np.array([1.7, 2.3]) * sizes.text / 2
     centre = _corner_place(2 * radii, corner, frame, sizes) + radii
     around = np.linspace(0, 2 * np.pi, 25)
@@ -159,7 +159,7 @@ def ruler(side: int, frame: tuple[int, ...], sizes: Sizes, pixels_per_cm: float)
 def _corner_place(
     size: Array, corner: tuple[int, int], frame: tuple[int, ...], sizes: Sizes
 ) -> Array:
-    """Left top (x, y) of what is `size` (width, height) large and stands in a corner."""
+    """Left top (x, y) of a box of `size` (width, height) in a corner of the frame."""
     inset = np.array([2 * sizes.margin + 2, sizes.margin])
     room = np.array([frame[1], frame[0]]) - np.ceil(size).astype(int) - 2 * inset
     return inset + np.maximum(room, 0) * np.array(corner)
@@ -171,7 +171,7 @@ def _rectangle(left: int, top: int, width: int, height: int) -> Array:
 
 
 def tied(mask: Array, count: int) -> list[Array]:
-    """Axes of the `count` largest classes of a mask, uint8 [H, W] of class indices; 0 is none.
+    """Axes of the `count` largest classes of a mask, uint8 [H, W] of class indices.
 
     A class is measured on its largest connected part. A thin part has one axis, the length of its
     smallest enclosing rectangle (femur length); any other has the two diameters of the ellipse
@@ -201,7 +201,7 @@ def jittered(
 
 
 def independent(rng: np.random.Generator, count: int, shape: tuple[int, ...]) -> list[Array]:
-    """`count` measurements that know nothing of any mask: drawn from the frame's size alone.
+    """`count` measurements that do not depend on any mask: drawn from the frame's size alone.
 
     The long diameter is log-uniform in 0.15 … 0.8 of the frame's shorter side, its direction and
     place are uniform as far as all ends lie inside; two in three have a second diameter.

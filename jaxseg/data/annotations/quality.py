@@ -36,15 +36,16 @@ def self_test(
     - `psnr` (dB), `ssim` of the restored frame over drawn or removed pixels, and, over the same
       pixels, `psnr_drawn`, `ssim_drawn` of the frame before removal;
     - `psnr_placebo`, `ssim_placebo`: the drawn pixels removed from the clean frame, where nothing
-      had been drawn: what removal spoils by itself;
+      had been drawn: the damage that removal does by itself;
     - `false_share`: share of the clean frames' pixels in which detection sees annotations.
 
-    Frames that bear overlays of their own count against precision. Raises as `draw_annotations`
+    Overlays that the frames already have count against precision. Raises as `draw_annotations`
     and `remove_annotations`, and UsageError for lists of different or no length.
     """
     if not len(frames) == len(masks) == len(ids) or not len(frames):
         raise UsageError(
-            f"{len(frames)} frames, {len(masks)} masks, {len(ids)} ids: must be as many, at least 1"
+            f"{len(frames)} frames, {len(masks)} masks, {len(ids)} ids: must be as many "
+            "of each, and at least 1"
         )
     methods = tuple(methods)
     rows = []

@@ -1,4 +1,4 @@
-"""Takes annotations off ultrasound frames: finds them, or is given their places, and fills these.
+"""Removes annotations from ultrasound frames: finds them, or is given them, and fills their pixels.
 
 | method          | fills a removed pixel with                                                    |
 |-----------------|-------------------------------------------------------------------------------|
@@ -8,16 +8,16 @@
 | `noise`         | colours drawn at random from the pixels round the marks                       |
 | `bilinear`      | straight lines between the nearest kept pixels of its row and of its column   |
 
-Inpainting leaves traces of its own: a placebo removes the places of marks from frames on which
-they were never drawn, `remove_annotations(clean, mask=annotated)`.
+Inpainting itself leaves traces. A placebo shows their effect: it removes the places of marks from
+frames on which they were never drawn, `remove_annotations(clean, mask=annotated)`.
 
 Marks are found by colour, or by brightness and shape. Coloured overlays stand out because
 ultrasound is grey: the recipe published for yellow calipers (hue 0.11 … 0.17, saturation and value
 above 0.5) finds the cores of strokes, and tinted pixels beside a core are its soft edge. White and
-grey overlays have neither; what distinguishes them from bright speckle is that they are thin (white
-top-hat), all of one grey level (a spike in the histogram of thin bright pixels), and written:
-strokes as long as glyphs and letters, small pieces beside those, dots that follow each other
-evenly. Outside the field of view everything that is not black is overlay.
+grey overlays have neither colour nor tint; they differ from bright speckle because they are thin
+(white top-hat), all of one grey level (a spike in the histogram of thin bright pixels), and
+written: strokes as long as glyphs and letters, small pieces beside those, dots that follow each
+other evenly. Outside the field of view everything that is not black is overlay.
 """
 
 import zlib
@@ -45,7 +45,7 @@ VIVID = 0.5  # saturation and value of a stroke's core, at least
 TINT = 4  # grey levels between the channels of a stroke's edge, at least
 COLOURLESS = 30  # grey levels between the channels of a white or grey overlay, at most
 THIN = 30  # grey levels by which a thin stroke is brighter than its surroundings, at least
-SPECKLE = 0.85  # standard deviations of the surroundings that a soft edge stands out, at least
+SPECKLE = 0.85  # standard deviations of the surroundings by which a soft edge differs, at least
 DIM = 40  # grey level above which what lies outside the field of view is not black
 DIMMEST = 120  # grey level of an overlay, at least
 SAME_LEVEL = 3  # grey levels between the pixels of one overlay's strokes, at most
@@ -67,7 +67,7 @@ def remove_annotations(
 
     Without `mask`, annotations of `colour` are detected; with it, bool [H, W], those very pixels
     are removed and nothing is detected. No pixel outside the second result changes. It is the
-    mask itself but for `black_box`, whose boxes contain it. `seed` is of use to `noise` alone: a
+    mask itself, or for `black_box` the boxes around it. Only `noise` uses `seed`: a
     frame's noise is a pure function of the seed, the frame and the mask. Raises UsageError for an
     unknown method or colour, a negative seed, a mask of another size or type, and a mask that
     leaves no pixel to fill from.
@@ -235,7 +235,7 @@ def _white(image: Array) -> Array:
 
 
 def _spike(levels: Array) -> int:
-    """The grey level that stands out of the histogram of thin bright pixels; 0 where none does."""
+    """The grey level of a peak in the histogram of thin bright pixels; 0 where there is none."""
     counts = np.bincount(levels, minlength=256).astype(float)
     padded = np.pad(counts, 8, mode="reflect")
     usual = np.median(np.lib.stride_tricks.sliding_window_view(padded, 17), axis=-1)
@@ -245,7 +245,7 @@ def _spike(levels: Array) -> int:
 
 
 def _written(core: Array, sizes: Sizes) -> Array:
-    """Keeps strokes by their length, small pieces beside them, and dots that stand in a row."""
+    """Keeps strokes by their length, small pieces beside them, and dots that lie in a row."""
     _, labels, stats, places = cv2.connectedComponentsWithStats(core.astype(np.uint8))
     extent = stats[:, [cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT]].max(1)
     kept = extent >= min(sizes.margin, sizes.text // 2)

@@ -61,7 +61,7 @@ STRUCTURES = (
         "cervix", "bladder", (-0.55, -0.68), (0.56, 0.28), -26, 6, -20, angle=-0.2, bend=-0.3
     ),
 )  # fmt: skip
-# Seen beside them and never labelled: class 0, drawn after the structures of their plane.
+# Visible but never labelled: class 0, drawn after the structures of their plane.
 LANDMARKS = (
     Structure("head", "falx", (-0.05, 0.0), (0.85, 0.02), 12, 0, 0, power=4),
     Structure("head", "choroid plexus", (0.30, 0.38), (0.20, 0.08), 10, 0, 0, angle=-0.3),
@@ -114,7 +114,7 @@ def sample_parts(rng: np.random.Generator, plane: str) -> list[Part]:
 def _place(
     rng: np.random.Generator, row: Structure, pose: tuple[Array, float, float, float], jitter: bool
 ) -> Shape:
-    """One structure under the plane's pose, with a pose error of its own where `jitter` is set."""
+    """One structure under the plane's pose, with a separate pose error where `jitter` is set."""
     origin, scale, tilt, mirror = pose
     shift, turn = rng.normal(0, 0.05, 2) * jitter, rng.normal(0, 0.15) * jitter
     stretch = np.exp(0.12 * rng.standard_normal(2))

@@ -1,8 +1,8 @@
 """Generated dermoscopy-like frames with one labelled lesion each: no download, no patient.
 
-They stand in for ISIC 2017 task 1 (Codella et al. 2018) wherever a quick or offline experiment is
-wanted. Colours come from optical density (Beer-Lambert): every layer adds absorbance per channel,
-and the frame is light times exp(-density). Modelled on the 2000 training frames, squashed square:
+They replace ISIC 2017 task 1 (Codella et al. 2018) in quick or offline experiments. Colours come
+from optical density (Beer-Lambert): every layer adds absorbance per channel, and the frame is light
+times exp(-density). Modelled on the 2000 training frames, squashed square:
 
     skin median, lesion/skin ratio, absorber    their colour quantiles
     centre, area                                centre (0.496 +- 0.054, 0.508 +- 0.059) of the
@@ -14,12 +14,12 @@ and the frame is light times exp(-density). Modelled on the 2000 training frames
                                                 real frame has one, most phantoms do
 
 Why a shortcut can arise. A decoy is drawn by the same function, with the same pigment, as the
-lesion, so a fragment of either looks alike. What tells them apart is the place: in whole frames
+lesion, so a fragment of either looks alike. Only the place distinguishes them: in whole frames
 (crop policy `center`) the lesion hardly ever reaches the border while decoys, vignettes, ink and
-rulers do, so "near the border = background" is a rule that pays, and padding is one way to feel
-where the border is. In the four quarters of the same frames the lesion lies in the corner of the
+rulers do, so the rule "near the border = background" lowers the loss, and padding is one way to
+locate the border. In the four quarters of the same frames the lesion lies in the corner of the
 crop, at its border, and the rule is wrong. Random crops cut lesions anywhere and never teach it.
-Nothing is drawn along the border of every frame, and nothing here knows of any padding mode.
+Nothing is drawn along the border of every frame, and nothing here depends on a padding mode.
 
 Artefacts (hairs, rulers, ink, markers, gel, the round field) have the rates seen in ISIC 2017, and
 positions and lengths that are fractions of the frame.

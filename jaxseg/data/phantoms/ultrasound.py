@@ -1,7 +1,7 @@
 """Generated fetal ultrasound frames of four standard planes: no download, no patient.
 
-They stand in for private fetal scans (head, abdomen, femur and cervix with 13 structures, as in Lin
-et al. 2024) wherever a quick or offline experiment is wanted. What is modelled on what:
+They replace private fetal scans (head, abdomen, femur and cervix with 13 structures, as in Lin et
+al. 2024) in quick or offline experiments. What is modelled on what:
 
     grey levels             HC18's frames inside the fan: mean 52 ± 13, SD 41 ± 7, median 41
     fan, beams, shadows     a curved array: computed along beams, converted to pixels last
@@ -15,8 +15,9 @@ et al. 2024) wherever a quick or offline experiment is wanted. What is modelled 
 Why a shortcut can arise. Borders fade out along their way, structures are softer, fainter and
 noisier than their masks, other pockets and lines look like them, and in three frames of ten the
 contrast is so low that the structures can hardly be seen. A sonographer's calipers at the ends of a
-structure's axes say what such a frame does not: a network that finds the marks need not find the
-organ. The frames themselves hold no mark of any kind, and grey alone in their three channels.
+structure's axes show what such a frame does not: a network that finds the marks does not have to
+find the organ. The frames themselves hold no mark of any kind, and grey alone in their three
+channels.
 
 Everything is computed on a grid of beams, [depth, beam], as a scanner does, and converted to pixels
 last: speckle is coarser with depth and shadows run along beams for that reason alone. Levels are in

@@ -59,7 +59,7 @@ def workdir(tmp_path_factory):
     """A workdir as a grid of six cells leaves it: one diverged, one not yet scored."""
     root = tmp_path_factory.mktemp("run")
     data = {"classes": list(CLASSES), "planes": PLANES}
-    storage.write_sealed(root / "config.json", {"config": {}, "grid": [], "data": data})
+    storage.write_with_digest(root / "config.json", {"config": {}, "grid": [], "data": data})
     for chunk in CHUNKS:
         trees = [_variables(cell) for cell in chunk]
         tree = jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
@@ -199,6 +199,6 @@ def test_errors_are_one_line_and_leave_the_file(workdir, test_sets, written, tmp
         write_saliency(workdir, test_sets, tolerance=-1)
     assert (workdir / "saliency.npz").read_bytes() == before
     (tmp_path / "checkpoints").symlink_to(workdir / "checkpoints")
-    storage.write_sealed(tmp_path / "config.json", {"data": {"classes": CLASSES}})
+    storage.write_with_digest(tmp_path / "config.json", {"data": {"classes": CLASSES}})
     with pytest.raises(JaxsegError, match="no cell is done; run the grid's command again"):
         write_saliency(tmp_path, test_sets)

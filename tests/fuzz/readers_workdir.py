@@ -1,4 +1,4 @@
-"""Doors of a foreign workdir: its tables, arrays and checkpoints."""
+"""Readers of a foreign workdir: its tables, arrays and checkpoints."""
 
 import functools
 import io
@@ -78,7 +78,7 @@ def _trained(root: Path) -> None:
         (root / f"counts/{cell.id}.npz").write_bytes(zipped([("a.npy", b"")]))
     record.Seconds(epath.Path(root), record.Share()).write()
     about = {"config": settings(), "grid": [{"seed": 0}, {"seed": 1}], "data": {"feed": "host"}}
-    storage.write_sealed(root / "config.json", about)
+    storage.write_with_digest(root / "config.json", about)
     record.merge_all(epath.Path(root), group_cells(cells), (), {})
 
 

@@ -1,4 +1,4 @@
-"""The door for weights of other frameworks: PyTorch's files and safetensors."""
+"""Reader of weights of other frameworks: PyTorch's files and safetensors."""
 
 import functools
 import io
@@ -7,9 +7,9 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
-from doors_files import Case, written
 from hypothesis import strategies as st
 from lying_arrays import Evil
+from readers_files import Case, written
 from strategies import mutated
 
 from jaxseg.nets.torch_import import import_state_dict, read_state_dict

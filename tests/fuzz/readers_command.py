@@ -1,4 +1,4 @@
-"""The door of the command line: overrides of the config, axes of the grid, shards."""
+"""Reader of the command line: overrides of the config, axes of the grid, shards."""
 
 import sys
 from pathlib import Path

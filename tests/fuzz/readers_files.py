@@ -1,4 +1,4 @@
-"""Doors for single files: pictures, masks, arrays, volumes."""
+"""Readers of single files: pictures, masks, arrays, volumes."""
 
 import functools
 import gzip

@@ -1,4 +1,4 @@
-"""Seals: plain data that carries a digest of itself, so that damage is noticed when it is read."""
+"""Plain data with a digest of itself, by which damage is found when it is read."""
 
 import hashlib
 import json
@@ -13,24 +13,24 @@ _KEY = "digest"
 AGAIN = "delete it and run the same command again"
 
 
-def seal(content: Mapping[str, Any]) -> dict[str, Any]:
+def with_digest(content: Mapping[str, Any]) -> dict[str, Any]:
     """The content, which JSON can hold, with the digest of all the rest under `digest`."""
     return {**content, _KEY: _digest(content)}
 
 
-def unseal(sealed: Any, path: PurePath, mend: str = AGAIN) -> dict[str, Any]:
-    """What was sealed; DamagedError naming `path` and `mend` unless it is just that."""
-    if not isinstance(sealed, dict) or _KEY not in sealed:
+def check_digest(stored: Any, path: PurePath, mend: str = AGAIN) -> dict[str, Any]:
+    """The content of `with_digest`; DamagedError naming `path` and `mend` where it has changed."""
+    if not isinstance(stored, dict) or _KEY not in stored:
         raise DamagedError(path, "has no digest", mend)
-    content = {key: value for key, value in sealed.items() if key != _KEY}
-    if sealed[_KEY] != _digest(content):
+    content = {key: value for key, value in stored.items() if key != _KEY}
+    if stored[_KEY] != _digest(content):
         raise DamagedError(path, "does not agree with its digest", mend)
     return content
 
 
-def read_sealed(path: Any, mend: str = AGAIN) -> dict[str, Any]:
-    """What was sealed in a JSON file; DamagedError naming it where that cannot be read."""
-    return unseal(read_json(path, mend), path, mend)
+def read_with_digest(path: Any, mend: str = AGAIN) -> dict[str, Any]:
+    """The content of `with_digest` in a JSON file; DamagedError where it cannot be read."""
+    return check_digest(read_json(path, mend), path, mend)
 
 
 def _digest(content: Mapping[str, Any]) -> str:
