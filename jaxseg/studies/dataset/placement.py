@@ -5,13 +5,10 @@ frame can be moved left and right by as many pixels as its bounding box leaves f
 where in that room it is: 0 far left, 1 far right, the same down. Were objects placed uniformly,
 positions would be uniform on the unit square whatever their sizes and shapes; a large object near
 the middle is then no evidence for centring. Objects that touch the frame are left out: they may be
-cut off, and those that do not touch it stay uniform under uniform placement, both when objects may
-be cut off and when they may not.
-
-What is named is decided by positions; places are given as the objects' centres, in shares of the
-frame.
+cut off, and the others stay uniform under uniform placement without them.
 """
 
+import itertools
 from typing import NamedTuple
 
 import numpy as np
@@ -194,22 +191,20 @@ def where_gathered(
         places = [_place(positions[c], centres[c], float(c.mean())) for c in chosen]
         return Gathering("places", sorted(places, key=lambda place: -place.share))
     place = _place(positions, centres, 1.0)
-    return Gathering(_kind(positions, place), [place])
-
-
-def _kind(positions: NDArray[np.floating], place: Place) -> str:
     spread = positions.std(axis=0) / UNIFORM_SD
     near = abs(positions - np.median(positions, axis=0)).max(axis=1) < NEAR
-    if near.mean() < (2 * NEAR) ** 2 / 2 and 0.5 < spread.min() <= spread.max() < 1:
-        return "ring"
     x, y = spread < GATHERED
-    if x and y:
-        return "central" if place.words == "the centre" else "place"
-    if x or y:
-        return "column" if x else "row"
     radius = abs(2 * positions - 1).max(axis=1)
     error = radius.std() / np.sqrt(len(radius))
-    return "border" if radius.mean() - 2 * error > UNIFORM_RADIUS else "uneven"
+    if near.mean() < (2 * NEAR) ** 2 / 2 and 0.5 < spread.min() <= spread.max() < 1:
+        kind = "ring"
+    elif x and y:
+        kind = "central" if place.words == "the centre" else "place"
+    elif x or y:
+        kind = "column" if x else "row"
+    else:
+        kind = "border" if radius.mean() - 2 * error > UNIFORM_RADIUS else "uneven"
+    return Gathering(kind, [place])
 
 
 def _place(positions: NDArray[np.floating], centres: NDArray[np.floating], share: float) -> Place:
@@ -222,7 +217,7 @@ def _place(positions: NDArray[np.floating], centres: NDArray[np.floating], share
 
 
 def _median(values: NDArray[np.floating]) -> tuple[NDArray, NDArray, NDArray]:
-    """Medians [2] of values [n, 2] and their intervals from order statistics (exact, binomial)."""
+    """Medians [2] of values [n, 2] and their exact intervals from order statistics."""
     n = len(values)
     rank = max(int(binom.ppf(0.05 / 2, n, 0.5)), 1)
     ordered = np.sort(values, axis=0)
@@ -258,15 +253,11 @@ def _apart(positions: NDArray[np.floating], rng: np.random.Generator) -> NDArray
     for k in range(MOST_PLACES, 1, -1):
         means = _means(some, k, rng)
         groups = _nearest(some, means)
-        sizes = np.bincount(groups, minlength=k)
-        if sizes.min() < max(2, FEWEST_SHARE * len(some)):
-            continue
         clusters = [some[groups == j] for j in range(k)]
-        spread = max(cluster.std(axis=0).max() for cluster in clusters)
-        pairs = [(a, b) for a in range(k) for b in range(a)]
-        if spread < GATHERED * UNIFORM_SD and all(
-            _valley(clusters[a], clusters[b]) for a, b in pairs
-        ):
+        if min(map(len, clusters)) < max(2, FEWEST_SHARE * len(some)):
+            continue
+        gathered = max(c.std(axis=0).max() for c in clusters) < GATHERED * UNIFORM_SD
+        if gathered and all(_valley(a, b) for a, b in itertools.combinations(clusters, 2)):
             return _nearest(positions, means)
     return None
 
