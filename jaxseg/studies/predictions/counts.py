@@ -61,8 +61,7 @@ def count_predictions(
 ) -> PairCounts:
     """Counts of every model on every image, by distance from the centre and from the border.
 
-    Memory: about 2 kB an image with one model and one class, of which some 300 bytes are the truth
-    on a 64 x 64 grid, compressed, for the position-only baseline. The masks themselves are dropped.
+    About 2 kB are kept of an image with one model and one class; the masks are dropped.
 
     Args:
       items: (id, truth, prediction of model 1, of model 2, …): masks uint8 or bool [H, W] of class
@@ -87,9 +86,9 @@ def count_predictions(
     ids, centre, border, nearest, disagreement, covers, shapes = [], [], [], [], [], [], []
     depth = np.zeros((len(names), 0, 0, 3), np.int64)
     for name, truth, *predictions in items:
-        _check_masks(name, [truth, *predictions], names)
-        if problem := _misfit(name, truth, predictions, names):
-            left_out.append(problem)
+        misfits = _misfits(name, truth, predictions, names)
+        if misfits:
+            left_out.append(misfits[0])
             continue
         counts = _by_place(truth, predictions, scale_to)
         by_depth = counts.sum(axis=2)
@@ -101,10 +100,15 @@ def count_predictions(
         shapes.append(truth.shape)
         centre.append(counts.sum(axis=1).astype(np.int32))
         border.append(by_border)
-        depth = _add(depth, by_depth)
+        shape = np.maximum(depth.shape, by_depth.shape)
+        depth = _padded(depth, shape) + _padded(by_depth, shape)
         nearest.append(int(np.argmax(true)) if true.any() else -1)
-        disagreement.append(_disagreement(truth, predictions, border_px, scale_to))
-        covers.append([_packed(truth == c + 1) for c in range(counts.shape[3])])
+        zone = places(truth.shape, scale_to)[0].reshape(truth.shape) < border_px * N_RINGS
+        compared, *others = predictions if len(predictions) > 1 else [truth, *predictions]
+        differ = np.any([(mask != compared)[zone] for mask in others], axis=0)
+        disagreement.append(float(differ.mean()))
+        classes = [truth == c + 1 for c in range(counts.shape[3])]
+        covers.append([zlib.compress(cover(m).tobytes(), 1) if m.any() else None for m in classes])
     if not ids:
         first = f"; the first of {len(left_out)} left out: {left_out[0]}" if left_out else ""
         raise JaxsegError(f"predictions: no pair of truth and prediction can be used{first}")
@@ -114,8 +118,8 @@ def count_predictions(
     return PairCounts(
         ids=ids,
         names=list(names),
-        centre=_stacked(centre, n_classes),
-        border=_stacked(border, n_classes),
+        centre=np.stack([_padded(one, (*one.shape[:2], n_classes, 3)) for one in centre]),
+        border=np.stack([_padded(one, (*one.shape[:2], n_classes, 3)) for one in border]),
         depth=depth,
         nearest=np.array(nearest),
         disagreement=np.array(disagreement),
@@ -196,48 +200,26 @@ def _by_place(truth: np.ndarray, predictions: Sequence[np.ndarray], scale_to: in
     return np.stack(counts)
 
 
-def _packed(mask: np.ndarray) -> bytes | None:
-    return zlib.compress(cover(mask).tobytes(), 1) if mask.any() else None
+def _padded(counts: np.ndarray, shape: Sequence[int]) -> np.ndarray:
+    """Counts filled up with zeros at the end of each axis."""
+    return np.pad(counts, [(0, n - m) for n, m in zip(shape, counts.shape)])
 
 
-def _disagreement(truth, predictions, border_px: int, scale_to: int | None) -> float:
-    place, _ = places(truth.shape, scale_to)
-    zone = (place < border_px * N_RINGS).reshape(truth.shape)
-    first, *others = predictions if len(predictions) > 1 else [truth, *predictions]
-    return float(np.any([(mask != first)[zone] for mask in others], axis=0).mean())
-
-
-def _add(total: np.ndarray, more: np.ndarray) -> np.ndarray:
-    """Sum of two arrays of which either may be shorter on any axis."""
-    shape = np.maximum(total.shape, more.shape)
-    if tuple(shape) != total.shape:
-        total = np.pad(total, [(0, n - m) for n, m in zip(shape, total.shape)])
-    total[tuple(slice(n) for n in more.shape)] += more
-    return total
-
-
-def _stacked(counts: Sequence[np.ndarray], n_classes: int) -> np.ndarray:
-    """Counts [models, rings, classes, 3] of every image, filled up to `n_classes`."""
-    more = [n_classes - one.shape[2] for one in counts]
-    return np.stack([np.pad(one, [(0, 0), (0, 0), (0, n), (0, 0)]) for one, n in zip(counts, more)])
-
-
-def _misfit(name, truth, predictions, names) -> str | None:
-    for model, mask in zip(names, predictions):
-        if mask.shape != truth.shape:
-            return (
-                f"{name}: prediction of {model} has {mask.shape[0]}×{mask.shape[1]} pixels, its "
-                f"truth {truth.shape[0]}×{truth.shape[1]}; the sizes must agree"
-            )
-    return None
-
-
-def _check_masks(name: str, masks: Sequence[np.ndarray], names: Sequence[str]) -> None:
-    if len(masks) != 1 + len(names):
-        raise UsageError(f"{name}: {len(masks) - 1} predictions for {len(names)} models")
-    for mask in masks:
+def _misfits(
+    name: str, truth: np.ndarray, predictions: Sequence[np.ndarray], names: Sequence[str]
+) -> list[str]:
+    """A line for each prediction of another size than its truth; UsageError for other faults."""
+    if len(predictions) != len(names):
+        raise UsageError(f"{name}: {len(predictions)} predictions for {len(names)} models")
+    for mask in (truth, *predictions):
         if mask.ndim != 2 or 0 in mask.shape or mask.dtype.kind not in "bu":
             raise UsageError(
                 f"{name}: mask of shape {mask.shape} and dtype {mask.dtype} must be class indices "
                 "[H, W], bool or unsigned"
             )
+    return [
+        f"{name}: prediction of {model} has {mask.shape[0]}×{mask.shape[1]} pixels, its truth "
+        f"{truth.shape[0]}×{truth.shape[1]}; the sizes must agree"
+        for model, mask in zip(names, predictions)
+        if mask.shape != truth.shape
+    ]

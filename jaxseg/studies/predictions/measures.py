@@ -54,7 +54,7 @@ class Erased(NamedTuple):
 
 
 class PredictionAudit(NamedTuple):
-    """Everything `predictions` has to say; `erased` by (model, class).
+    """All that was measured; `erased` by (model, class).
 
     `models` are the scored ones, with `fixed mask`, the position-only baseline, as the last where
     there is one.
@@ -105,6 +105,8 @@ def audit_predictions(
         items, names, border_px=border_px, scale_to=scale_to, left_out=left_out
     )
     check_choice("empty", empty, EMPTY)
+    if BASELINE in names:
+        raise UsageError(f"names={list(names)}: {BASELINE!r} is the baseline's; rename the model")
     models, scored = scored_counts(counts)
     return PredictionAudit(
         counts=counts,
@@ -122,14 +124,9 @@ def audit_predictions(
 def scored_counts(counts: PairCounts) -> tuple[list[str], np.ndarray]:
     """The models and, where there is one, the position-only baseline, with all their counts.
 
-    Returns:
-      Their names, and int [images, models, 3 regions + 13 + 16 rings, C, 3]: all, outer, inner,
-      then rings about the centre and rings by distance to the border.
-    Raises:
-      UsageError: a model has the baseline's name.
+    Their names, and int [images, models, 3 regions + 13 + 16 rings, C, 3]: all, outer, inner, then
+    rings about the centre and rings by distance to the border.
     """
-    if BASELINE in counts.names:
-        raise UsageError(f"names={counts.names}: {BASELINE!r} is the baseline's; rename the model")
     names, rings = counts.names, np.concatenate([counts.centre, counts.border], axis=2)
     fixed = baseline_counts(counts)
     if fixed is not None:
@@ -175,12 +172,12 @@ def scores(
         total, drawn = by_image.sum(axis=0), resampled_sums(by_image, resamples, seed)
         each = _dice_by_image(models, by_image, empty)
         for k, model in enumerate(models):
-            for metric in PARTS:
+            for metric, parts in PARTS.items():
                 # Not the metric itself, which makes floats of all counts.
-                has = by_image[:, k][..., PARTS[metric]].sum(axis=-1) > 0
+                has = by_image[:, k][..., parts].sum(axis=-1) > 0
                 values, samples = metric(total[k]), metric(drawn[:, k])
+                name = metric.__name__
                 for b, band in enumerate(bands):
-                    name = metric.__name__
                     yield _estimate(model, cls, band, name, values[b], samples[:, b], has[:, b])
             has = ~np.isnan(recall(by_image[:, k, ALL]))
             value, sample = _index(total[k]), _index(drawn[:, k])
