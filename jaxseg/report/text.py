@@ -4,6 +4,7 @@ import math
 from numbers import Real
 from typing import Any
 
+from jaxseg.metrics.bootstrap import Estimate
 from jaxseg.metrics.verdict import ALPHA
 from jaxseg.report.section import Label, Measure
 
@@ -41,6 +42,11 @@ def with_interval(
 ) -> str:
     """`0.412 [0.381, 0.442]`."""
     return f"{number(value, digits, signed)} {interval(low, high, signed, digits)}".strip()
+
+
+def estimate_text(estimate: Estimate, signed: bool = False) -> str:
+    """`0.412 [0.381, 0.442]`."""
+    return with_interval(estimate.value, estimate.low, estimate.high, signed)
 
 
 def p_text(p: float) -> str:

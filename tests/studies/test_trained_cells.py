@@ -21,9 +21,8 @@ from jaxseg.studies.features.features import (
 )
 from jaxseg.studies.features.sections import features_section
 from jaxseg.studies.models import network_model
-from jaxseg.studies.shift import measure
+from jaxseg.studies.shift import measure, shift_section
 from jaxseg.studies.shift.moving import dice_lost
-from jaxseg.studies.shift.sections import shift_section
 
 pytestmark = pytest.mark.slow
 ZEROS, CIRCULAR = "zeros-s0", "circular-s0"

@@ -29,7 +29,7 @@ from jaxseg.studies.features.probe import (
     random_variables,
     rolled_at_random,
 )
-from jaxseg.studies.shift.rolls import other_padding
+from jaxseg.studies.shift.border import other_padding
 
 TRAINED, RANDOM = "trained", "random"
 AS_IS, ROLLED = "as they are", "rolled"
