@@ -17,7 +17,7 @@ from jaxseg.studies import features as features_study
 from jaxseg.studies import shift as shift_study
 from jaxseg.studies.callables import load_callable
 from jaxseg.studies.cell_frames import cell_frames, data_here, frames_at, predict_cells
-from jaxseg.studies.features.features import RANDOM_SEEDS
+from jaxseg.studies.features.measures import RANDOM_SEEDS
 from jaxseg.studies.folders import Predicted, frames_with_truth, readable
 from jaxseg.studies.models import callable_model, network_model
 

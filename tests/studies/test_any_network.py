@@ -11,7 +11,7 @@ from jaxseg.nets.dtunet import DTUNet
 from jaxseg.nets.registry import Network
 from jaxseg.studies import features, shift
 from jaxseg.studies.cell_frames import Frames
-from jaxseg.studies.features.probe import probe_layers, random_variables
+from jaxseg.studies.features.measures import probe_layers, random_variables
 from jaxseg.studies.models import network_model
 from jaxseg.studies.shift.border import (
     Variant,

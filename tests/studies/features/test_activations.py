@@ -7,7 +7,7 @@ from jaxseg.errors import UsageError
 from jaxseg.grid.train import normalise
 from jaxseg.nets.registry import Network
 from jaxseg.nets.unet import UNet
-from jaxseg.studies.features import probe as a
+from jaxseg.studies.features import measures as a
 
 NET = Network.of(UNet(width=4, depth=1, padding="circular", upsampling="nearest"))
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from jaxseg.report.plot import rendered
-from jaxseg.studies.features.features import (
+from jaxseg.studies.features import features_section
+from jaxseg.studies.features.measures import (
     AS_IS,
     RANDOM,
     ROLLED,
@@ -16,7 +17,6 @@ from jaxseg.studies.features.features import (
     FeatureMap,
     Probed,
 )
-from jaxseg.studies.features.sections import features_section
 
 LAYERS = ("inc", "down1", "up1")
 
