@@ -114,8 +114,7 @@ def _at_least(by_level: np.ndarray) -> np.ndarray:
 def split_half_masks(covers: Covers) -> tuple[FixedMask, FixedMask]:
     """The fixed masks for `halves` 0 and 1, each fitted on the other half.
 
-    So that no mask is scored on what it was fitted to. Raises JaxsegError when one half has
-    nothing but empty masks.
+    Raises JaxsegError when one half has nothing but empty masks.
     """
 
     def fitted_on(half: int) -> FixedMask:
@@ -125,11 +124,12 @@ def split_half_masks(covers: Covers) -> tuple[FixedMask, FixedMask]:
 
 
 class CentrePrior(NamedTuple):
-    """Result of `centre_prior`. Dice in [0, 1]; NaN where a half holds no mask.
+    """Result of `centre_prior`.
 
     `dice` is the mean over masks of Dice with the fixed mask that the other half of the set gave,
-    `ci_low` and `ci_high` its 95 % bootstrap interval over masks; `occupancy` float [GRID, GRID]
-    the share of masks that cover each cell; `fixed` bool [GRID, GRID] the best fixed mask of all.
+    `ci_low` and `ci_high` its 95 % bootstrap interval over masks, NaN where a half holds no mask;
+    `occupancy` float [GRID, GRID] the share of masks that cover each cell; `fixed` bool
+    [GRID, GRID] the best fixed mask of all.
     """
 
     dice: float

@@ -94,8 +94,7 @@ def free_position(
 ) -> NDArray[np.float64]:
     """Position (u, v) in [0, 1)² of a box (left, top, width, height) inside a frame (H, W).
 
-    A box that does not touch the frame has width - 1 - box width places from left to right; within
-    its place it is put by chance, which makes the position exactly uniform for uniform placement.
+    Drawn within its pixel, which makes it exactly uniform for uniform placement.
     """
     room = np.array([shape[1], shape[0]]) - box[2:] - 1
     return (box[:2] - 1 + rng.random(2)) / room
@@ -109,14 +108,14 @@ def placement_test(
 ) -> Placement:
     """Tests positions float [n, 2] in [0, 1)² against the uniform distribution on the square.
 
-    `centres` float [n, 2] say where the objects lie in shares of the frame (x, y), to name the
-    place where they gather; where they are not given, positions are named.
+    `centres` float [n, 2], shares of the frame (x, y), name the place where objects gather; by
+    default the positions do.
 
     `distance` is the energy distance (Székely & Rizzo 2013) between the positions and the uniform
     distribution, both on BINS × BINS cells, over the largest there is, that of objects all in one
-    corner; its square is freed of its mean under uniform placement first, so that few objects do
-    not look far off. Biased are positions with p < LEVEL and a distance of NOTABLE at least: with
-    very many objects a difference that no network could use is significant too.
+    corner; the mean of its square under uniform placement is subtracted first, so that few objects
+    do not look far off. Positions are biased with p < LEVEL and a distance of NOTABLE at least:
+    with very many objects a difference that no network could use is significant too.
 
     The test sees any departure. Its statistic splits the squared distance into the part that is
     left when positions are mirrored left-right and up-down (gathered about the centre or the edge)
@@ -228,16 +227,15 @@ def _words(x: float, y: float) -> str:
     """Of an offset from the middle: `the centre`, `above the centre`, `the lower left corner`, …"""
     across = "" if x == 0 else "left" if x < 0 else "right"
     down = "" if y == 0 else "above" if y < 0 else "below"
-    far_x, far_y = abs(x) > EDGE, abs(y) > EDGE
-    side = {"above": "upper", "below": "lower"}.get(down, "")
-    edge = {"above": "the top edge", "below": "the bottom edge"}.get(down, "")
-    if far_x and far_y:
-        return f"the {side} {across} corner"
-    if far_x:
+    if abs(x) > EDGE and abs(y) > EDGE:
+        return f"the {'upper' if y < 0 else 'lower'} {across} corner"
+    if abs(x) > EDGE:
         return f"the {across} edge" + (f", {down} its middle" if down else "")
-    if far_y:
+    if abs(y) > EDGE:
+        edge = "the top edge" if y < 0 else "the bottom edge"
         return edge + (f", {across} of its middle" if across else "")
-    parts = [part for part in (down, f"{across} of" if across else "") if part]
+    parts = [down] if down else []
+    parts += [f"{across} of"] if across else []
     return f"{' and '.join(parts)} the centre" if parts else "the centre"
 
 

@@ -11,7 +11,7 @@ rolled by a random shift has no place of its own, so that its content is no clue
 lies: what a network still knows comes from the border and from up-sampling.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -28,7 +28,6 @@ from jaxseg.nets.registry import Network
 from jaxseg.studies.shift.border import other_padding
 
 Images = NDArray[np.uint8]
-Activations = Callable[[Images], dict[str, NDArray[np.float32]]]
 TRAINED, RANDOM = "trained", "random"
 AS_IS, ROLLED = "as they are", "rolled"
 RANDOM_SEEDS = 5
@@ -87,7 +86,6 @@ class CellFeatures(NamedTuple):
     other: str
     upsampling: str
     held_out: list[str]
-    n_train: int
     seeds: int
     probed: list[Probed]
     map: FeatureMap
@@ -107,8 +105,7 @@ def audit_features(
     """Probes every layer of a cell under all conditions and maps one layer's features.
 
     Args:
-        name: of the cell.
-        net, variables: the cell.
+        name, net, variables: the cell.
         ids, images: uint8 [n, size, size, 3]; every second image is held out, the others train the
             probes.
         layer: the one to map; by default the last, which the logits are read from.
@@ -142,7 +139,6 @@ def audit_features(
         other="" if other is None else other.padding or "",
         upsampling=net.upsampling or "",
         held_out=list(ids[1::2]),
-        n_train=len(train),
         seeds=seeds,
         probed=probed,
         map=map_features(net, variables, layer, train, held_out),
@@ -163,7 +159,7 @@ def map_features(
         first, second, _ = project(features[few], directions).T
         dots.append(np.column_stack([first, second, distance[few]]))
     shown = held_out[:_SHOWN]
-    maps = make_activations(net, variables, [layer], train.shape[1])(shown)[layer]
+    maps = activations(net, variables, [layer], shown)[layer]
     return FeatureMap(
         layer, shown, project(maps, directions), np.concatenate(dots), directions.shares
     )
@@ -194,21 +190,19 @@ def best_layer(probed: Probed) -> str:
     return max(values, key=lambda layer: np.nan_to_num(values[layer], nan=-np.inf))
 
 
-def make_activations(net: Network, variables: Any, layers: Sequence[str], size: int) -> Activations:
-    """The function from images uint8 [B, size, size, 3] to {layer: float32 [B, h, w, channels]}.
+def activations(
+    net: Network, variables: Any, layers: Sequence[str], images: Images
+) -> dict[str, NDArray[np.float32]]:
+    """{layer: float32 [B, h, w, channels]} for images uint8 [B, size, size, 3].
 
     Of a UNet's blocks these are the values after the last ReLU. Raises UsageError for a layer that
     is no block of the network.
     """
     for layer in layers:
-        check_choice("layer", layer, net.blocks(size))
+        check_choice("layer", layer, net.blocks(images.shape[1]))
     shared, code = net.coded()
-
-    def activations(images: Images) -> dict[str, NDArray[np.float32]]:
-        found = _capture(shared, tuple(layers), variables, jnp.asarray(images), code)
-        return {name: np.asarray(maps) for name, maps in found.items()}
-
-    return activations
+    found = _capture(shared, tuple(layers), variables, jnp.asarray(images), code)
+    return {name: np.asarray(maps) for name, maps in found.items()}
 
 
 # Variables are arguments: networks of one shape share a program.
@@ -266,10 +260,10 @@ def _pixels(
 ) -> Iterator[tuple[str, NDArray[np.float32], NDArray[np.float64]]]:
     """(layer, features [pixels, channels], distances to the border [pixels]) image by image."""
     size = images.shape[1]
-    activations = make_activations(net, variables, layers, size)
     known = net.layers(size)
     for start in range(0, len(images), _BATCH):
-        for layer, maps in activations(images[start : start + _BATCH]).items():
+        batch = images[start : start + _BATCH]
+        for layer, maps in activations(net, variables, layers, batch).items():
             features, distance = inner_features(maps, known[layer].stride[0], size)
             for of_image in features:
                 yield layer, of_image, distance

@@ -42,7 +42,7 @@ def cell(name, padding, other, images=12, seeds=4, level=0.8):
     dots = rng.uniform(0, 8, (60, 3))
     mapped = FeatureMap("up1", picture, rng.normal(size=(2, 16, 16, 3)), dots, np.full(3, 0.3))
     ids = [f"image{k}" for k in range(images)]
-    return CellFeatures(name, padding, other, "nearest", ids, images, seeds, probed, mapped)
+    return CellFeatures(name, padding, other, "nearest", ids, seeds, probed, mapped)
 
 
 @pytest.fixture(scope="module")
