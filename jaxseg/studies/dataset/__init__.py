@@ -112,11 +112,7 @@ def to_section(datasets: Sequence[Dataset]) -> Section:
         verdict=[*(line for d in datasets for line in (_prior(d), _placement(d))), RULE],
         tables=[numbers, _table_of_copies(copies)] if copies else [numbers],
         figures=figures(datasets),
-        notes=[
-            *(caution for d in datasets for caution in d.cautions),
-            *(note for d in datasets for note in _notes(d)),
-            *_notes_on_copies(datasets, copies),
-        ],
+        notes=list(_notes(datasets, copies)),
         taken=[line for d in datasets for line in d.taken],
         left_out=[line for d in datasets for line in d.left_out],
     )
@@ -195,39 +191,26 @@ def _in(words: str) -> str:
     return f"{'in' if words.endswith('corner') else 'at'} {words}"
 
 
-def _notes(d: Dataset) -> Iterator[str]:
-    several = d.n_objects > 1
-    if d.touching.mean() > TOUCHING:
-        yield (
-            f"{d.name}: most masks touch the frame. Objects that do are not in the test of "
-            "placement, which is about the others alone."
-        )
-    if several.mean() > SEVERAL:
-        yield (
-            f"{d.name}: {plural(int(several.sum()), 'mask')} of {len(d.ids)} hold several objects. "
-            "The map shows each object's centre, the test takes one object a mask."
-        )
-    if d.outlined:
-        yield (
-            f"{d.name}: the masks enclose much more than they cover. If they are outlines, give "
-            "--fill."
-        )
-
-
-def _table_of_copies(copies: Sequence[CopyPair]) -> Table:
-    columns = ("group", "alike in", "data set", "mask", "like: data set", "like: mask", "image r",
-               "mask Dice")  # fmt: skip
-    rows = [(c.group, c.agree, *c.first, *c.second, c.image, c.mask) for c in copies]
-    title = (
-        f"Near-duplicates. Images: at most {IMAGES.distance} of the 64 bits of their hashes differ "
-        f"and their 16 × 16 thumbnails correlate by r ≥ {IMAGES.least}. Masks: at most "
-        f"{MASKS.distance} bits differ and their thumbnails have Dice ≥ {MASKS.least}. A "
-        "group is all that such pairs join, one after the other; its most alike pairs are listed"
-    )
-    return Table("duplicates", title, columns, rows)
-
-
-def _notes_on_copies(datasets: Sequence[Dataset], copies: Sequence[CopyPair]) -> Iterator[str]:
+def _notes(datasets: Sequence[Dataset], copies: Sequence[CopyPair]) -> Iterator[str]:
+    for d in datasets:
+        yield from d.cautions
+    for d in datasets:
+        several = d.n_objects > 1
+        if d.touching.mean() > TOUCHING:
+            yield (
+                f"{d.name}: most masks touch the frame. Objects that do are not in the test of "
+                "placement, which is about the others alone."
+            )
+        if several.mean() > SEVERAL:
+            yield (
+                f"{d.name}: {plural(int(several.sum()), 'mask')} of {len(d.ids)} hold several "
+                "objects. The map shows each object's centre, the test takes one object a mask."
+            )
+        if d.outlined:
+            yield (
+                f"{d.name}: the masks enclose much more than they cover. If they are outlines, "
+                "give --fill."
+            )
     if not copies:
         return
     kinds = [c.agree for c in copies]
@@ -251,3 +234,16 @@ def _notes_on_copies(datasets: Sequence[Dataset], copies: Sequence[CopyPair]) ->
             f"{plural(len(copies), 'mask')} look like another one. Intervals and p take masks as "
             "independent; here they are too narrow and too small."
         )
+
+
+def _table_of_copies(copies: Sequence[CopyPair]) -> Table:
+    columns = ("group", "alike in", "data set", "mask", "like: data set", "like: mask", "image r",
+               "mask Dice")  # fmt: skip
+    rows = [(c.group, c.agree, *c.first, *c.second, c.image, c.mask) for c in copies]
+    title = (
+        f"Near-duplicates. Images: at most {IMAGES.distance} of the 64 bits of their hashes differ "
+        f"and their 16 × 16 thumbnails correlate by r ≥ {IMAGES.least}. Masks: at most "
+        f"{MASKS.distance} bits differ and their thumbnails have Dice ≥ {MASKS.least}. A "
+        "group is all that such pairs join, one after the other; its most alike pairs are listed"
+    )
+    return Table("duplicates", title, columns, rows)

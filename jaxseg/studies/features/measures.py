@@ -149,9 +149,8 @@ def map_features(
     net: Network, variables: Any, layer: str, train: Images, held_out: Images
 ) -> FeatureMap:
     """Principal components of a layer, fitted on `train` and shown on `held_out`."""
-    directions = principal_directions(
-        merged([moments(*found) for _, *found in _pixels(net, variables, [layer], train)])
-    )
+    fitted = _pixels(net, variables, [layer], train)
+    directions = principal_directions(merged([moments(x, distance) for _, x, distance in fitted]))
     rng = np.random.default_rng(0)
     dots = []
     for _, features, distance in _pixels(net, variables, [layer], held_out):

@@ -30,6 +30,14 @@ from jaxseg.studies.predictions.measures import (
 from jaxseg.studies.rows import ContrastRow
 
 FEW_IMAGES = 20
+RULES = (
+    "Rules: recall counts the pixels of all images together; a difference is shown when its 95 % "
+    f"interval {UNITS['images']} excludes 0. Erased border: the largest k such that the recall of "
+    "the object within k px of the border, and that of its k-th px alone, are below "
+    f"{percent(ERASED)} of the recall deeper inside. Fixed mask: the places that most truths of "
+    "one half of the images cover, cut where Dice is highest, scored on the other half."
+)
+RULE_OF_P = "p: predictions exchanged image by image, Holm-corrected over models."
 METRICS = {
     INDEX: "border shortcut index",
     "recall": "recall at the border",
@@ -84,7 +92,7 @@ def to_section(audit: PredictionAudit, examples: Sequence[Shown] = ()) -> Sectio
                 f"{row.verdict}."
                 for row in pairs
             ),
-            _rules(len(models)),
+            RULES if len(models) == 1 else f"{RULES} {RULE_OF_P}",
         ],
         tables=list(_tables(audit)),
         figures=list(figures(audit, examples)),
@@ -159,19 +167,6 @@ def _against_baseline(audit: PredictionAudit, row: ContrastRow) -> str:
         f"{number(own)}: difference {_difference(row)}, p {p_text(row.p)} "
         f"across {plural(row.n_images, 'image')} of one model that hold an object: {judged}"
     )
-
-
-def _rules(n_models: int) -> str:
-    text = (
-        "Rules: recall counts the pixels of all images together; a difference is shown when its "
-        f"95 % interval {UNITS['images']} excludes 0. Erased border: the largest k such that the "
-        "recall of the object within k px of the border, and that of its k-th px alone, are below "
-        f"{percent(ERASED)} of the recall deeper inside. Fixed mask: the places that most truths "
-        "of one half of the images cover, cut where Dice is highest, scored on the other half."
-    )
-    if n_models > 1:
-        text += " p: predictions exchanged image by image, Holm-corrected over models."
-    return text
 
 
 def _notes(audit: PredictionAudit, pairs: Sequence[ContrastRow]) -> Iterator[str]:

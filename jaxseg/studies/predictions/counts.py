@@ -21,8 +21,7 @@ N_BORDER = 16  # Rings by distance to the border: 8 px each reach the centre of 
 class PairCounts(NamedTuple):
     """What `count_predictions` keeps; counts end in (tp, fp, fn), classes are foreground 1..C.
 
-    ids: [images], in the order they came.
-    names: [models].
+    ids, shapes: of the images, in the order they came; (height, width).
     centre: int32 [images, models, 13, C, 3], by `centre_rings`, innermost first.
     border: int32 [images, models, 16, C, 3], rings of `border_px` of depth, outermost first; the
       last holds all that lies deeper.
@@ -32,8 +31,6 @@ class PairCounts(NamedTuple):
       predictions differ among each other, or from the truth where there is one model.
     covers: for each class, each image's truth on the grid of `fixed_mask.cover`, compressed (None:
       not there).
-    shapes: (height, width) of each image.
-    border_px, scale_to: as given.
     left_out: one line for each item that could not be used.
     """
 
@@ -68,11 +65,10 @@ def count_predictions(
         indices, 0 the background. H and W may differ between images, not within one.
       names: one a model, all different.
       border_px: width of the border zone and of the rings by distance to the border.
-      scale_to: None measures distances to the border in px of each frame, as a network's padding
-        reaches them when it saw the frames as they are. A number measures in px of a frame of that
-        side to which each frame is stretched, as when a network saw all frames resized to it.
-      left_out: a list that `items` adds a line to for each file it cannot read; those of items
-        that do not fit are added to it, and the result holds it.
+      scale_to: distances to the border are px of each frame, or of a frame of this side to which
+        each is stretched, as when a network saw all frames resized to it.
+      left_out: a list that `items` adds a line to for each file it cannot read; items that do not
+        fit add theirs, and the result holds it.
     Raises:
       UsageError: an item without one mask a model, masks that are not integers [H, W], names that
         are equal, border_px below 1 or scale_to below 2.
@@ -142,10 +138,10 @@ def places(shape: tuple[int, int], scale_to: int | None = None) -> tuple[np.ndar
 def baseline_counts(counts: PairCounts) -> np.ndarray | None:
     """Counts of the best fixed masks: int32 [images, 13 + 16 rings, C, 3], those by centre first.
 
-    A mask a class, fitted on one half of the images and scored on the other (`fixed_mask`). The
-    baseline knows which classes an image holds and predicts no other, so that images without an
-    object do not lower its score. Cells of a 64 x 64 grid belong to the ring of their centre
-    and count as H * W / 64^2 px. None when no class has an object in both halves.
+    A mask a class, fitted on one half of the images and scored on the other (`fixed_mask`). It
+    predicts only classes that an image holds, so that images without an object do not lower its
+    score. Cells of the grid belong to the ring of their centre and count as H * W / GRID^2 px.
+    None when no class has an object in both halves.
     """
     found = np.zeros((len(counts.ids), N_RINGS + N_BORDER, len(counts.covers), 3), np.int32)
     has_mask = False
@@ -200,7 +196,7 @@ def _by_place(truth: np.ndarray, predictions: Sequence[np.ndarray], scale_to: in
     return np.stack(counts)
 
 
-def _padded(counts: np.ndarray, shape: Sequence[int]) -> np.ndarray:
+def _padded(counts: np.ndarray, shape: tuple[int, ...] | np.ndarray) -> np.ndarray:
     """Counts filled up with zeros at the end of each axis."""
     return np.pad(counts, [(0, n - m) for n, m in zip(shape, counts.shape)])
 

@@ -16,7 +16,7 @@ from matplotlib.ticker import MaxNLocator
 
 from jaxseg.metrics.bands import FRAME, RING_EDGES, border_depth
 from jaxseg.metrics.dice import dice, recall
-from jaxseg.report.plot import Style, curve, legend_below, page_style, style, total_counts
+from jaxseg.report.plot import COLOURS, Style, curve, legend_below, page_style, style, total_counts
 from jaxseg.report.section import Figure
 from jaxseg.report.text import number, percent
 from jaxseg.studies.predictions.counts import PairCounts
@@ -25,7 +25,8 @@ from jaxseg.studies.rows import EstimateRow
 
 MAX_COLUMNS = 4
 FIXED = Style("#777777", (0, (8, 1.5, 1, 1.5)), "")
-TRUTH, PREDICTION = ("black", "-"), ("#D55E00", (0, (3, 1.5)))
+TRUTH, PREDICTION = Style("black"), Style(COLOURS[1], (0, (3, 1.5)))
+ZONE = Style("#333333", ":")
 LARGEST = 384  # Longest side that is drawn; larger frames are reduced.
 
 
@@ -104,7 +105,7 @@ def _bands(audit: PredictionAudit) -> Drawing:
         centre, border = figure.subplots(1, 2)
         for model, look in model_styles(audit.models).items():
             rows = [audit.score(model, f"centre:{edge}", "dice") for edge in RING_EDGES]
-            _curve(centre, RING_EDGES, rows, look)
+            _curve(centre, RING_EDGES.tolist(), rows, look)
         # The border is at the right in both panels, so that they read as one picture.
         centre.set(xlim=(0, FRAME / 2 + 0.5), ylim=(-0.02, 1.02))
         centre.set(xlabel=f"Half-width of the ring (px of {FRAME})", ylabel="Dice in the ring")
@@ -232,11 +233,11 @@ def _examples(audit: PredictionAudit, examples: Sequence[Shown]) -> Drawing:
             _example(audit, row, shown, len(images))
         for ax, title in zip(axes[0], columns):
             ax.set_title(title)
+        looks = {"truth": TRUTH, "prediction": PREDICTION, "border zone": ZONE}
         handles = [
-            Line2D([], [], color=colour, linestyle=dash, label=label)
-            for label, (colour, dash) in (("truth", TRUTH), ("prediction", PREDICTION),
-                                          ("border zone", ("#333333", ":")))
-        ]  # fmt: skip
+            Line2D([], [], color=look.colour, linestyle=look.dash, label=label)
+            for label, look in looks.items()
+        ]
         figure.legend(handles=handles, loc="outside upper center", ncols=3)
     return figure
 
@@ -262,10 +263,10 @@ def _example(audit: PredictionAudit, axes: np.ndarray, shown: Shown, n_images: i
             (top, left), (bottom, right) = deeper.min(axis=0), deeper.max(axis=0)
             height, width = bottom - top + 1 / zone.shape[0], right - left + 1 / zone.shape[1]
             box = Rectangle((left, top), width, height, fill=False)
-            box.set(linestyle=":", linewidth=0.8, edgecolor="#333333")
+            box.set(linestyle=ZONE.dash, linewidth=0.8, edgecolor=ZONE.colour)
             ax.add_patch(box)
-        _outline(ax, truth, *TRUTH)
-        _outline(ax, _reduced(prediction), *PREDICTION)
+        _outline(ax, truth, TRUTH)
+        _outline(ax, _reduced(prediction), PREDICTION)
         score = float(dice(total_counts(shown.truth, prediction)))
         caption = "nothing to find" if np.isnan(score) else f"Dice {number(score, 2)}"
         if there.any():
@@ -284,11 +285,13 @@ def _reduced(array: np.ndarray) -> np.ndarray:
     return cv2.resize(array, (width, height), interpolation=way)
 
 
-def _outline(ax: Axes, mask: np.ndarray, colour: str, dash: object) -> None:
+def _outline(ax: Axes, mask: np.ndarray, look: Style) -> None:
     """Outlines of every class, closed where it touches the frame."""
     height, width = mask.shape
     x, y = (np.arange(-1, width + 1) + 0.5) / width, (np.arange(-1, height + 1) + 0.5) / height
     for cls in np.unique(mask[mask > 0]):
         inside = np.pad(mask == cls, 1).astype(float)
-        lines = ax.contour(x, y, inside, levels=[0.5], colors=colour, linewidths=1.3)
-        lines.set(linestyle=dash, path_effects=[effects.withStroke(linewidth=2.6, foreground="w")])
+        lines = ax.contour(x, y, inside, levels=[0.5], colors=look.colour, linewidths=1.3)
+        lines.set(
+            linestyle=look.dash, path_effects=[effects.withStroke(linewidth=2.6, foreground="w")]
+        )

@@ -40,11 +40,10 @@ FramesAt = Callable[[int], Iterable[Frame]]
 def theoretical_reach(net: Network) -> int | None:
     """Pixels from the border whose logits can depend on what lies beyond it.
 
-    Follows one axis through the network's layers, up-samplings included: 94 for a UNet of depth 4
-    with `nearest` or `transposed`, 109 with `half_pixel` or `align_corners`. Under `valid` it is
-    the reach of the mirrored margin. Aligned corners and group normalisation also depend on the
-    size of the frame, everywhere; that is not counted here. None for a network that is not made of
-    UNets, whose layers are not known.
+    94 for a UNet of depth 4 with `nearest` or `transposed`, 109 with `half_pixel` or
+    `align_corners`. Under `valid` it is the reach of the mirrored margin. Aligned corners and group
+    normalisation also depend on the size of the frame, everywhere; that is not counted here. None
+    for a network that is not made of UNets, whose layers are not known.
     """
     if net.poolings is None or net.padding is None or net.upsampling is None:
         return None
@@ -170,14 +169,11 @@ def measuring_side(model: Model, reach: int) -> int:
 
 
 def surroundings_profile(model: Model, images: Iterable[Image], margin: int, side: int) -> Profile:
-    """The centre of a frame on its own against the same pixels with what surrounds them.
+    """The centre of a frame, `side` pixels, on its own against the same pixels with surroundings.
 
-    Args:
-        model: its responses to frames of `side` and of `margin` more pixels on each side.
-        images: uint8 [F, F, 3], of any size; where they end they are mirrored.
-        margin: pixels, a multiple of the model's factor; at least the theoretical reach, or the
-            larger frame's own border is seen too.
-        side: of the part that is looked at.
+    `images` are uint8 [F, F, 3], of any size; where they end they are mirrored. `margin` is the
+    width of the surroundings, a multiple of the model's factor; less than the theoretical reach
+    would show the larger frame's own border too.
     """
     inner = slice(margin, margin + side)
     wide = (centre_with_surroundings(image, side, margin)[None] for image in images)
