@@ -12,7 +12,7 @@ import pytest
 from jaxseg.cli import audit, predict, report
 from jaxseg.data.progress import silent
 from jaxseg.errors import JaxsegError, UsageError
-from jaxseg.studies.predictions.cells import predict_cells
+from jaxseg.studies.cell_frames import predict_cells
 
 ROOT = pathlib.Path(__file__).parents[1]
 QUICK = ["--config", "configs/padding_ablation.py:quick"]

@@ -15,12 +15,10 @@ from jaxseg.grid.loading import load_variables
 from jaxseg.report.section import Section
 from jaxseg.studies import features as features_study
 from jaxseg.studies import shift as shift_study
-from jaxseg.studies.callables import load_callable
-from jaxseg.studies.cell_frames import cell_frames, data_here, frames_at
-from jaxseg.studies.features.features import RANDOM_SEEDS
+from jaxseg.studies.cell_frames import cell_frames, data_here, frames_at, predict_cells
+from jaxseg.studies.features.measures import RANDOM_SEEDS
 from jaxseg.studies.folders import Predicted, frames_with_truth, readable
-from jaxseg.studies.models import callable_model, network_model
-from jaxseg.studies.predictions.cells import predict_cells
+from jaxseg.studies.models import callable_model, load_callable, network_model
 
 SHIFT = "How predictions change when the frame moves, and how deep the border reaches."
 FEWEST_FRAMES = 7  # half of them train the probe

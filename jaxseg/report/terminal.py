@@ -38,9 +38,10 @@ def _table(table: Table) -> list[str]:
     rows = [[_field(field) for field in row] for row in table.rows[: table.terminal_rows]]
     if not rows:
         return []
-    fit = _columns_that_fit([list(table.columns), *rows])
-    others = list(zip(table.columns, *rows, strict=True))[1:fit]
-    room = max(NARROWEST, WIDTH - sum(2 + max(map(len, column)) for column in others))
+    widths = [max(map(len, column)) for column in zip(table.columns, *rows, strict=True)]
+    # What no file holds is shown whatever its width.
+    fit = _columns_that_fit(widths) if table.name else len(widths)
+    room = max(NARROWEST, WIDTH - sum(2 + width for width in widths[1:fit]))
     grid = Grid(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for k, name in enumerate(table.columns[:fit]):
         justify = "right" if right(table, k) else "left"
@@ -64,10 +65,10 @@ def _field(field: object) -> str:
     return printable(" ".join([shown(field), *small]))
 
 
-def _columns_that_fit(lines: Sequence[Sequence[str]]) -> int:
-    used, fit = NARROWEST, 1
-    for column in list(zip(*lines, strict=True))[1:]:
-        used += 2 + max(map(len, column))
+def _columns_that_fit(widths: Sequence[int]) -> int:
+    used, fit = min(widths[0], NARROWEST), 1
+    for width in widths[1:]:
+        used += 2 + width
         if used > WIDTH and fit > 1:
             break
         fit += 1

@@ -2,6 +2,7 @@
 
 import math
 
+from jaxseg.metrics.bootstrap import Estimate
 from jaxseg.metrics.verdict import ALPHA
 
 MOST_DIGITS = 6
@@ -38,6 +39,11 @@ def with_interval(
 ) -> str:
     """`0.412 [0.381, 0.442]`."""
     return f"{number(value, digits, signed)} {interval(low, high, signed, digits)}".strip()
+
+
+def estimate_text(estimate: Estimate, signed: bool = False) -> str:
+    """`0.412 [0.381, 0.442]`."""
+    return with_interval(estimate.value, estimate.low, estimate.high, signed)
 
 
 def p_text(p: float) -> str:

@@ -4,6 +4,8 @@ Masks are compared on a grid of cells over the frame, so that frames may differ 
 uint8 [g, g]: the share of each cell that the mask covers, 255 for all of it. A fixed mask is made
 of whole cells, so its overlap with a cover is its overlap with the mask itself, to the rounding of
 a share to 1/255.
+
+`fit_fixed_mask` passes twice over stored covers, `centre_prior` once over a stream of any length.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -11,12 +13,17 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from jaxseg.errors import JaxsegError, UsageError
+from jaxseg.metrics.bootstrap import LEVEL, RESAMPLES
 
 GRID = 64
 LEVELS = 100
 FULL = 255
+KEPT = 4096  # masks of a stream in the sample that Dice is measured on; means use all of them
+CHUNK = 256
+THRESHOLDS = np.arange(1, 101) / 100  # of the highest occupancy
 
 Covers = Callable[[], Iterable[np.ndarray]]
 
@@ -89,19 +96,25 @@ def fit_fixed_mask(covers: Covers) -> FixedMask:
     shares, n_masks = occupancy(covers())
     # A cell is in the mask of every threshold up to its own level.
     levels = np.floor(shares / shares.max() * LEVELS + 1e-9).astype(int)
+    sizes = _at_least(np.bincount(levels.ravel(), minlength=LEVELS + 1))
     by_level = np.zeros(LEVELS + 1)
     for one in covers():
         if one.any():
-            by_level += _dice_by_level(one, levels) / n_masks
+            held = np.bincount(levels.ravel(), one.ravel() / FULL, minlength=LEVELS + 1)
+            by_level += 2 * _at_least(held) / (held.sum() + sizes) / n_masks
     best = int(np.argmax(by_level))
     return FixedMask(levels >= best, float(by_level[best]))
+
+
+def _at_least(by_level: np.ndarray) -> np.ndarray:
+    """Sums over all levels from each one on."""
+    return np.cumsum(by_level[::-1])[::-1]
 
 
 def split_half_masks(covers: Covers) -> tuple[FixedMask, FixedMask]:
     """The fixed masks for `halves` 0 and 1, each fitted on the other half.
 
-    So that no mask is scored on what it was fitted to. Raises JaxsegError when one half has
-    nothing but empty masks.
+    Raises JaxsegError when one half has nothing but empty masks.
     """
 
     def fitted_on(half: int) -> FixedMask:
@@ -110,9 +123,85 @@ def split_half_masks(covers: Covers) -> tuple[FixedMask, FixedMask]:
     return fitted_on(1), fitted_on(0)
 
 
-def _dice_by_level(one: np.ndarray, levels: np.ndarray) -> np.ndarray:
-    """Dice of every threshold's mask with a cover: float64 [LEVELS + 1], index = level."""
-    held = np.bincount(levels.ravel(), one.ravel() / FULL, minlength=LEVELS + 1)
-    counts = np.bincount(levels.ravel(), minlength=LEVELS + 1)
-    hit, size = (np.cumsum(sums[::-1])[::-1] for sums in (held, counts))
-    return 2 * hit / (held.sum() + size)
+class CentrePrior(NamedTuple):
+    """Result of `centre_prior`.
+
+    `dice` is the mean over masks of Dice with the fixed mask that the other half of the set gave,
+    `ci_low` and `ci_high` its 95 % bootstrap interval over masks, NaN where a half holds no mask;
+    `occupancy` float [GRID, GRID] the share of masks that cover each cell; `fixed` bool
+    [GRID, GRID] the best fixed mask of all.
+    """
+
+    dice: float
+    ci_low: float
+    ci_high: float
+    n_scored: int
+    occupancy: NDArray[np.float64]
+    fixed: NDArray[np.bool_]
+
+
+class Sample:
+    """Running means of both `halves` of a stream of masks, and a random sample of its masks."""
+
+    def __init__(self, *, seed: int = 0):
+        self._halves = halves()
+        self._rng = np.random.default_rng(seed)
+        self.sums = np.zeros((2, GRID * GRID))
+        self.counts = np.zeros(2, np.int64)
+        self.kept = np.empty((0, GRID * GRID), np.uint8)
+        self.half = np.empty(0, np.int8)
+
+    def add(self, mask: NDArray[np.uint8]) -> None:
+        """Adds a mask uint8 [H, W] that is not empty."""
+        share = cells((mask > 0).astype(np.float32)).ravel()
+        n = int(self.counts.sum())
+        half = next(self._halves)
+        self.sums[half] += share
+        self.counts[half] += 1
+        # Reservoir sampling (Vitter 1985): each mask is kept with the same chance.
+        place = n if n < KEPT else int(self._rng.integers(n + 1))
+        if place == len(self.kept):
+            more = min(KEPT, 2 * place or 64) - place
+            self.kept = np.pad(self.kept, ((0, more), (0, 0)))
+            self.half = np.pad(self.half, (0, more))
+        if place < KEPT:
+            self.kept[place], self.half[place] = np.round(FULL * share), half
+
+    def masks(self, *halves: int) -> NDArray[np.uint8]:
+        """The kept masks of the halves 0, 1 or both: uint8 [n, GRID²], 255 for a full cell."""
+        filled = min(int(self.counts.sum()), KEPT)
+        return self.kept[:filled][np.isin(self.half[:filled], halves)]
+
+
+def centre_prior(sample: Sample, *, seed: int = 0) -> CentrePrior:
+    """Fits the best fixed mask on each half of the sample and scores it on the other half.
+
+    Candidates are the occupancy map above each of THRESHOLDS times its maximum; the best has the
+    highest mean Dice with the masks it is fitted on.
+    """
+    total = sample.sums.sum(axis=0) / max(sample.counts.sum(), 1)
+    maps = total.reshape(GRID, GRID), _best(total, sample.masks(0, 1)).reshape(GRID, GRID)
+    if not sample.counts.all():
+        return CentrePrior(np.nan, np.nan, np.nan, 0, *maps)
+    parts = [sample.masks(k) for k in (0, 1)]
+    priors = [_best(sample.sums[k] / sample.counts[k], parts[k]) for k in (0, 1)]
+    scores = np.concatenate([_dice(parts[1 - k], priors[k][None])[:, 0] for k in (0, 1)])
+    rng = np.random.default_rng(seed)
+    means = [rng.choice(scores, len(scores)).mean() for _ in range(RESAMPLES)]
+    low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return CentrePrior(float(scores.mean()), float(low), float(high), len(scores), *maps)
+
+
+def _best(occupancy: NDArray[np.floating], masks: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    candidates = occupancy >= THRESHOLDS[:, None] * occupancy.max()
+    return candidates[int(_dice(masks, candidates).mean(axis=0).argmax())]
+
+
+def _dice(masks: NDArray[np.uint8], fixed: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Dice of masks uint8 [n, cells] with fixed masks [k, cells]: [n, k]."""
+    chosen = fixed.T.astype(np.float32)
+    # In pieces: as floats all masks together would take four times their memory.
+    pieces = np.split(masks, range(CHUNK, len(masks), CHUNK))
+    overlap = np.concatenate([piece.astype(np.float32) @ chosen for piece in pieces]) / FULL
+    sizes = masks.sum(axis=1, dtype=np.int64)[:, None] / FULL + chosen.sum(axis=0)
+    return 2 * overlap / sizes

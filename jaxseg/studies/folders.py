@@ -92,7 +92,8 @@ def read_masks(
     else:
         patterns = (reading.truth_pattern, reading.pattern)
         items, left_out, separated = match_files(masks, images, patterns=patterns)
-    found = _look_at_truth(name, items, reading, left_out, progress)
+    looked = progress([(i, paths[0]) for i, paths in items], len(items), f"looking at {name}")
+    found = look_at(name, looked, reading.truth, limit_px=reading.limit_px, left_out=left_out)
     usable = {item for item, _ in found.items}
 
     def read(paths: Paths) -> tuple[Any, Mask]:
@@ -104,7 +105,7 @@ def read_masks(
         return image, not_judged_as_background(mask)[0]
 
     kept = [item for item in items if item[0] in usable]
-    return MaskedFrames(kept, read, found, _taken(name, found, separated), left_out)
+    return MaskedFrames(kept, read, found, _taken(found, separated, name), left_out)
 
 
 def frames_with_truth(
@@ -140,16 +141,15 @@ def read_predictions(
     patterns = (reading.truth_pattern, *[reading.pattern] * len(folders))
     items, left_out, separated = match_files(truth, *folders, patterns=patterns)
     shown = match_files(truth, images, patterns=(reading.truth_pattern, "*")) if images else None
-    sets = [_look_at_truth("truth", items, reading, left_out, progress)]
-    taken = _taken("truth", sets[0], separated)
-    for k, (name, _) in enumerate(predictions, 1):
+    names = [name for name, _ in predictions]
+    sets: list[Masks] = []
+    for k, name in enumerate(["truth", *names]):
         looked = progress([(i, paths[k]) for i, paths in items], len(items), f"looking at {name}")
-        found = look_at(
-            name, looked, reading.predicted, truth=sets[0].coding, limit_px=reading.limit_px,
-            left_out=left_out,
+        options, coding = (reading.predicted, sets[0].coding) if sets else (reading.truth, None)
+        sets.append(
+            look_at(name, looked, options, truth=coding, limit_px=reading.limit_px,
+                    left_out=left_out)
         )  # fmt: skip
-        sets.append(found)
-        taken.append(found.line)
     usable = set.intersection(*({name for name, _ in one.items} for one in sets))
     kept = [(name, paths) for name, paths in items if name in usable]
     by_name = dict(kept)
@@ -180,28 +180,13 @@ def read_predictions(
 
     numbered = progress(kept, len(kept), "predictions", unit="pair")
     masks = ((name, *found) for name, found in readable(numbered, read, left_out))
-    names = [name for name, _ in predictions]
+    taken = [*_taken(sets[0], separated, "truth"), *(one.line for one in sets[1:])]
     cautions = [
         f"{name}: {line}" for name, one in zip(["truth", *names], sets) for line in one.cautions
     ]
     return Predicted(names, masks, show, taken, cautions, left_out)
 
 
-def _look_at_truth(
-    what: str,
-    items: Sequence[tuple[str, Paths]],
-    reading: Reading,
-    left_out: list[str],
-    progress: Progress,
-) -> Masks:
-    looked = progress([(name, paths[0]) for name, paths in items], len(items), f"looking at {what}")
-    return look_at(what, looked, reading.truth, limit_px=reading.limit_px, left_out=left_out)
-
-
-def _taken(name: str, found: Masks, separated: int) -> list[str]:
-    if not separated:
-        return [found.line]
-    return [
-        found.line,
-        f"{name}: {separated} pictures lie among the masks, told apart by their names",
-    ]
+def _taken(found: Masks, separated: int, name: str) -> list[str]:
+    pictures = f"{name}: {separated} pictures lie among the masks, recognised by their names"
+    return [found.line, pictures] if separated else [found.line]

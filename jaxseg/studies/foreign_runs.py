@@ -22,7 +22,7 @@ from jaxseg.metrics.bands import FRAME
 from jaxseg.report.text import plural
 from jaxseg.studies.folders import Predicted, read_predictions
 from jaxseg.studies.predictions.counts import BORDER_PX, PairCounts, count_predictions
-from jaxseg.studies.predictions.examples import choose_examples, example_rule
+from jaxseg.studies.predictions.figures import choose_examples, example_rule
 from jaxseg.studies.results import CountsInMemory, Examples, Results, Scoring
 
 ARM, SEED = "{arm}", "{seed}"

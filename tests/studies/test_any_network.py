@@ -11,10 +11,15 @@ from jaxseg.nets.dtunet import DTUNet
 from jaxseg.nets.registry import Network
 from jaxseg.studies import features, shift
 from jaxseg.studies.cell_frames import Frames
-from jaxseg.studies.features.probe import probe_layers, random_variables
+from jaxseg.studies.features.measures import probe_layers, random_variables
 from jaxseg.studies.models import network_model
-from jaxseg.studies.shift.reach import full_reach, theoretical_reach
-from jaxseg.studies.shift.rolls import Variant, other_padding, roll_frames
+from jaxseg.studies.shift.border import (
+    Variant,
+    full_reach,
+    other_padding,
+    roll_frames,
+    theoretical_reach,
+)
 
 SIZE = 16
 

@@ -7,8 +7,7 @@ import scipy.ndimage
 
 from jaxseg.data.images import read_image
 from jaxseg.errors import JaxsegError
-from jaxseg.studies.dataset.mask_numbers import fill_outlines, is_line
-from jaxseg.studies.dataset.measures import measure_folder
+from jaxseg.studies.dataset.measures import fill_outlines, is_line, measure_folder
 from jaxseg.studies.folders import read_predictions, readable
 
 

@@ -9,7 +9,8 @@ from jaxseg.grid.loading import load_cell, load_variables
 from jaxseg.grid.run import run_grid
 from jaxseg.grid.train import class_indices, normalise
 from jaxseg.studies.cell_frames import cell_frames, frames_at
-from jaxseg.studies.features.features import (
+from jaxseg.studies.features import features_section
+from jaxseg.studies.features.measures import (
     AS_IS,
     RANDOM,
     ROLLED,
@@ -19,11 +20,9 @@ from jaxseg.studies.features.features import (
     find_probed,
     probed_estimate,
 )
-from jaxseg.studies.features.sections import features_section
 from jaxseg.studies.models import network_model
-from jaxseg.studies.shift import measure
+from jaxseg.studies.shift import measure, shift_section
 from jaxseg.studies.shift.moving import dice_lost
-from jaxseg.studies.shift.sections import shift_section
 
 pytestmark = pytest.mark.slow
 ZEROS, CIRCULAR = "zeros-s0", "circular-s0"

@@ -5,13 +5,10 @@ frame can be moved left and right by as many pixels as its bounding box leaves f
 where in that room it is: 0 far left, 1 far right, the same down. Were objects placed uniformly,
 positions would be uniform on the unit square whatever their sizes and shapes; a large object near
 the middle is then no evidence for centring. Objects that touch the frame are left out: they may be
-cut off, and those that do not touch it stay uniform under uniform placement, both when objects may
-be cut off and when they may not.
-
-What is named is decided by positions; places are given as the objects' centres, in shares of the
-frame.
+cut off, and the others stay uniform under uniform placement without them.
 """
 
+import itertools
 from typing import NamedTuple
 
 import numpy as np
@@ -97,8 +94,7 @@ def free_position(
 ) -> NDArray[np.float64]:
     """Position (u, v) in [0, 1)² of a box (left, top, width, height) inside a frame (H, W).
 
-    A box that does not touch the frame has width - 1 - box width places from left to right; within
-    its place it is put by chance, which makes the position exactly uniform for uniform placement.
+    Drawn within its pixel, which makes it exactly uniform for uniform placement.
     """
     room = np.array([shape[1], shape[0]]) - box[2:] - 1
     return (box[:2] - 1 + rng.random(2)) / room
@@ -112,14 +108,14 @@ def placement_test(
 ) -> Placement:
     """Tests positions float [n, 2] in [0, 1)² against the uniform distribution on the square.
 
-    `centres` float [n, 2] say where the objects lie in shares of the frame (x, y), to name the
-    place where they gather; where they are not given, positions are named.
+    `centres` float [n, 2], shares of the frame (x, y), name the place where objects gather; by
+    default the positions do.
 
     `distance` is the energy distance (Székely & Rizzo 2013) between the positions and the uniform
     distribution, both on BINS × BINS cells, over the largest there is, that of objects all in one
-    corner; its square is freed of its mean under uniform placement first, so that few objects do
-    not look far off. Biased are positions with p < LEVEL and a distance of NOTABLE at least: with
-    very many objects a difference that no network could use is significant too.
+    corner; the mean of its square under uniform placement is subtracted first, so that few objects
+    do not look far off. Positions are biased with p < LEVEL and a distance of NOTABLE at least:
+    with very many objects a difference that no network could use is significant too.
 
     The test sees any departure. Its statistic splits the squared distance into the part that is
     left when positions are mirrored left-right and up-down (gathered about the centre or the edge)
@@ -194,22 +190,20 @@ def where_gathered(
         places = [_place(positions[c], centres[c], float(c.mean())) for c in chosen]
         return Gathering("places", sorted(places, key=lambda place: -place.share))
     place = _place(positions, centres, 1.0)
-    return Gathering(_kind(positions, place), [place])
-
-
-def _kind(positions: NDArray[np.floating], place: Place) -> str:
     spread = positions.std(axis=0) / UNIFORM_SD
     near = abs(positions - np.median(positions, axis=0)).max(axis=1) < NEAR
-    if near.mean() < (2 * NEAR) ** 2 / 2 and 0.5 < spread.min() <= spread.max() < 1:
-        return "ring"
     x, y = spread < GATHERED
-    if x and y:
-        return "central" if place.words == "the centre" else "place"
-    if x or y:
-        return "column" if x else "row"
     radius = abs(2 * positions - 1).max(axis=1)
     error = radius.std() / np.sqrt(len(radius))
-    return "border" if radius.mean() - 2 * error > UNIFORM_RADIUS else "uneven"
+    if near.mean() < (2 * NEAR) ** 2 / 2 and 0.5 < spread.min() <= spread.max() < 1:
+        kind = "ring"
+    elif x and y:
+        kind = "central" if place.words == "the centre" else "place"
+    elif x or y:
+        kind = "column" if x else "row"
+    else:
+        kind = "border" if radius.mean() - 2 * error > UNIFORM_RADIUS else "uneven"
+    return Gathering(kind, [place])
 
 
 def _place(positions: NDArray[np.floating], centres: NDArray[np.floating], share: float) -> Place:
@@ -222,7 +216,7 @@ def _place(positions: NDArray[np.floating], centres: NDArray[np.floating], share
 
 
 def _median(values: NDArray[np.floating]) -> tuple[NDArray, NDArray, NDArray]:
-    """Medians [2] of values [n, 2] and their intervals from order statistics (exact, binomial)."""
+    """Medians [2] of values [n, 2] and their exact intervals from order statistics."""
     n = len(values)
     rank = max(int(binom.ppf(0.05 / 2, n, 0.5)), 1)
     ordered = np.sort(values, axis=0)
@@ -233,16 +227,15 @@ def _words(x: float, y: float) -> str:
     """Of an offset from the middle: `the centre`, `above the centre`, `the lower left corner`, …"""
     across = "" if x == 0 else "left" if x < 0 else "right"
     down = "" if y == 0 else "above" if y < 0 else "below"
-    far_x, far_y = abs(x) > EDGE, abs(y) > EDGE
-    side = {"above": "upper", "below": "lower"}.get(down, "")
-    edge = {"above": "the top edge", "below": "the bottom edge"}.get(down, "")
-    if far_x and far_y:
-        return f"the {side} {across} corner"
-    if far_x:
+    if abs(x) > EDGE and abs(y) > EDGE:
+        return f"the {'upper' if y < 0 else 'lower'} {across} corner"
+    if abs(x) > EDGE:
         return f"the {across} edge" + (f", {down} its middle" if down else "")
-    if far_y:
+    if abs(y) > EDGE:
+        edge = "the top edge" if y < 0 else "the bottom edge"
         return edge + (f", {across} of its middle" if across else "")
-    parts = [part for part in (down, f"{across} of" if across else "") if part]
+    parts = [down] if down else []
+    parts += [f"{across} of"] if across else []
     return f"{' and '.join(parts)} the centre" if parts else "the centre"
 
 
@@ -258,15 +251,11 @@ def _apart(positions: NDArray[np.floating], rng: np.random.Generator) -> NDArray
     for k in range(MOST_PLACES, 1, -1):
         means = _means(some, k, rng)
         groups = _nearest(some, means)
-        sizes = np.bincount(groups, minlength=k)
-        if sizes.min() < max(2, FEWEST_SHARE * len(some)):
-            continue
         clusters = [some[groups == j] for j in range(k)]
-        spread = max(cluster.std(axis=0).max() for cluster in clusters)
-        pairs = [(a, b) for a in range(k) for b in range(a)]
-        if spread < GATHERED * UNIFORM_SD and all(
-            _valley(clusters[a], clusters[b]) for a, b in pairs
-        ):
+        if min(map(len, clusters)) < max(2, FEWEST_SHARE * len(some)):
+            continue
+        gathered = max(c.std(axis=0).max() for c in clusters) < GATHERED * UNIFORM_SD
+        if gathered and all(_valley(a, b) for a, b in itertools.combinations(clusters, 2)):
             return _nearest(positions, means)
     return None
 

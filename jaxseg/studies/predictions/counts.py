@@ -21,8 +21,7 @@ N_BORDER = 16  # Rings by distance to the border: 8 px each reach the centre of 
 class PairCounts(NamedTuple):
     """What `count_predictions` keeps; counts end in (tp, fp, fn), classes are foreground 1..C.
 
-    ids: [images], in the order they came.
-    names: [models].
+    ids, shapes: of the images, in the order they came; (height, width).
     centre: int32 [images, models, 13, C, 3], by `centre_rings`, innermost first.
     border: int32 [images, models, 16, C, 3], rings of `border_px` of depth, outermost first; the
       last holds all that lies deeper.
@@ -32,8 +31,6 @@ class PairCounts(NamedTuple):
       predictions differ among each other, or from the truth where there is one model.
     covers: for each class, each image's truth on the grid of `fixed_mask.cover`, compressed (None:
       not there).
-    shapes: (height, width) of each image.
-    border_px, scale_to: as given.
     left_out: one line for each item that could not be used.
     """
 
@@ -61,19 +58,17 @@ def count_predictions(
 ) -> PairCounts:
     """Counts of every model on every image, by distance from the centre and from the border.
 
-    Memory: about 2 kB an image with one model and one class, of which some 300 bytes are the truth
-    on a 64 x 64 grid, compressed, for the position-only baseline. The masks themselves are dropped.
+    About 2 kB are kept of an image with one model and one class; the masks are dropped.
 
     Args:
       items: (id, truth, prediction of model 1, of model 2, …): masks uint8 or bool [H, W] of class
         indices, 0 the background. H and W may differ between images, not within one.
       names: one a model, all different.
       border_px: width of the border zone and of the rings by distance to the border.
-      scale_to: None measures distances to the border in px of each frame, as a network's padding
-        reaches them when it saw the frames as they are. A number measures in px of a frame of that
-        side to which each frame is stretched, as when a network saw all frames resized to it.
-      left_out: a list that `items` adds a line to for each file it cannot read; those of items
-        that do not fit are added to it, and the result holds it.
+      scale_to: distances to the border are px of each frame, or of a frame of this side to which
+        each is stretched, as when a network saw all frames resized to it.
+      left_out: a list that `items` adds a line to for each file it cannot read; items that do not
+        fit add theirs, and the result holds it.
     Raises:
       UsageError: an item without one mask a model, masks that are not integers [H, W], names that
         are equal, border_px below 1 or scale_to below 2.
@@ -87,9 +82,9 @@ def count_predictions(
     ids, centre, border, nearest, disagreement, covers, shapes = [], [], [], [], [], [], []
     depth = np.zeros((len(names), 0, 0, 3), np.int64)
     for name, truth, *predictions in items:
-        _check_masks(name, [truth, *predictions], names)
-        if problem := _misfit(name, truth, predictions, names):
-            left_out.append(problem)
+        misfits = _misfits(name, truth, predictions, names)
+        if misfits:
+            left_out.append(misfits[0])
             continue
         counts = _by_place(truth, predictions, scale_to)
         by_depth = counts.sum(axis=2)
@@ -101,10 +96,15 @@ def count_predictions(
         shapes.append(truth.shape)
         centre.append(counts.sum(axis=1).astype(np.int32))
         border.append(by_border)
-        depth = _add(depth, by_depth)
+        shape = np.maximum(depth.shape, by_depth.shape)
+        depth = _padded(depth, shape) + _padded(by_depth, shape)
         nearest.append(int(np.argmax(true)) if true.any() else -1)
-        disagreement.append(_disagreement(truth, predictions, border_px, scale_to))
-        covers.append([_packed(truth == c + 1) for c in range(counts.shape[3])])
+        zone = places(truth.shape, scale_to)[0].reshape(truth.shape) < border_px * N_RINGS
+        compared, *others = predictions if len(predictions) > 1 else [truth, *predictions]
+        differ = np.any([(mask != compared)[zone] for mask in others], axis=0)
+        disagreement.append(float(differ.mean()))
+        classes = [truth == c + 1 for c in range(counts.shape[3])]
+        covers.append([zlib.compress(cover(m).tobytes(), 1) if m.any() else None for m in classes])
     if not ids:
         first = f"; the first of {len(left_out)} left out: {left_out[0]}" if left_out else ""
         raise JaxsegError(f"predictions: no pair of truth and prediction can be used{first}")
@@ -114,8 +114,8 @@ def count_predictions(
     return PairCounts(
         ids=ids,
         names=list(names),
-        centre=_stacked(centre, n_classes),
-        border=_stacked(border, n_classes),
+        centre=np.stack([_padded(one, (*one.shape[:2], n_classes, 3)) for one in centre]),
+        border=np.stack([_padded(one, (*one.shape[:2], n_classes, 3)) for one in border]),
         depth=depth,
         nearest=np.array(nearest),
         disagreement=np.array(disagreement),
@@ -138,10 +138,10 @@ def places(shape: tuple[int, int], scale_to: int | None = None) -> tuple[np.ndar
 def baseline_counts(counts: PairCounts) -> np.ndarray | None:
     """Counts of the best fixed masks: int32 [images, 13 + 16 rings, C, 3], those by centre first.
 
-    A mask a class, fitted on one half of the images and scored on the other (`fixed_mask`). The
-    baseline knows which classes an image holds and predicts no other, so that images without an
-    object do not lower its score. Cells of a 64 x 64 grid belong to the ring of their centre
-    and count as H * W / 64^2 px. None when no class has an object in both halves.
+    A mask a class, fitted on one half of the images and scored on the other (`fixed_mask`). It
+    predicts only classes that an image holds, so that images without an object do not lower its
+    score. Cells of the grid belong to the ring of their centre and count as H * W / GRID^2 px.
+    None when no class has an object in both halves.
     """
     found = np.zeros((len(counts.ids), N_RINGS + N_BORDER, len(counts.covers), 3), np.int32)
     has_mask = False
@@ -196,48 +196,26 @@ def _by_place(truth: np.ndarray, predictions: Sequence[np.ndarray], scale_to: in
     return np.stack(counts)
 
 
-def _packed(mask: np.ndarray) -> bytes | None:
-    return zlib.compress(cover(mask).tobytes(), 1) if mask.any() else None
+def _padded(counts: np.ndarray, shape: tuple[int, ...] | np.ndarray) -> np.ndarray:
+    """Counts filled up with zeros at the end of each axis."""
+    return np.pad(counts, [(0, n - m) for n, m in zip(shape, counts.shape)])
 
 
-def _disagreement(truth, predictions, border_px: int, scale_to: int | None) -> float:
-    place, _ = places(truth.shape, scale_to)
-    zone = (place < border_px * N_RINGS).reshape(truth.shape)
-    first, *others = predictions if len(predictions) > 1 else [truth, *predictions]
-    return float(np.any([(mask != first)[zone] for mask in others], axis=0).mean())
-
-
-def _add(total: np.ndarray, more: np.ndarray) -> np.ndarray:
-    """Sum of two arrays of which either may be shorter on any axis."""
-    shape = np.maximum(total.shape, more.shape)
-    if tuple(shape) != total.shape:
-        total = np.pad(total, [(0, n - m) for n, m in zip(shape, total.shape)])
-    total[tuple(slice(n) for n in more.shape)] += more
-    return total
-
-
-def _stacked(counts: Sequence[np.ndarray], n_classes: int) -> np.ndarray:
-    """Counts [models, rings, classes, 3] of every image, filled up to `n_classes`."""
-    more = [n_classes - one.shape[2] for one in counts]
-    return np.stack([np.pad(one, [(0, 0), (0, 0), (0, n), (0, 0)]) for one, n in zip(counts, more)])
-
-
-def _misfit(name, truth, predictions, names) -> str | None:
-    for model, mask in zip(names, predictions):
-        if mask.shape != truth.shape:
-            return (
-                f"{name}: prediction of {model} has {mask.shape[0]}×{mask.shape[1]} pixels, its "
-                f"truth {truth.shape[0]}×{truth.shape[1]}; the sizes must agree"
-            )
-    return None
-
-
-def _check_masks(name: str, masks: Sequence[np.ndarray], names: Sequence[str]) -> None:
-    if len(masks) != 1 + len(names):
-        raise UsageError(f"{name}: {len(masks) - 1} predictions for {len(names)} models")
-    for mask in masks:
+def _misfits(
+    name: str, truth: np.ndarray, predictions: Sequence[np.ndarray], names: Sequence[str]
+) -> list[str]:
+    """A line for each prediction of another size than its truth; UsageError for other faults."""
+    if len(predictions) != len(names):
+        raise UsageError(f"{name}: {len(predictions)} predictions for {len(names)} models")
+    for mask in (truth, *predictions):
         if mask.ndim != 2 or 0 in mask.shape or mask.dtype.kind not in "bu":
             raise UsageError(
                 f"{name}: mask of shape {mask.shape} and dtype {mask.dtype} must be class indices "
                 "[H, W], bool or unsigned"
             )
+    return [
+        f"{name}: prediction of {model} has {mask.shape[0]}×{mask.shape[1]} pixels, its truth "
+        f"{truth.shape[0]}×{truth.shape[1]}; the sizes must agree"
+        for model, mask in zip(names, predictions)
+        if mask.shape != truth.shape
+    ]

@@ -32,7 +32,7 @@ BASELINE = "fixed mask"
 POOLED = "all"
 ERASED = 0.05  # Of the recall deeper inside; less than this counts as nothing.
 IMAGES = 8192  # Summed at a time.
-# The regions that `scored_counts` puts before the rings.
+# The regions that are put before the rings.
 ALL, OUTER, INNER = 0, 1, 2
 # Of (tp, fp, fn): a metric has no value where these are all 0.
 PARTS = {dice: [0, 1, 2], recall: [0, 2]}
@@ -41,10 +41,9 @@ PARTS = {dice: [0, 1, 2], recall: [0, 2]}
 class Erased(NamedTuple):
     """The erased border of one model.
 
-    px: its width k; 0 when there is none.
-    recall_within, recall_beyond: pooled recall of the px of depth below k and of all deeper ones;
-      NaN where no true pixel lies.
-    first_px: depth of the outermost true pixel: nothing can be said of what lies outside of it.
+    `px` is its width k, 0 when there is none; `recall_within` and `recall_beyond` the pooled recall
+    of the px of depth below k and of all deeper ones, NaN where no true pixel lies; `first_px` the
+    depth of the outermost true pixel: nothing can be said of what lies outside of it.
     """
 
     px: int
@@ -54,7 +53,7 @@ class Erased(NamedTuple):
 
 
 class PredictionAudit(NamedTuple):
-    """Everything `predictions` has to say; `erased` by (model, class).
+    """All that was measured; `erased` by (model, class).
 
     `models` are the scored ones, with `fixed mask`, the position-only baseline, as the last where
     there is one.
@@ -105,41 +104,30 @@ def audit_predictions(
         items, names, border_px=border_px, scale_to=scale_to, left_out=left_out
     )
     check_choice("empty", empty, EMPTY)
-    models, scored = scored_counts(counts)
+    if BASELINE in names:
+        raise UsageError(f"names={list(names)}: {BASELINE!r} is the baseline's; rename the model")
+    models, rings = counts.names, np.concatenate([counts.centre, counts.border], axis=2)
+    fixed = baseline_counts(counts)
+    if fixed is not None:
+        models, rings = [*models, BASELINE], np.concatenate([rings, fixed[:, None]], axis=1)
+    border = rings[:, :, N_RINGS:]
+    outer, inner = border[:, :, :1], border[:, :, 1:].sum(axis=2, keepdims=True, dtype=rings.dtype)
+    # [images, models, 3 regions + 13 rings about the centre + 16 by distance to the border, C, 3]
+    scored = np.concatenate([outer + inner, outer, inner, rings], axis=2)
     return PredictionAudit(
         counts=counts,
         models=models,
-        scores=list(scores(models, scored, border_px, empty, resamples, seed)),
-        differences=differences(models, scored, empty, resamples, seed),
+        scores=list(_scores(models, scored, border_px, empty, resamples, seed)),
+        differences=_differences(models, scored, empty, resamples, seed),
         erased={
             (model, cls): erased_border(of_class)
             for model, depth in zip(counts.names, counts.depth)
-            for cls, of_class in by_class(depth).items()
+            for cls, of_class in _by_class(depth).items()
         },
     )
 
 
-def scored_counts(counts: PairCounts) -> tuple[list[str], np.ndarray]:
-    """The models and, where there is one, the position-only baseline, with all their counts.
-
-    Returns:
-      Their names, and int [images, models, 3 regions + 13 + 16 rings, C, 3]: all, outer, inner,
-      then rings about the centre and rings by distance to the border.
-    Raises:
-      UsageError: a model has the baseline's name.
-    """
-    if BASELINE in counts.names:
-        raise UsageError(f"names={counts.names}: {BASELINE!r} is the baseline's; rename the model")
-    names, rings = counts.names, np.concatenate([counts.centre, counts.border], axis=2)
-    fixed = baseline_counts(counts)
-    if fixed is not None:
-        names, rings = [*names, BASELINE], np.concatenate([rings, fixed[:, None]], axis=1)
-    border = rings[:, :, N_RINGS:]
-    outer, inner = border[:, :, :1], border[:, :, 1:].sum(axis=2, keepdims=True, dtype=rings.dtype)
-    return names, np.concatenate([outer + inner, outer, inner, rings], axis=2)
-
-
-def by_class(counts: np.ndarray) -> dict[str, np.ndarray]:
+def _by_class(counts: np.ndarray) -> dict[str, np.ndarray]:
     """Name -> counts […, 3] out of […, C, 3]: all classes summed, then each that is there."""
     names = class_names(counts.shape[-2])
     if len(names) == 1:
@@ -155,13 +143,8 @@ def border_labels(border_px: int) -> list[str]:
     return [f"border:{start}-{end}" for start, end in zip(edges, [*edges[1:], ""])]
 
 
-def scores(
-    models: Sequence[str],
-    scored: np.ndarray,
-    border_px: int,
-    empty: str,
-    resamples: int,
-    seed: int,
+def _scores(
+    models: Sequence[str], scored: np.ndarray, border_px: int, empty: str, resamples: int, seed: int
 ) -> Iterator[EstimateRow]:
     """Every number of every model, for all classes together and, where there are several, for each.
 
@@ -171,25 +154,27 @@ def scores(
     """
     bands = ["all", "outer", "inner", *(f"centre:{edge}" for edge in RING_EDGES)]
     bands += border_labels(border_px)
-    for cls, by_image in by_class(scored).items():
-        total, drawn = by_image.sum(axis=0), resampled_sums(by_image, resamples, seed)
+    for cls, by_image in _by_class(scored).items():
+        total, drawn = by_image.sum(axis=0), _resampled_sums(by_image, resamples, seed)
         each = _dice_by_image(models, by_image, empty)
         for k, model in enumerate(models):
-            for metric in PARTS:
+            for metric, parts in PARTS.items():
                 # Not the metric itself, which makes floats of all counts.
-                has = by_image[:, k][..., PARTS[metric]].sum(axis=-1) > 0
+                has = by_image[:, k][..., parts].sum(axis=-1) > 0
                 values, samples = metric(total[k]), metric(drawn[:, k])
+                name = metric.__name__
                 for b, band in enumerate(bands):
-                    name = metric.__name__
                     yield _estimate(model, cls, band, name, values[b], samples[:, b], has[:, b])
             has = ~np.isnan(recall(by_image[:, k, ALL]))
             value, sample = _index(total[k]), _index(drawn[:, k])
             yield _estimate(model, cls, "inner-outer", INDEX, value, sample, has)
-            value, sample = mean_and_resampled(each[:, k], resamples, seed)
+            value, sample = _mean_and_resampled(each[:, k], resamples, seed)
             yield _estimate(model, cls, "all", PER_IMAGE, value, sample, ~np.isnan(each[:, k]))
 
 
-def _estimate(model, cls, band, metric, value, sample: np.ndarray, has: np.ndarray) -> EstimateRow:
+def _estimate(
+    model: str, cls: str, band: str, metric: str, value: Any, sample: np.ndarray, has: np.ndarray
+) -> EstimateRow:
     n = int(has.sum())
     low, high = _interval(float(value), sample, n)
     return EstimateRow(
@@ -215,7 +200,7 @@ def _dice_by_image(models: Sequence[str], by_image: np.ndarray, empty: str) -> n
     return each
 
 
-def differences(
+def _differences(
     models: Sequence[str], scored: np.ndarray, empty: str, resamples: int, seed: int
 ) -> list[ContrastRow]:
     """Every model against the first one, then every model against the baseline (per-image Dice).
@@ -226,17 +211,16 @@ def differences(
     recalls and of indices, so the test holds for those as well. `p_holm` is corrected over the
     models compared with the first, metric by metric; the interval alone gives the verdict.
     """
-    counts = by_class(scored)[POOLED][:, :, [ALL, OUTER, INNER]]
-    drawn = resampled_sums(counts, resamples, seed)
+    counts = _by_class(scored)[POOLED][:, :, [ALL, OUTER, INNER]]
+    drawn = _resampled_sums(counts, resamples, seed)
     each = _dice_by_image(models, counts, empty)
     own = [k for k, name in enumerate(models) if name != BASELINE]
 
     def per_image(k: int, other: int) -> ContrastRow:
         shares = each[:, k] - each[:, other]
-        value, sample = mean_and_resampled(shares, resamples, seed)
-        return _contrast(
-            models[k], models[other], "all", PER_IMAGE, value, sample, shares, ~np.isnan(shares)
-        )
+        value, sample = _mean_and_resampled(shares, resamples, seed)
+        has = ~np.isnan(shares)
+        return _contrast(models[k], models[other], "all", PER_IMAGE, value, sample, shares, has)
 
     def pooled(k: int, other: int, metric: str, band: str) -> ContrastRow:
         def value(sums: np.ndarray) -> np.ndarray:
@@ -281,6 +265,39 @@ def _contrast(
     )  # fmt: skip
 
 
+def _resampled_sums(by_image: np.ndarray, resamples: int, seed: int) -> np.ndarray:
+    """Sums over images drawn with replacement: [images, …] -> float64 [resamples, …].
+
+    Draws depend on the number of images, `resamples` and `seed` alone, so that what is summed in
+    two calls stays paired; they are those of `jaxseg.metrics.statistics`.
+    """
+    flat = by_image.reshape(len(by_image), -1)
+    sums = []
+    for weights in resampled_items(np.arange(len(flat)), resamples, seed):
+        total = np.zeros((len(weights), flat.shape[1]))
+        for start in range(0, len(flat), IMAGES):  # never all of the counts as floats
+            part = slice(start, start + IMAGES)
+            total += weights[:, part] @ flat[part].astype(float)
+        sums.append(total)
+    return np.concatenate(sums).reshape(-1, *by_image.shape[1:])
+
+
+def _mean_and_resampled(each: np.ndarray, resamples: int, seed: int) -> tuple[float, np.ndarray]:
+    """Mean of float [images] without its NaN, and the same of every resample: [resamples]."""
+    defined = ~np.isnan(each)
+    value = float(each[defined].mean()) if defined.any() else math.nan
+    columns = np.stack([np.where(defined, each, 0), defined], axis=1)
+    sums, numbers = _resampled_sums(columns, resamples, seed).T
+    return value, np.divide(sums, numbers, out=np.full(len(sums), math.nan), where=numbers > 0)
+
+
+def _interval(value: float, resampled: np.ndarray, n_images: int) -> tuple[float, float]:
+    """95 % percentile interval; NaN where the value is, and for fewer than two images."""
+    if n_images < 2 or math.isnan(value):
+        return math.nan, math.nan
+    return two_level_interval(np.array([value]), resampled[:, None], LEVEL, 0)
+
+
 def erased_border(counts: np.ndarray) -> Erased:
     """Estimates the width k of the border within which the model predicts (almost) nothing.
 
@@ -308,36 +325,3 @@ def erased_border(counts: np.ndarray) -> Erased:
         recall_beyond=float(beyond[px - 1] if px else share(tp.sum(), truth.sum())),
         first_px=int(np.argmax(truth > 0)),
     )
-
-
-def resampled_sums(by_image: np.ndarray, resamples: int, seed: int) -> np.ndarray:
-    """Sums over images drawn with replacement: [images, …] -> float64 [resamples, …].
-
-    The draws depend on the number of images, `resamples` and `seed` alone, so that what is summed
-    in two calls stays paired; they are those of `jaxseg.metrics.statistics`.
-    """
-    flat = by_image.reshape(len(by_image), -1)
-    sums = []
-    for weights in resampled_items(np.arange(len(flat)), resamples, seed):
-        total = np.zeros((len(weights), flat.shape[1]))
-        for start in range(0, len(flat), IMAGES):  # never all of the counts as floats
-            part = slice(start, start + IMAGES)
-            total += weights[:, part] @ flat[part].astype(float)
-        sums.append(total)
-    return np.concatenate(sums).reshape(-1, *by_image.shape[1:])
-
-
-def mean_and_resampled(each: np.ndarray, resamples: int, seed: int) -> tuple[float, np.ndarray]:
-    """Mean of float [images] without its NaN, and the same of every resample: [resamples]."""
-    defined = ~np.isnan(each)
-    value = float(each[defined].mean()) if defined.any() else math.nan
-    columns = np.stack([np.where(defined, each, 0), defined], axis=1)
-    sums, numbers = resampled_sums(columns, resamples, seed).T
-    return value, np.divide(sums, numbers, out=np.full(len(sums), math.nan), where=numbers > 0)
-
-
-def _interval(value: float, resampled: np.ndarray, n_images: int) -> tuple[float, float]:
-    """95 % percentile interval; NaN where the value is, and for fewer than two images."""
-    if n_images < 2 or math.isnan(value):
-        return math.nan, math.nan
-    return two_level_interval(np.array([value]), resampled[:, None], LEVEL, 0)

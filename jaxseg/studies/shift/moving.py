@@ -13,12 +13,10 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 import cv2
-import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
 from jaxseg.errors import JaxsegError, UsageError
-from jaxseg.grid.train import one_hot
 from jaxseg.metrics.bands import border_depth
 from jaxseg.metrics.bootstrap import Estimate, mean_estimate
 from jaxseg.metrics.dice import dice
@@ -28,9 +26,9 @@ REFERENCE_FRAME, REFERENCE_WINDOW, REFERENCE_STEP = 256, 150, 12
 _MOST_EACH_WAY = 6  # windows on each side of the centre
 _COMMON = 3  # at least 1 / _COMMON of a window's side is common to all windows
 Image = NDArray[np.uint8]
-Frame = tuple[str, NDArray[np.uint8], NDArray[np.uint8]]
+Frame = tuple[str, Image, Image]
 PARTS = ("all", "near", "beyond")
-STRIP_RULE = "the image whose object fills most nearly half of the part common to all windows"
+NO_IMAGE = "shift: no image could be used; see what was left out"
 
 
 class Plan(NamedTuple):
@@ -94,8 +92,7 @@ def same_scale_plan(size: int, factor: int, step: int | None = None) -> Plan:
             f"step={step}: must be 1 to {furthest} pixels, a third of the network's {size}"
         )
     each_way = furthest // step
-    middle = size // 2
-    origins = tuple(middle + step * k for k in range(-each_way, each_way + 1))
+    origins = tuple(size // 2 + step * k for k in range(-each_way, each_way + 1))
     return Plan("same scale", 2 * size, size, origins, size)
 
 
@@ -119,11 +116,6 @@ def resized(image: Image, side: int) -> Image:
 def cut_windows(plan: Plan, pixels: Image) -> list[Image]:
     """The windows of a frame, uint8 [frame, frame, …], in its own pixels."""
     return [pixels[o : o + plan.window, o : o + plan.window] for o in plan.origins]
-
-
-def network_windows(plan: Plan, image: Image) -> Image:
-    """The windows as the network gets them: uint8 [windows, size, size, 3]."""
-    return np.stack([resized(window, plan.size) for window in cut_windows(plan, image)])
 
 
 def back_to_window(plan: Plan, masks: Image) -> Image:
@@ -157,9 +149,9 @@ class Strip(NamedTuple):
     """
 
     id: str
-    images: NDArray[np.uint8]
-    truth: NDArray[np.uint8]
-    predictions: NDArray[np.uint8]
+    images: Image
+    truth: Image
+    predictions: Image
     share: float
 
 
@@ -176,7 +168,7 @@ class Moved(NamedTuple):
             window and of the central one on the pixels both show: `all`; `near` pixels lie within
             the border's reach in either window, `beyond` ones in neither. NaN where there are none.
         logits: whether the errors are of logits (relative L2) or of masks (1 - Dice).
-        strip: the image to show.
+        strip: the image whose object fills most nearly half of the common part.
     """
 
     plan: Plan
@@ -201,7 +193,7 @@ def move_windows(
         plan: its size must be the model's.
         frames: (id, image uint8 [H, W, 3], truth uint8 [H, W] class indices), of any size; they
             are squashed to the plan's frame. One is held at a time.
-        reach: pixels of the network's frame within which its border acts (see `reach`).
+        reach: pixels of the network's frame within which its border acts (see `border`).
 
     Raises:
         JaxsegError: no frames at all.
@@ -212,14 +204,29 @@ def move_windows(
     logits = model.logits and plan.size == plan.window
     for name, image, truth in frames:
         image, truth = square_frame(image, truth, plan.frame)
-        shown, row = _score(model, plan, near, logits, (name, image, truth))
+        images, truths = cut_windows(plan, image), cut_windows(plan, truth)
+        responses = model.respond(np.stack([resized(window, plan.size) for window in images]))
+        masks = back_to_window(plan, masks_of(responses))
+        classes = np.arange(1, responses.shape[-1] + 1)
+        seen = responses if logits else (masks[..., None] == classes).astype(np.float32)
+        row = []
+        for k in range(len(plan.origins)):
+            part = common_part(plan, k)
+            here, there = overlap(plan, k)
+            a, b = seen[k][here], seen[plan.centre][there]
+            errors = [relative_error(a, b, logits), np.nan, np.nan]
+            if near is not None:
+                either = near[here] | near[there]
+                errors[1:] = (relative_error(a[px], b[px], logits) for px in (either, ~either))
+            row.append([_mean_dice(masks[k][part], truths[k][part], classes), *errors])
         ids.append(name)
         scores.append(row)
-        if strip is None or abs(shown.share - 0.5) < abs(strip.share - 0.5):
-            strip = shown
+        share = float((truth[plan.common, plan.common] > 0).mean())
+        if strip is None or abs(share - 0.5) < abs(strip.share - 0.5):
+            strip = Strip(name, np.stack(images), np.stack(truths), masks, share)
     if strip is None:
-        raise JaxsegError("shift: no image could be used; see what was left out")
-    columns = np.moveaxis(np.asarray(scores, np.float64), 1, 0)
+        raise JaxsegError(NO_IMAGE)
+    columns = np.moveaxis(np.asarray(scores, np.float64), -1, 0)
     return Moved(
         plan=plan,
         aligned=(plan.offsets % model.factor == 0) & (plan.size == plan.window),
@@ -231,57 +238,13 @@ def move_windows(
     )
 
 
-def _score(
-    model: Model, plan: Plan, near: NDArray[np.bool_] | None, logits: bool, frame: Frame
-) -> tuple[Strip, list[list[float]]]:
-    """One frame's strip and its Dice and errors: [1 + parts][windows].
-
-    `near` are the pixels of a window within the border's reach, None where it is not known.
-    """
-    name, image, truth = frame
-    responses = model.respond(network_windows(plan, image))
-    masks = back_to_window(plan, masks_of(responses))
-    truths = np.stack(cut_windows(plan, truth))
-    classes = responses.shape[-1]
-    seen = responses if logits else _planes(masks, classes)
-    windows = range(len(plan.origins))
-    dices = [_dice_of_common(plan, k, masks[k], truths[k], classes) for k in windows]
-    errors = [_errors(plan, k, seen, near, logits) for k in windows]
-    images = np.stack(cut_windows(plan, image))
-    share = float((truth[plan.common, plan.common] > 0).mean())
-    return Strip(name, images, truths, masks, share), [dices, *map(list, zip(*errors))]
-
-
-def _planes(masks: NDArray[np.uint8], classes: int) -> NDArray[np.float32]:
-    return np.asarray(one_hot(jnp.asarray(masks), classes), np.float32)
-
-
-def _dice_of_common(
-    plan: Plan, index: int, mask: NDArray[np.uint8], truth: NDArray[np.uint8], classes: int
-) -> float:
-    """Mean over classes of Dice on the common part; NaN where no class is there or predicted."""
-    part = common_part(plan, index)
-    pred, true = (_planes(m[part], classes).astype(bool) for m in (mask, truth))
+def _mean_dice(mask: Image, truth: Image, classes: NDArray[np.int64]) -> float:
+    """Mean of Dice over the classes that are there or predicted; NaN where none is."""
+    pred, true = (m[..., None] == classes for m in (mask, truth))
     sums = [(pred & true).sum((0, 1)), (pred & ~true).sum((0, 1)), (~pred & true).sum((0, 1))]
     by_class = dice(np.stack(sums, axis=-1))
-    return float(by_class[~np.isnan(by_class)].mean()) if (by_class >= 0).any() else float("nan")
-
-
-def _errors(
-    plan: Plan,
-    index: int,
-    seen: NDArray[np.float32],
-    near: NDArray[np.bool_] | None,
-    logits: bool,
-) -> list[float]:
-    """Relative difference to the central window by part of `PARTS`."""
-    here, there = overlap(plan, index)
-    a, b = seen[index][here], seen[plan.centre][there]
-    whole = relative_error(a, b, logits)
-    if near is None:
-        return [whole, float("nan"), float("nan")]
-    either = near[here] | near[there]
-    return [whole, *(relative_error(a[part], b[part], logits) for part in (either, ~either))]
+    defined = by_class[~np.isnan(by_class)]
+    return float(defined.mean()) if len(defined) else float("nan")
 
 
 def dice_by_offset(moved: Moved) -> list[Estimate]:

@@ -9,13 +9,17 @@ import scipy.ndimage
 
 from jaxseg.errors import JaxsegError
 from jaxseg.studies import dataset as study
-from jaxseg.studies.dataset import centre_prior as prior
-from jaxseg.studies.dataset import placement
+from jaxseg.studies import fixed_mask as prior
+from jaxseg.studies.dataset import placement, to_section
 from jaxseg.studies.dataset.figures import maps
-from jaxseg.studies.dataset.mask_numbers import measure_mask, ring_depth
-from jaxseg.studies.dataset.measures import measure_dataset, measure_folder
-from jaxseg.studies.dataset.near_copies import IMAGE, duplicates
-from jaxseg.studies.dataset.sections import to_section
+from jaxseg.studies.dataset.measures import (
+    IMAGE,
+    duplicates,
+    measure_dataset,
+    measure_folder,
+    measure_mask,
+    ring_depth,
+)
 from jaxseg.studies.fixed_mask import cells, halves
 
 SIDE = 64
@@ -55,7 +59,7 @@ def test_the_numbers_of_a_mask_counted_by_hand():
     assert found.area == 40 / 800 and found.touches
     # The ring is 4 pixels wide at the sides, 2 above and below: columns 0 to 3 of 10.
     assert found.ring_share == pytest.approx(0.4)
-    np.testing.assert_array_equal(found.objects.box, [[0, 4, 10, 4]])
+    np.testing.assert_array_equal(found.boxes, [[0, 4, 10, 4]])
     assert measure_mask(np.zeros((5, 5), np.uint8)) is None
 
 
@@ -79,14 +83,14 @@ def test_the_numbers_of_a_mask_against_other_libraries(seed):
     assert found.ring_share == pytest.approx(mask[depth < 0.1].sum() / mask.sum())
     labels, n = scipy.ndimage.label(mask, np.ones((3, 3)))
     sizes = scipy.ndimage.sum(mask, labels, range(1, n + 1))
-    assert len(found.objects.centre) == (sizes >= 0.01 * mask.sum()).sum()
+    assert len(found.centres) == (sizes >= 0.01 * mask.sum()).sum()
 
 
 def test_objects_are_pieces_and_specks_are_none():
     mask = _disc(16, 16, 8) | _disc(48, 40, 6)
     mask[60, 60] = 1
     found = measure_mask(mask)
-    np.testing.assert_allclose(found.objects.centre * SIDE, [[16, 16], [48, 40]])
+    np.testing.assert_allclose(found.centres * SIDE, [[16, 16], [48, 40]])
     assert measure_mask(np.flipud(mask)).area == found.area
     several = _measured([mask] * 3)
     assert several.heat.sum() == 6 and (several.n_objects == 2).all()

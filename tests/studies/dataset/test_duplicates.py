@@ -8,9 +8,16 @@ import numpy as np
 import pytest
 
 from jaxseg.data import duplicates as d
-from jaxseg.studies.dataset.measures import measure_dataset, measure_folder
-from jaxseg.studies.dataset.near_copies import ALONE, BOTH, IMAGE, MASK, duplicates
-from jaxseg.studies.dataset.sections import to_section
+from jaxseg.studies.dataset import to_section
+from jaxseg.studies.dataset.measures import (
+    ALONE,
+    BOTH,
+    IMAGE,
+    MASK,
+    duplicates,
+    measure_dataset,
+    measure_folder,
+)
 
 SIDE = 96
 

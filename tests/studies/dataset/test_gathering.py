@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from jaxseg.studies.dataset import to_section
 from jaxseg.studies.dataset.measures import measure_dataset
 from jaxseg.studies.dataset.placement import DEAD_CENTRE, placement_test, where_gathered
-from jaxseg.studies.dataset.sections import to_section
 
 
 def _about(x, y, n, rng, sd=0.06):

@@ -7,7 +7,7 @@ from jaxseg.errors import UsageError
 from jaxseg.grid.train import normalise
 from jaxseg.nets.registry import Network
 from jaxseg.nets.unet import UNet
-from jaxseg.studies.features import probe as a
+from jaxseg.studies.features import measures as a
 
 NET = Network.of(UNet(width=4, depth=1, padding="circular", upsampling="nearest"))
 
@@ -25,7 +25,7 @@ def test_layers_are_named_from_image_to_logits():
 
 def test_the_last_layer_is_what_the_logits_are_read_from(images):
     variables = a.random_variables(NET, 0, images)
-    maps = a.make_activations(NET, variables, NET.blocks(16), 16)(images)
+    maps = a.activations(NET, variables, NET.blocks(16), images)
     assert {k: v.shape for k, v in maps.items()} == {
         "inc": (8, 16, 16, 4), "down1": (8, 8, 8, 4), "up1": (8, 16, 16, 4),
     }  # fmt: skip
@@ -38,7 +38,7 @@ def test_the_last_layer_is_what_the_logits_are_read_from(images):
 
 def test_an_unknown_layer_is_refused_with_the_nearest_one():
     with pytest.raises(UsageError, match=r"layer='dwon1': must be one of inc, down1, up1.*'down1'"):
-        a.make_activations(NET, {}, ["dwon1"], 16)
+        a.activations(NET, {}, ["dwon1"], np.zeros((1, 16, 16, 3), np.uint8))
 
 
 def test_random_networks_have_the_moments_of_their_images(images):

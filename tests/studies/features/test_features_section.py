@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from jaxseg.report.plot import rendered
-from jaxseg.studies.features.features import (
+from jaxseg.studies.features import features_section
+from jaxseg.studies.features.measures import (
     AS_IS,
     RANDOM,
     ROLLED,
@@ -16,7 +17,6 @@ from jaxseg.studies.features.features import (
     FeatureMap,
     Probed,
 )
-from jaxseg.studies.features.sections import features_section
 
 LAYERS = ("inc", "down1", "up1")
 
@@ -42,7 +42,7 @@ def cell(name, padding, other, images=12, seeds=4, level=0.8):
     dots = rng.uniform(0, 8, (60, 3))
     mapped = FeatureMap("up1", picture, rng.normal(size=(2, 16, 16, 3)), dots, np.full(3, 0.3))
     ids = [f"image{k}" for k in range(images)]
-    return CellFeatures(name, padding, other, "nearest", ids, images, seeds, probed, mapped)
+    return CellFeatures(name, padding, other, "nearest", ids, seeds, probed, mapped)
 
 
 @pytest.fixture(scope="module")

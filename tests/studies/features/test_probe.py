@@ -6,7 +6,7 @@ import pytest
 from jaxseg.errors import UsageError
 from jaxseg.nets.registry import Network
 from jaxseg.nets.unet import UNet
-from jaxseg.studies.features.probe import (
+from jaxseg.studies.features.measures import (
     Probe,
     fit,
     merged,

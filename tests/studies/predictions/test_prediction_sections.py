@@ -9,10 +9,9 @@ from jaxseg.metrics.bands import border_rings
 from jaxseg.report.plot import rendered
 from jaxseg.studies import predictions as study
 from jaxseg.studies.folders import Predicted
-from jaxseg.studies.predictions.examples import Shown, choose_examples
-from jaxseg.studies.predictions.figures import model_styles, shown_depths
+from jaxseg.studies.predictions import to_section
+from jaxseg.studies.predictions.figures import Shown, choose_examples, model_styles, shown_depths
 from jaxseg.studies.predictions.measures import audit_predictions
-from jaxseg.studies.predictions.sections import to_section
 
 
 def discs(n, seed=0, size=64, at=(0.0, 1.0)):

@@ -20,7 +20,7 @@ from jaxseg.metrics.bands import (
 )
 from jaxseg.metrics.dice import dice, recall
 from jaxseg.studies.predictions.counts import count_predictions, places
-from jaxseg.studies.predictions.examples import choose_examples, example_rule
+from jaxseg.studies.predictions.figures import choose_examples, example_rule
 from jaxseg.studies.predictions.measures import (
     INDEX,
     PER_IMAGE,

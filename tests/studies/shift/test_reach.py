@@ -7,10 +7,10 @@ import pytest
 from jaxseg.metrics.bands import border_depth
 from jaxseg.nets.registry import Network
 from jaxseg.nets.unet import UNet
-from jaxseg.studies.features.probe import random_variables
+from jaxseg.studies.features.measures import random_variables
 from jaxseg.studies.models import callable_model, network_model
-from jaxseg.studies.shift import reach as r
-from jaxseg.studies.shift.rolls import other_padding
+from jaxseg.studies.shift import border as r
+from jaxseg.studies.shift.border import other_padding
 
 
 def photos(n=3, side=64):
@@ -67,7 +67,7 @@ def test_what_a_model_erases_at_the_border_is_its_reach(k):
         return (images[..., 0] > 100) * (border_depth(images.shape[1:3]) >= k).astype(np.uint8)
 
     model = callable_model("eraser", erase, size=32)
-    profile = r.surroundings_profile(model, photos(), margin=16)
+    profile = r.surroundings_profile(model, photos(), 16, 32)
     assert r.full_reach(profile) == r.noticeable_reach(profile) == k
     assert profile.rms.shape == (3, 16)
 
@@ -77,7 +77,7 @@ def test_the_profile_is_the_root_mean_square_by_ring():
     responses = iter([np.zeros((1, 16, 16, 1)), np.pad(y, 8)[None, ..., None]])
     model = callable_model("two", lambda _: None, size=16)
     model = model._replace(respond=lambda _: next(responses).astype(np.float32))
-    profile = r.surroundings_profile(model, photos(1), margin=8)
+    profile = r.surroundings_profile(model, photos(1), 8, 16)
     depth = border_depth((16, 16))
     for d in range(8):
         ring = y[depth == d]

@@ -5,9 +5,9 @@ import pytest
 from jaxseg.errors import JaxsegError
 from jaxseg.nets.registry import Network
 from jaxseg.nets.unet import UNet
-from jaxseg.studies.features.probe import random_variables
+from jaxseg.studies.features.measures import random_variables
 from jaxseg.studies.models import callable_model, network_model
-from jaxseg.studies.shift import rolls
+from jaxseg.studies.shift import border as rolls
 
 
 def photos(n=3, side=32):

@@ -12,7 +12,7 @@ from jaxseg.metrics.bands import border_depth
 from jaxseg.nets.registry import Network
 from jaxseg.nets.unet import UNet
 from jaxseg.report.plot import rendered
-from jaxseg.studies.features.probe import random_variables
+from jaxseg.studies.features.measures import random_variables
 from jaxseg.studies.models import callable_model, network_model
 from jaxseg.studies.shift import section
 

@@ -1,12 +1,17 @@
-"""What a network's layers hold about position: features, their main directions, a linear probe.
+"""How much of position can be read out of a trained network's features, and of random ones.
 
 The probe is ridge regression from a pixel's features to its distance from the border (the position
 read-out of Islam et al. 2020, linear and in closed form). It is fitted on some images and scored by
 R² on others. R² is 1 where the features predict every pixel's distance, 0 where they predict no
 better than the mean distance does, and below 0 where what was learned is wrong elsewhere.
+
+The probe is run under up to eight conditions: the network's weights and fresh random ones, its own
+padding and another one under the same weights, and frames as they are and rolled. A frame that is
+rolled by a random shift has no place of its own, so that its content is no clue to where a pixel
+lies: what a network still knows comes from the border and from up-sampling.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -16,34 +21,187 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jaxseg.errors import UsageError, check_choice
+from jaxseg.grid.devices import pinned
 from jaxseg.grid.train import normalise
+from jaxseg.metrics.bootstrap import Estimate, mean_estimate
 from jaxseg.nets.registry import Network
+from jaxseg.studies.shift.border import other_padding
 
 Images = NDArray[np.uint8]
-Activations = Callable[[Images], dict[str, NDArray[np.float32]]]
+TRAINED, RANDOM = "trained", "random"
+AS_IS, ROLLED = "as they are", "rolled"
+RANDOM_SEEDS = 5
 LEAST_IMAGES = 4
-_BATCH = 8
+_SHOWN = 2
+_ROLL_SEEDS = (1, 2)
+_DOTS_PER_IMAGE = 150
+_BATCH = 8  # images at a time: activations of all layers take many times their memory
 _FOLDS = 5
 _PENALTIES = 10.0 ** np.arange(-6, 4)  # times the number of pixels, for features of deviation 1
 _FAINT_MEAN = 1e-6  # of a feature's mean: a channel that varies less is constant but for rounding
 _FAINT = 1e-8  # of a feature's magnitude: what is left of a constant by rounding
 
 
-def make_activations(net: Network, variables: Any, layers: Sequence[str], size: int) -> Activations:
-    """The function from images uint8 [B, size, size, 3] to {layer: float32 [B, h, w, channels]}.
+class Probed(NamedTuple):
+    """R² of the probe under one condition: {layer: float [seeds, held-out images]}.
+
+    `weights` is "trained" (one seed) or "random", `frames` "as they are" or "rolled"; `padding` is
+    empty for a network without padding switch.
+    """
+
+    weights: str
+    padding: str
+    frames: str
+    by_layer: dict[str, NDArray[np.float64]]
+
+
+class FeatureMap(NamedTuple):
+    """Principal components of one layer.
+
+    Attributes:
+        layer: its name.
+        images: uint8 [k, size, size, 3], the first held-out images.
+        maps: float64 [k, h, w, 3], the features of those images on the components.
+        dots: float64 [dots, 3], (component 1, component 2, distance to the border in pixels of the
+            frame) of pixels drawn from all held-out images.
+        shares: float64 [3], shares of the variance.
+    """
+
+    layer: str
+    images: Images
+    maps: NDArray[np.float64]
+    dots: NDArray[np.float64]
+    shares: NDArray[np.float64]
+
+
+class CellFeatures(NamedTuple):
+    """What `audit_features` found of one cell.
+
+    `held_out` are the ids of the images scored. `padding` and `upsampling` are empty for a network
+    without that setting, `other` where there is no other padding to compare with.
+    """
+
+    name: str
+    padding: str
+    other: str
+    upsampling: str
+    held_out: list[str]
+    seeds: int
+    probed: list[Probed]
+    map: FeatureMap
+
+
+@pinned()
+def audit_features(
+    name: str,
+    net: Network,
+    variables: Any,
+    ids: Sequence[str],
+    images: Images,
+    *,
+    layer: str | None = None,
+    seeds: int = RANDOM_SEEDS,
+) -> CellFeatures:
+    """Probes every layer of a cell under all conditions and maps one layer's features.
+
+    Args:
+        name, net, variables: the cell.
+        ids, images: uint8 [n, size, size, 3]; every second image is held out, the others train the
+            probes.
+        layer: the one to map; by default the last, which the logits are read from.
+        seeds: random networks, at least 1.
+
+    Raises:
+        UsageError: an unknown layer, no seed, fewer than 7 images, or a network without named
+            layers.
+    """
+    if seeds < 1:
+        raise UsageError(f"seeds={seeds}: must be at least 1 random network")
+    train, held_out = images[::2], images[1::2]
+    rolled = (rolled_at_random(part, seed) for part, seed in zip((train, held_out), _ROLL_SEEDS))
+    other = other_padding(net, images.shape[1])
+    probed = []
+    for frames, (fitted, scored) in {AS_IS: (train, held_out), ROLLED: tuple(rolled)}.items():
+        for weights in (TRAINED, RANDOM):
+            for padded in (net, other):
+                if padded is None:
+                    continue
+                # The images that train the probe give random networks their moments.
+                drawn = (random_variables(padded, k, fitted) for k in range(seeds))
+                networks = [variables] if weights == TRAINED else drawn
+                scores = [probe_layers(padded, each, fitted, scored) for each in networks]
+                by_layer = {name: np.stack([s[name] for s in scores]) for name in scores[0]}
+                probed.append(Probed(weights, padded.padding or "", frames, by_layer))
+    layer = layer or net.blocks(images.shape[1])[-1]
+    return CellFeatures(
+        name=name,
+        padding=net.padding or "",
+        other="" if other is None else other.padding or "",
+        upsampling=net.upsampling or "",
+        held_out=list(ids[1::2]),
+        seeds=seeds,
+        probed=probed,
+        map=map_features(net, variables, layer, train, held_out),
+    )
+
+
+def map_features(
+    net: Network, variables: Any, layer: str, train: Images, held_out: Images
+) -> FeatureMap:
+    """Principal components of a layer, fitted on `train` and shown on `held_out`."""
+    fitted = _pixels(net, variables, [layer], train)
+    directions = principal_directions(merged([moments(x, distance) for _, x, distance in fitted]))
+    rng = np.random.default_rng(0)
+    dots = []
+    for _, features, distance in _pixels(net, variables, [layer], held_out):
+        few = rng.permutation(len(distance))[:_DOTS_PER_IMAGE]
+        first, second, _ = project(features[few], directions).T
+        dots.append(np.column_stack([first, second, distance[few]]))
+    shown = held_out[:_SHOWN]
+    maps = activations(net, variables, [layer], shown)[layer]
+    return FeatureMap(
+        layer, shown, project(maps, directions), np.concatenate(dots), directions.shares
+    )
+
+
+def find_probed(cell: CellFeatures, weights: str, padding: str, frames: str) -> Probed:
+    """The one condition of a cell; each has been probed."""
+    wanted = (weights, padding, frames)
+    return next(p for p in cell.probed if (p.weights, p.padding, p.frames) == wanted)
+
+
+def probed_estimate(probed: Probed, layer: str) -> Estimate:
+    """R² of a layer, a mean over seeds and held-out images."""
+    return mean_estimate(probed.by_layer[layer])
+
+
+def difference(a: Probed, b: Probed, layer: str) -> Estimate:
+    """R² under `a` minus R² under `b`, paired by held-out image and, where both have them, seed.
+
+    Both must have been scored on the same images.
+    """
+    return mean_estimate(a.by_layer[layer] - b.by_layer[layer])
+
+
+def best_layer(probed: Probed) -> str:
+    """The layer from which position is read out best; one without a value is the last choice."""
+    values = {layer: probed_estimate(probed, layer).value for layer in probed.by_layer}
+    return max(values, key=lambda layer: np.nan_to_num(values[layer], nan=-np.inf))
+
+
+def activations(
+    net: Network, variables: Any, layers: Sequence[str], images: Images
+) -> dict[str, NDArray[np.float32]]:
+    """{layer: float32 [B, h, w, channels]} for images uint8 [B, size, size, 3].
 
     Of a UNet's blocks these are the values after the last ReLU. Raises UsageError for a layer that
     is no block of the network.
     """
     for layer in layers:
-        check_choice("layer", layer, net.blocks(size))
+        check_choice("layer", layer, net.blocks(images.shape[1]))
     shared, code = net.coded()
-
-    def activations(images: Images) -> dict[str, NDArray[np.float32]]:
-        found = _capture(shared, tuple(layers), variables, jnp.asarray(images), code)
-        return {name: np.asarray(maps) for name, maps in found.items()}
-
-    return activations
+    found = _capture(shared, tuple(layers), variables, jnp.asarray(images), code)
+    return {name: np.asarray(maps) for name, maps in found.items()}
 
 
 # Variables are arguments: networks of one shape share a program.
@@ -96,9 +254,18 @@ def rolled_at_random(images: Images, seed: int) -> Images:
     return np.stack([np.roll(image, shift, (0, 1)) for image, shift in zip(images, rolls)])
 
 
-def batches(images: Images) -> Iterable[Images]:
-    """A few images at a time: activations of all layers take many times their memory."""
-    return (images[start : start + _BATCH] for start in range(0, len(images), _BATCH))
+def _pixels(
+    net: Network, variables: Any, layers: Sequence[str], images: Images
+) -> Iterator[tuple[str, NDArray[np.float32], NDArray[np.float64]]]:
+    """(layer, features [pixels, channels], distances to the border [pixels]) image by image."""
+    size = images.shape[1]
+    known = net.layers(size)
+    for start in range(0, len(images), _BATCH):
+        batch = images[start : start + _BATCH]
+        for layer, maps in activations(net, variables, layers, batch).items():
+            features, distance = inner_features(maps, known[layer].stride[0], size)
+            for of_image in features:
+                yield layer, of_image, distance
 
 
 class Moments(NamedTuple):
@@ -184,21 +351,14 @@ def probe_layers(
             f"images={len(train) + len(held_out)}: a probe takes at least {LEAST_IMAGES} images to "
             "train on and 1 held out; give more images"
         )
-    size = train.shape[1]
-    layers = net.blocks(size)
-    strides = {name: layer.stride[0] for name, layer in net.layers(size).items()}
-    activations = make_activations(net, variables, layers, size)
+    layers = net.blocks(train.shape[1])
     sums: dict[str, list[Moments]] = {layer: [] for layer in layers}
-    for batch in batches(train):
-        for layer, maps in activations(batch).items():
-            features, distance = inner_features(maps, strides[layer], size)
-            sums[layer] += [moments(pixels, distance) for pixels in features]
+    for layer, features, distance in _pixels(net, variables, layers, train):
+        sums[layer].append(moments(features, distance))
     probes = {layer: fit(parts) for layer, parts in sums.items()}
     scores: dict[str, list[float]] = {layer: [] for layer in layers}
-    for batch in batches(held_out):
-        for layer, maps in activations(batch).items():
-            features, distance = inner_features(maps, strides[layer], size)
-            scores[layer] += [r_squared(probes[layer], pixels, distance) for pixels in features]
+    for layer, features, distance in _pixels(net, variables, layers, held_out):
+        scores[layer].append(r_squared(probes[layer], features, distance))
     return {layer: np.asarray(values) for layer, values in scores.items()}
 
 

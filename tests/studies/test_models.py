@@ -2,8 +2,7 @@ import numpy as np
 import pytest
 
 from jaxseg.errors import JaxsegError, UsageError
-from jaxseg.studies.callables import load_callable
-from jaxseg.studies.models import callable_model, masks_of, relative_error
+from jaxseg.studies.models import callable_model, load_callable, masks_of, relative_error
 
 MODULE = """
 import sys
