@@ -76,7 +76,7 @@ def test_long_tables_end_with_a_link_and_wide_ones_fit_the_terminal(tmp_path):
     assert text.count("<tr>") == 41 and "60 more rows in" in text
     steps = {"Report": str(tmp_path / "report.html"), "Next": "go on"}
     printed = terminal_text([section], steps)
-    assert "… and 76 more rows and 4 more columns in dataset_numbers.csv" in printed
+    assert "… and 76 more rows and 3 more columns in dataset_numbers.csv" in printed
     assert "Left out: 11 files; all in dataset_left_out.csv" in printed
     assert max(map(len, printed.splitlines()[:-2])) <= 100
     assert printed.endswith(f"Report:  {tmp_path / 'report.html'}\nNext:    go on")
