@@ -1,10 +1,10 @@
 import csv
-import html.parser
 import re
 
 import matplotlib
 import pytest
 from fake_workdir import fake_workdir
+from parsed_page import Page
 
 from jaxseg.studies import grid_report
 from jaxseg.studies.grid_figures import MAX_PANELS, grid_look
@@ -30,28 +30,6 @@ def workdir(tmp_path_factory):
     root = fake_workdir(tmp_path_factory.mktemp("run"), **SMALL)
     write_report(root)
     return root
-
-
-class Page(html.parser.HTMLParser):
-    """Collects links and checks that every tag is closed by its own end tag."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.open, self.images, self.links, self.tags = [], [], [], []
-        self.feed(text)
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append(tag)
-        values = dict(attrs)
-        if tag == "img":
-            self.images.append(values)
-        if "href" in values:
-            self.links.append(values["href"])
-        if tag not in ("img", "meta", "br"):
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
 
 
 def test_the_page_is_whole_and_needs_no_network(workdir):
