@@ -557,7 +557,7 @@ def _check_options(
             close = difflib.get_close_matches(key, own, n=1, cutoff=0.4)
             hint = f"; did you mean {close[0]!r}?" if close else ""
             takes = f"takes {', '.join(own)}" if own else "takes no options"
-            raise UsageError(f"net.options.{key}: net.name={name!r} {takes}{hint}")
+            raise UsageError(f"net.options.{key}: {name} {takes}{hint}")
 
 
 def check_net_axes(net: Network, axes: Iterable[str]) -> None:

@@ -39,7 +39,8 @@ def test_interrupted_and_failed_runs_count(tiny_config, tmp_path, monkeypatch):
         with pytest.raises(error):
             run_grid(tiny_config, PAIR, tmp_path)
         spent.append(time.monotonic() - clock)
-        assert _wall(tmp_path) == pytest.approx(sum(spent), abs=0.5)
+        # What starts and ends a run is outside the clock: more of it on a busy machine.
+        assert _wall(tmp_path) == pytest.approx(sum(spent), abs=0.5, rel=0.15)
     clock = time.monotonic()
     run_grid(tiny_config, PAIR, tmp_path)
     total = json.loads((tmp_path / "progress.json").read_text())

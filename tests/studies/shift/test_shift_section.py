@@ -35,8 +35,8 @@ def blind_at_the_border(images):
     return looks(images) * (border_depth(images.shape[1:3]) >= 10)
 
 
-def told(predict, **options):
-    return section(callable_model("m:f", predict, size=32, **options), frames_at)
+def told(predict, factor=8):
+    return section(callable_model("m:f", predict, size=32)._replace(factor=factor), frames_at)
 
 
 @pytest.fixture(scope="module")
