@@ -35,7 +35,7 @@ def blind_at_the_border(images):
     return looks(images) * (border_depth(images.shape[1:3]) >= 10)
 
 
-def told(predict, factor=8):
+def told(predict, factor=16):
     return section(callable_model("m:f", predict, size=32)._replace(factor=factor), frames_at)
 
 
