@@ -15,7 +15,20 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePath
 from typing import NoReturn
 
-from jaxseg.escape import printable
+
+def printable(text: str) -> str:
+    r"""The text on one line: control characters and what cannot be shown become `\n`, `\x1b`, ….
+
+    Among them are halves of surrogate pairs, by which Python represents bytes that are not UTF-8.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def one_line(error: BaseException) -> str:
+    """The message of an error, on one line of at most 120 characters."""
+    return (" ".join(str(error).split()) or type(error).__name__)[:120]
 
 
 class JaxsegError(Exception):

@@ -32,8 +32,7 @@ from jaxseg.data.images import LIMIT_PX, check_limit
 from jaxseg.data.mask_coding import SEVERAL, MaskOptions
 from jaxseg.data.progress import track
 from jaxseg.data.sources import Reading
-from jaxseg.errors import UsageError
-from jaxseg.escape import printable
+from jaxseg.errors import UsageError, printable
 from jaxseg.homes import expand
 from jaxseg.metrics.dice import EMPTY
 from jaxseg.report.export import add_to_page, check_out

@@ -16,9 +16,8 @@ import numpy as np
 from etils.epath import Path as StorePath
 from numpy.typing import NDArray
 
-from jaxseg.digests import AGAIN
-from jaxseg.errors import DamagedError, JaxsegError
-from jaxseg.escape import one_line
+from jaxseg.errors import DamagedError, JaxsegError, one_line
+from jaxseg.texts import AGAIN
 
 LIMIT_BYTES = 2**30  # of one array
 Path = LocalPath | StorePath

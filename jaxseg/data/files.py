@@ -18,8 +18,7 @@ from typing import NamedTuple
 
 from jaxseg.data import volumes
 from jaxseg.data.images import SUFFIXES, cannot_open, stem_of, suffix_of
-from jaxseg.errors import JaxsegError, UsageError
-from jaxseg.escape import printable
+from jaxseg.errors import JaxsegError, UsageError, printable
 from jaxseg.homes import expand
 
 _ENDING = re.compile(

@@ -23,8 +23,7 @@ from PIL import GifImagePlugin, MpoImagePlugin, PpmImagePlugin, TiffImagePlugin,
 
 from jaxseg.data import volumes
 from jaxseg.data.arrays import Check, Shape, array_names, read_array, read_member
-from jaxseg.errors import JaxsegError, UsageError
-from jaxseg.escape import one_line
+from jaxseg.errors import JaxsegError, UsageError, one_line
 
 # Raise it when the pixels read from some file change: prepared images are then made again.
 EDITION = "r2"

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from jaxseg.data.crops import Stream, stream_plan
 from jaxseg.data.store import Prepared
-from jaxseg.data.streams import Stream, stream_plan
 from jaxseg.errors import JaxsegError, UsageError
-from jaxseg.matplotlib_import import import_matplotlib
+from jaxseg.homes import import_matplotlib
 
 Batch = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 

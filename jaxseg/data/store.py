@@ -21,8 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jaxseg.data.masks import foreground
-from jaxseg.digests import read_with_digest, with_digest
 from jaxseg.errors import DamagedError, JaxsegError
+from jaxseg.texts import read_with_digest, with_digest
 
 SAVE_EVERY = 64  # images between two safe points
 _PARTS = ("images", "masks")

@@ -16,8 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from jaxseg.errors import JaxsegError
-from jaxseg.escape import one_line
+from jaxseg.errors import JaxsegError, one_line
 
 SUFFIXES = (".nii", ".nii.gz")
 _DAMAGE = (OSError, EOFError, ValueError, OverflowError, MemoryError, zlib.error)

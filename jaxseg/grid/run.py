@@ -10,7 +10,7 @@ import jax
 from etils.epath import Path
 
 from jaxseg.data.progress import ProgressBar
-from jaxseg.escape import printable
+from jaxseg.errors import printable
 from jaxseg.grid import locks, record
 from jaxseg.grid import workdir as files
 from jaxseg.grid.cells import Cell, expand, group_cells

@@ -15,8 +15,7 @@ import numpy as np
 
 from jaxseg.data.progress import Progress, silent
 from jaxseg.data.sources import Reading
-from jaxseg.errors import JaxsegError, UsageError
-from jaxseg.escape import printable
+from jaxseg.errors import JaxsegError, UsageError, printable
 from jaxseg.homes import expand
 from jaxseg.metrics.bands import FRAME
 from jaxseg.report.text import plural
