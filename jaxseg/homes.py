@@ -1,4 +1,4 @@
-"""Where a user's prepared data and compiled programs are kept, with a home or without."""
+"""Where a user's prepared data, compiled programs and fonts are kept, with a home or without."""
 
 import contextlib
 import functools
@@ -6,7 +6,7 @@ import os
 import stat
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from jaxseg.errors import JaxsegError, may_access
@@ -63,41 +63,32 @@ def _temporary_folder() -> Path:
 def import_matplotlib() -> None:
     """Imports matplotlib, if nobody has, with a backend and a folder for its fonts that there are.
 
-    A backend chosen by MPLBACKEND that exists is still the one that `pyplot` uses.
+    Its first import fails on some values of environment variables: notebooks set MPLBACKEND to a
+    package that other programs do not have. A backend of that name which exists is still the one
+    that `pyplot` uses; pages are drawn on the Agg canvas whatever it is. TensorFlow imports
+    matplotlib as well.
     """
     if "matplotlib" in sys.modules:
         return
-    backend, wanted = os.environ.get("MPLBACKEND"), {"MPLBACKEND": None, **_font_folder()}
-    with _environment(wanted):
+    wanted: dict[str, str | None] = {"MPLBACKEND": None}
+    if not os.environ.get("MPLCONFIGDIR") and home_folder() is None:
+        with contextlib.suppress(JaxsegError):
+            wanted["MPLCONFIGDIR"] = str(default_data_dir() / "matplotlib")
+    former = {name: os.environ.get(name) for name in wanted}
+    _set_environment(wanted)
+    try:
         import matplotlib
 
         matplotlib.get_configdir()  # both are found once and remembered
         matplotlib.get_cachedir()
-    if backend:
-        with contextlib.suppress(ValueError):
-            matplotlib.rcParams["backend"] = backend
-
-
-def _font_folder() -> dict[str, str | None]:
-    """MPLCONFIGDIR, where nobody chose one and there is no home folder to write to."""
-    if os.environ.get("MPLCONFIGDIR") or home_folder() is not None:
-        return {}
-    with contextlib.suppress(JaxsegError):
-        return {"MPLCONFIGDIR": str(default_data_dir() / "matplotlib")}
-    return {}
-
-
-@contextlib.contextmanager
-def _environment(changes: Mapping[str, str | None]) -> Iterator[None]:
-    former = {name: os.environ.get(name) for name in changes}
-    _set(changes)
-    try:
-        yield
     finally:
-        _set(former)
+        _set_environment(former)
+    if former["MPLBACKEND"]:
+        with contextlib.suppress(ValueError):
+            matplotlib.rcParams["backend"] = former["MPLBACKEND"]
 
 
-def _set(values: Mapping[str, str | None]) -> None:
+def _set_environment(values: Mapping[str, str | None]) -> None:
     for name, value in values.items():
         if value is None:
             os.environ.pop(name, None)

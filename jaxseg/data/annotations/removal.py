@@ -77,27 +77,23 @@ def remove_annotations(
     check_choice("method", method, METHODS)
     image = as_rgb(image)
     removed = detect_annotations(image, colour) if mask is None else np.asarray(mask)
-    _check(image, removed, seed)
+    if removed.shape != image.shape[:2] or removed.dtype != np.bool_:
+        raise UsageError(
+            f"mask of type {removed.dtype} and shape {removed.shape}: must be bool of the image's "
+            f"size {image.shape[:2]}"
+        )
+    if removed.all():
+        raise UsageError(
+            "mask: covers the whole frame; at least one pixel must remain to fill from"
+        )
+    if seed < 0:
+        raise UsageError(f"seed={seed}: must not be negative")
     if method == "black_box":
         removed = _boxes(removed)
     if not removed.any():
         return image.copy(), removed
     filled = METHODS[method](image, removed, seed)
     return np.where(removed[..., None], filled, image), removed
-
-
-def _check(image: Array, mask: Array, seed: int) -> None:
-    if mask.shape != image.shape[:2] or mask.dtype != np.bool_:
-        raise UsageError(
-            f"mask of type {mask.dtype} and shape {mask.shape}: must be bool of the image's size "
-            f"{image.shape[:2]}"
-        )
-    if mask.all():
-        raise UsageError(
-            "mask: covers the whole frame; at least one pixel must remain to fill from"
-        )
-    if seed < 0:
-        raise UsageError(f"seed={seed}: must not be negative")
 
 
 def _boxes(mask: Array) -> Array:
@@ -334,17 +330,21 @@ def self_test(
                 clean, mask, seed=seed, image_id=name, placement=placement, colour=colour
             )
             found = detect_annotations(drawn, colour)
-            shared = _detected(found, truth, detect_annotations(clean, colour))
+            false = detect_annotations(clean, colour)
+            pixels = {"hits": found & truth, "found": found, "truth": truth, "false": false}
+            shared = {name: int(where.sum()) for name, where in pixels.items()}
+            shared["pixels"] = truth.size
             for method in methods:
                 sums[method].update(shared | _restored(clean, drawn, truth, found, method, seed))
-        rows += [_row(colour, method, len(frames), sums[method]) for method in methods]
+        for method, found in sums.items():
+            row = {"colour": colour, "method": method, "frames": len(frames)}
+            row["precision"] = _share(found["hits"], found["found"])
+            row["recall"] = _share(found["hits"], found["truth"])
+            for part in ("", "_drawn", "_placebo"):
+                row["psnr" + part] = psnr(_share(found["error" + part], found["n" + part]))
+                row["ssim" + part] = _share(found["ssim" + part], found["n" + part])
+            rows.append(row | {"false_share": _share(found["false"], found["pixels"])})
     return rows
-
-
-def _detected(found: Array, truth: Array, false: Array) -> dict[str, int]:
-    """Pixels of one frame; `false` is what is detected where nothing was drawn."""
-    pixels = {"hits": found & truth, "found": found, "truth": truth, "false": false}
-    return {name: int(where.sum()) for name, where in pixels.items()} | {"pixels": truth.size}
 
 
 def _restored(
@@ -361,16 +361,6 @@ def _restored(
         sums["error" + part] = float(squared_error(image, clean)[where].sum())
         sums["ssim" + part] = float(ssim_map(image, clean)[where].sum())
     return sums
-
-
-def _row(colour: str, method: str, n_frames: int, sums: Sums) -> dict[str, Any]:
-    row: dict[str, Any] = {"colour": colour, "method": method, "frames": n_frames}
-    row["precision"] = _share(sums["hits"], sums["found"])
-    row["recall"] = _share(sums["hits"], sums["truth"])
-    for part in ("", "_drawn", "_placebo"):
-        row["psnr" + part] = psnr(_share(sums["error" + part], sums["n" + part]))
-        row["ssim" + part] = _share(sums["ssim" + part], sums["n" + part])
-    return row | {"false_share": _share(sums["false"], sums["pixels"])}
 
 
 def _share(part: float, whole: float) -> float:
