@@ -153,14 +153,12 @@ def _volume(path: Path) -> _Volume:
         raise JaxsegError(f"{path}: its affine drops an axis; write it with the affine of the scan")
     affine = image.affine @ inv_ornt_aff(steps, shape)
     volume = _Volume(image.dataobj, shape, steps, 2, affine)
-    return volume._replace(across=_across(volume))
-
-
-def _across(volume: _Volume) -> int:
-    """The common axis across which slices are cut."""
-    shape = volume.turned_shape
-    if 1 in shape:
-        return max(axis for axis, n in enumerate(shape) if n == 1)
-    sizes = np.linalg.norm(volume.affine[:3, :3], axis=0)
+    turned, sizes = volume.turned_shape, np.linalg.norm(affine[:3, :3], axis=0)
     thickest = int(sizes.argmax())
-    return thickest if sizes[thickest] > _ALIKE * np.delete(sizes, thickest).max() else 2
+    if 1 in turned:
+        across = max(axis for axis, n in enumerate(turned) if n == 1)
+    elif sizes[thickest] > _ALIKE * np.delete(sizes, thickest).max():
+        across = thickest
+    else:
+        across = 2
+    return volume._replace(across=across)

@@ -287,7 +287,6 @@ def _in_row(places: Array, sizes: Sizes) -> Array:
 
 
 Array = NDArray
-Sums = Counter[str]
 
 
 def self_test(
@@ -323,7 +322,7 @@ def self_test(
     methods = tuple(methods)
     rows = []
     for colour in colours:
-        sums = {method: Sums() for method in methods}
+        sums = {method: Counter[str]() for method in methods}
         for image, mask, name in zip(frames, masks, ids):
             clean = as_rgb(image)
             drawn, truth = draw_annotations(
@@ -358,18 +357,13 @@ def _restored(
     sums = {}
     for part, (image, where) in parts.items():
         sums["n" + part] = int(where.sum())
-        sums["error" + part] = float(squared_error(image, clean)[where].sum())
+        sums["error" + part] = float(((image.astype(float) - clean) ** 2).mean(-1)[where].sum())
         sums["ssim" + part] = float(ssim_map(image, clean)[where].sum())
     return sums
 
 
 def _share(part: float, whole: float) -> float:
     return part / whole if whole else float("nan")
-
-
-def squared_error(a: Array, b: Array) -> Array:
-    """Squared difference, mean over the channels of uint8 [H, W, 3]: float64 [H, W]."""
-    return ((a.astype(float) - b) ** 2).mean(-1)
 
 
 def psnr(mean_squared_error: float) -> float:
