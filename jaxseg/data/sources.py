@@ -2,7 +2,8 @@
 
 Nothing here imports TensorFlow, so that a prepared cache is found without it. Masks are inspected
 once for all files of a data set (see `masks`), and prepared images are named by the content of all
-files (see `index`).
+files: data sets of equal names, sizes and times never share them by mistake, and a copy in another
+place finds them again.
 """
 
 import contextlib
@@ -11,7 +12,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -75,11 +76,8 @@ def isic2017_pairs(root: Path, patterns: Patterns = Patterns()) -> Pairs:  # noq
         if not all(present):
             missing = masks if present[0] else pictures
             raise UsageError(f"data.manual_dir={str(root)!r}: lacks the folder {missing}; add it")
-        pairs[split] = _match(
-            _named(root / pictures, (".jpg", ".jpeg"), patterns.images),
-            _named(root / masks, (".png",), patterns.masks),
-            patterns,
-        )
+        found = _named(root / pictures, (".jpg", ".jpeg"), patterns.images)
+        pairs[split] = _match(found, _named(root / masks, (".png",), patterns.masks), patterns)
     if not pairs:
         wanted = ISIC_FOLDERS["train"][0]
         raise UsageError(f"data.manual_dir={str(root)!r}: must hold {wanted}, holds none of them")
@@ -94,21 +92,6 @@ def folder_pairs(root: Path, patterns: Patterns = Patterns()) -> Pairs:  # noqa:
     has its image's stem and an ending such as _mask, or fits `patterns.masks`. Raises UsageError
     when none of them is there or two are, JaxsegError for files without a partner.
     """
-    homes = _split_homes(root)
-    if (root / "images").is_dir() or (root / "masks").is_dir():
-        if homes:
-            raise UsageError(
-                f"data.manual_dir={str(root)!r}: holds both images/ and "
-                f"{', '.join(home.name for home in homes.values())}/; keep one layout"
-            )
-        homes = {"train": root}
-    elif not homes:
-        homes = {"train": root}
-    return {split: _pairs_of(home, root, patterns) for split, home in homes.items()}
-
-
-def _split_homes(root: Path) -> dict[str, Path]:
-    """{split: its folder}, of those that are there; UsageError where one has two."""
     homes = {}
     for split, names in _SPLIT_FOLDERS.items():
         there = [root / name for name in names if (root / name).is_dir()]
@@ -119,25 +102,25 @@ def _split_homes(root: Path) -> dict[str, Path]:
             )
         if there:
             homes[split] = there[0]
-    return homes
+    if homes and ((root / "images").is_dir() or (root / "masks").is_dir()):
+        raise UsageError(
+            f"data.manual_dir={str(root)!r}: holds both images/ and "
+            f"{', '.join(home.name for home in homes.values())}/; keep one layout"
+        )
+    homes = homes or {"train": root}
+    return {split: _pairs_of(home, root, patterns) for split, home in homes.items()}
 
 
 def _pairs_of(home: Path, root: Path, patterns: Patterns) -> list[Pair]:
-    there = [(home / part).is_dir() for part in ("images", "masks")]
-    if all(there):
-        return _match(
-            _named(home / "images", None, patterns.images),
-            _named(home / "masks", None, patterns.masks),
-            patterns,
-        )
-    if any(there):
-        missing = home / ("masks" if there[0] else "images")
-        raise UsageError(f"data.manual_dir={str(root)!r}: lacks the folder {missing}; add it")
-    return _side_by_side(home, root, patterns)
-
-
-def _side_by_side(home: Path, root: Path, patterns: Patterns) -> list[Pair]:
-    """Pairs of a folder that holds images and masks together."""
+    """Pairs of a folder that holds images/ and masks/, or images and masks together."""
+    wrong = f"data.manual_dir={str(root)!r}"
+    parts = [home / "images", home / "masks"]
+    missing = [part for part in parts if not part.is_dir()]
+    if len(missing) == 1:
+        raise UsageError(f"{wrong}: lacks the folder {missing[0]}; add it")
+    if not missing:
+        pictures = _named(parts[0], None, patterns.images)
+        return _match(pictures, _named(parts[1], None, patterns.masks), patterns)
     if patterns.masks != "*":
         masks = _named(home, None, patterns.masks)
         files = _named(home, None, patterns.images)
@@ -147,15 +130,14 @@ def _side_by_side(home: Path, root: Path, patterns: Patterns) -> list[Pair]:
             pictures, masks = split_roles(_named(home, None, patterns.images))
         except JaxsegError as error:
             raise UsageError(
-                f"data.manual_dir={str(root)!r}: must hold images/ and masks/, or images with "
-                f"their masks beside them ({error})"
+                f"{wrong}: must hold images/ and masks/, or images with their masks beside them "
+                f"({error})"
             ) from error
     if not masks:
         raise UsageError(
-            f"data.manual_dir={str(root)!r}: must hold images/ and masks/, or images with their "
-            f"masks beside them: of the {len(pictures)} files in {home} none is the mask of "
-            "another by its name, such as a.png with a_mask.png (masks of other names: "
-            "data.truth_pattern)"
+            f"{wrong}: must hold images/ and masks/, or images with their masks beside them: of "
+            f"the {len(pictures)} files in {home} none is the mask of another by its name, such as "
+            "a.png with a_mask.png (masks of other names: data.truth_pattern)"
         )
     return _match(pictures, masks, patterns)
 
@@ -396,47 +378,19 @@ def check_split(name: str, split: str, pairs: Pairs, manual_dir: str | Path | No
 
 
 _STRUCTURES = tuple(row.name for row in STRUCTURES)
+_HC18 = {split: f"a frame of a {split} subject in training_set" for split in SPLITS}
+_ISIC = {split: f"folder {folders[0]}" for split, folders in ISIC_FOLDERS.items()}
+_FOLDERS = {split: f"folder {split}" for split in SPLITS}
+_DRAWN = dict.fromkeys(SPLITS, "")
 SOURCES: dict[str, Source] = {
-    "isic2017": Source(
-        "Isic2017",
-        "1.0.0",
-        isic2017_pairs,
-        {split: f"folder {folders[0]}" for split, folders in ISIC_FOLDERS.items()},
-        ("lesion",),
-    ),
-    "hc18": Source(
-        "Hc18",
-        "1.0.0",
-        hc18_pairs,
-        {split: f"a frame of a {split} subject in training_set" for split in SPLITS},
-        ("head",),
-    ),
-    "hc18_skull": Source(
-        "Hc18Skull",
-        "1.0.0",
-        hc18_pairs,
-        {split: f"a frame of a {split} subject in training_set" for split in SPLITS},
-        ("skull",),
-    ),
-    "folders": Source(
-        "Folders",
-        "1.0.0",
-        folder_pairs,
-        {split: f"folder {split}" for split in SPLITS},
-        None,
-    ),
-    "lesion_phantoms": Source(
-        "LesionPhantoms",
-        "1.0.0",
-        None,
-        dict.fromkeys(SPLITS, ""),
-        ("lesion",),
-    ),
-    "ultrasound_phantoms": Source(
-        "UltrasoundPhantoms", "1.0.0", None, dict.fromkeys(SPLITS, ""), _STRUCTURES
-    ),
+    "isic2017": Source("Isic2017", "1.0.0", isic2017_pairs, _ISIC, ("lesion",)),
+    "hc18": Source("Hc18", "1.0.0", hc18_pairs, _HC18, ("head",)),
+    "hc18_skull": Source("Hc18Skull", "1.0.0", hc18_pairs, _HC18, ("skull",)),
+    "folders": Source("Folders", "1.0.0", folder_pairs, _FOLDERS, None),
+    "lesion_phantoms": Source("LesionPhantoms", "1.0.0", None, _DRAWN, ("lesion",)),
+    "ultrasound_phantoms": Source("UltrasoundPhantoms", "1.0.0", None, _DRAWN, _STRUCTURES),
     "ultrasound_phantoms_small": Source(
-        "UltrasoundPhantomsSmall", "1.0.0", None, dict.fromkeys(SPLITS, ""), _STRUCTURES
+        "UltrasoundPhantomsSmall", "1.0.0", None, _DRAWN, _STRUCTURES
     ),
 }
 
@@ -445,7 +399,9 @@ FOLDER = "index"
 
 
 class FileIndex:
-    """Digests and labels of the files below one root, kept in `cache`/index.
+    """Digests and labels of the files below one root, read once and kept in `cache`/index.
+
+    What was found is taken again while a file's size, times and place on the disk are unchanged.
 
     Args:
       cache: folder of prepared data; with None nothing is kept.
@@ -517,17 +473,16 @@ class FileIndex:
             kept = read_with_digest(self._path)
         except (OSError, JaxsegError):
             return {}
-        files = kept.get("files")
-        if kept.get("edition") != images.EDITION or not isinstance(files, dict):
-            return {}
-        return files
+        return kept["files"] if kept.get("edition") == images.EDITION else {}
 
     def _entry(self, file: Path) -> dict[str, Any]:
         key = str(file)
         if key in self._checked:
             return self._known[key]
         try:
-            state = _state_of(file)
+            stat = file.stat()
+            # One of them changes with the file's content, even if size and time are set back.
+            state = [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
             entry = self._known.get(key)
             if not isinstance(entry, dict) or entry.get("state") != state:
                 with file.open("rb") as content:
@@ -539,9 +494,3 @@ class FileIndex:
             raise images.cannot_open(file, error) from error
         self._checked.add(key)
         return entry
-
-
-def _state_of(file: Path) -> Sequence[int]:
-    """Values of which one changes with the file's content, even if size and time are set back."""
-    stat = file.stat()
-    return [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]

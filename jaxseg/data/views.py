@@ -100,7 +100,7 @@ test_view.__test__ = False  # pyright: ignore[reportFunctionMemberAccess]  # not
 
 
 def find_view(name: str, planes: str = "") -> View:
-    """The view called `name`; `planes` finds the plane in a frame's id, as for `planes.plane_of`.
+    """The view called `name`; `planes` finds the plane in a frame's id, as for `plane_of`.
 
     Raises UsageError for an unknown view.
     """
