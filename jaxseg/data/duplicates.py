@@ -105,7 +105,11 @@ def near_duplicates(prints: Fingerprints, rule: Rule) -> Pairs:
     equal fingerprints each is paired with the first of them alone. Where there are more than
     MOST_PAIRS pairs, those are returned that join the same frames to groups (see `joining`).
     """
-    first, of = _distinct(prints)
+    # First positions of the distinct fingerprints, and for every frame which of these it has.
+    rows = np.column_stack([prints.bits[:, None].view(np.uint8), prints.thumbnails])
+    keys = np.ascontiguousarray(rows).view(f"V{rows.shape[1]}").ravel()
+    _, first, of = np.unique(keys, return_index=True, return_inverse=True)
+    of = of.ravel()
     varied = prints.thumbnails[first].min(axis=1) < prints.thumbnails[first].max(axis=1)
     chosen = np.flatnonzero(varied)
     kept = Fingerprints(prints.bits[first[chosen]], prints.thumbnails[first[chosen]])
@@ -144,14 +148,6 @@ def group_numbers(frames: NDArray[np.int64], n: int) -> NDArray[np.int64]:
     """For each of n frames the number of its group, int [n]; a frame in no pair is alone in one."""
     edges = coo_array((np.ones(len(frames)), tuple(frames.T)), shape=(n, n))
     return connected_components(edges, directed=False)[1].astype(np.int64)
-
-
-def _distinct(prints: Fingerprints) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """First positions of the distinct fingerprints, and for every frame which of these it has."""
-    rows = np.column_stack([prints.bits[:, None].view(np.uint8), prints.thumbnails])
-    keys = np.ascontiguousarray(rows).view(f"V{rows.shape[1]}").ravel()
-    _, first, of = np.unique(keys, return_index=True, return_inverse=True)
-    return first, of.ravel()
 
 
 def _confirmed(prints: Fingerprints, rule: Rule) -> Pairs:

@@ -56,8 +56,8 @@ def test_links_are_followed_wherever_they_lead_but_in_no_circle(tmp_path):
     found = scan(root)
     assert names(found.files, root) == ["good.png", "inside.png", "linked/far.png", "out.png"]
     told = "\n".join(sorted(found.left_out))
-    for name, rule in (("circle", "link to a folder above it"), ("itself.png", "link that loops"),
-                       ("nowhere.png", "link that loops or leads"),
+    for name, rule in (("circle", "link to a folder above it"), ("itself.png", "a link that loops"),
+                       ("nowhere.png", "a link that loops or leads"),
                        ("pipe.png", "not a regular file"),
                        ("'name-\\udcff.png'", "name is not valid UTF-8")):  # fmt: skip
         assert f"{root / name}: {rule}" in told

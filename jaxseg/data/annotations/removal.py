@@ -37,10 +37,7 @@ from jaxseg.data.images import as_rgb
 from jaxseg.errors import UsageError, check_choice
 
 Array = NDArray
-
 RADIUS = 3  # pixels round a removed one that inpainting looks at
-
-
 # Hue, of a turn, between which a colour lies.
 HUES = {"yellow": (0.11, 0.17), "green": (0.22, 0.45)}
 VIVID = 0.5  # saturation and value of a stroke's core, at least
@@ -176,7 +173,15 @@ def detect_annotations(image: ArrayLike, colour: str = "yellow") -> NDArray[np.b
     """
     check_choice("colour", colour, COLOURS)
     image = as_rgb(image)
-    return _white(image) if colour == "white" else _tinted(image, *HUES[colour])
+    if colour == "white":
+        return _white(image)
+    low, high = HUES[colour]
+    hsv = cv2.cvtColor(image.astype(np.float32) / 255, cv2.COLOR_RGB2HSV)
+    hue, saturation, value = hsv[..., 0] / 360, hsv[..., 1], hsv[..., 2]
+    core = (hue > low) & (hue < high) & (saturation > VIVID) & (value > VIVID)
+    # Of a faint tint the hue is known only roughly.
+    tint = (np.abs(hue - (low + high) / 2) < (high - low) / 2 + 0.05) & (np.ptp(image, -1) >= TINT)
+    return core | (tint & _near(core, sizes_of(len(image)), 2))
 
 
 def field_of_view(image: ArrayLike) -> NDArray[np.bool_]:
@@ -200,15 +205,6 @@ def field_of_view(image: ArrayLike) -> NDArray[np.bool_]:
 
 def _disc(radius: int) -> Array:
     return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
-
-
-def _tinted(image: Array, low: float, high: float) -> Array:
-    hsv = cv2.cvtColor(image.astype(np.float32) / 255, cv2.COLOR_RGB2HSV)
-    hue, saturation, value = hsv[..., 0] / 360, hsv[..., 1], hsv[..., 2]
-    core = (hue > low) & (hue < high) & (saturation > VIVID) & (value > VIVID)
-    # Of a faint tint the hue is known only roughly.
-    tint = (np.abs(hue - (low + high) / 2) < (high - low) / 2 + 0.05) & (np.ptp(image, -1) >= TINT)
-    return core | (tint & _near(core, sizes_of(len(image)), 2))
 
 
 def _near(core: Array, sizes: Sizes, reach: int) -> Array:
