@@ -18,7 +18,6 @@ from jaxseg.data import sources
 from jaxseg.data.crops import fixed_boxes, pixel_box
 from jaxseg.data.cuts import cut
 from jaxseg.data.masks import IGNORED, foreground
-from jaxseg.data.progress import Progress, track
 from jaxseg.data.sources import Frame, Reading
 from jaxseg.data.store import (
     Prepared,
@@ -33,6 +32,7 @@ from jaxseg.data.views import View, edition, find_view, plane_of
 from jaxseg.errors import JaxsegError, UsageError, is_disk_full
 from jaxseg.file_locks import exclusive
 from jaxseg.homes import default_data_dir, expand
+from jaxseg.progress import Progress, track
 
 _THREADS = 2  # that read and cut frames
 T = TypeVar("T")

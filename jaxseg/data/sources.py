@@ -24,9 +24,9 @@ from jaxseg.data.files import match_masks, named_files, split_roles
 from jaxseg.data.mask_coding import FileLabels, MaskOptions, labels_from_json, survey_file
 from jaxseg.data.masks import Masks, look_at
 from jaxseg.data.phantoms.anatomy import STRUCTURES
-from jaxseg.data.progress import Progress, silent
 from jaxseg.errors import JaxsegError, UsageError, check_choice
 from jaxseg.homes import expand
+from jaxseg.progress import Progress, silent
 from jaxseg.texts import read_with_digest, with_digest
 
 SPLITS = ("train", "validation", "test")

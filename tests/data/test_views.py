@@ -9,7 +9,6 @@ from jaxseg.data.annotations import removal
 from jaxseg.data.phantoms.ultrasound import draw_frame
 from jaxseg.data.pipeline import cut
 from jaxseg.data.prepare import prepare_views
-from jaxseg.data.progress import silent
 from jaxseg.data.views import (
     Marking,
     check_planes,
@@ -20,6 +19,7 @@ from jaxseg.data.views import (
     training_view,
 )
 from jaxseg.errors import JaxsegError, UsageError
+from jaxseg.progress import silent
 
 SIDE, SIZE = 96, 32
 WHOLE = [0.0, 0.0, 1.0, 1.0]
