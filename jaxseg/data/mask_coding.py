@@ -468,7 +468,23 @@ def _labels_coding(masks: _Set) -> Coding:
             )
         thin = thin_labels(masks.files, labels)
         if not few or (len(labels) > _MOST_LABELS and not counted) or thin:
-            raise masks.error(f"labels {listed}: {_why_none(masks, thin)}")
+            why = (
+                "neither two values, nor class indices 0, 1, 2, …, nor a few flat labels (numbers "
+                "of objects?)"
+            )
+            if thin:
+                why = f"label {thin[0]} lies only along edges, as resizing leaves it"
+            # Among labels of classes or objects a threshold would only split low ones from high.
+            mend = ", with the class of each object"
+            if thin == labels[1:-1]:
+                mend = (
+                    ", or give the share from which on a pixel is foreground (audits: "
+                    "--truth_threshold 0.5, grids: --config.data.mask_threshold=0.5)"
+                )
+            raise masks.error(
+                f"labels {listed}: {why}; {masks.odd_one()}; save background 0 and classes 1, 2, …"
+                f"{mend}"
+            )
     n = len(labels) - 1
     said = f"labels {listed}, read as background and {_classes(n)}" if n else (
         "only label 0: all masks are empty"
@@ -480,24 +496,6 @@ def _labels_coding(masks: _Set) -> Coding:
 
 def _classes(n: int) -> str:
     return f"{n} class" if n == 1 else f"{n} classes"
-
-
-def _why_none(masks: _Set, thin: list[int]) -> str:
-    """Why no coding fits the labels, and the remedy."""
-    why = (
-        "neither two values, nor class indices 0, 1, 2, …, nor a few flat labels (numbers of "
-        "objects?)"
-    )
-    if thin:
-        why = f"label {thin[0]} lies only along edges, as resizing leaves it"
-    # Among labels of classes or objects a threshold would only split low labels from high ones.
-    mend = ", with the class of each object"
-    if thin == masks.labels[1:-1]:
-        mend = (
-            ", or give the share from which on a pixel is foreground (audits: "
-            "--truth_threshold 0.5, grids: --config.data.mask_threshold=0.5)"
-        )
-    return f"{why}; {masks.odd_one()}; save background 0 and classes 1, 2, …{mend}"
 
 
 def _refuse_two_codings(masks: _Set) -> None:

@@ -174,34 +174,26 @@ def _by_class(one: FileLabels, coding: Coding) -> list[list[int]]:
     return [[v for v in one.counts if v >= on and v != coding.ignore]]
 
 
-def _filling(one: FileLabels, coding: Coding) -> list[int]:
-    """The labels of a class that fills most of a file's frame and its rim, as a background does."""
-    for labels in _by_class(one, coding):
-        area, rim = (sum(c.get(v, 0) for v in labels) for c in (one.counts, one.rim))
-        size = one.shape[0] * one.shape[1]
-        if area > _INVERTED_AREA * size and rim > _INVERTED_RIM * sum(one.rim.values()):
-            return labels
-    return []
-
-
-def _unreached(one: FileLabels, coding: Coding, predicted: bool) -> bool:
-    """Whether a file holds values above 0 and none that the cut makes foreground.
-
-    Of predicted probabilities only files count that hold 0 and 1 where others reach 255: if a model
-    finds nothing, its files are still right.
-    """
-    top = max(one.counts.keys() - {coding.ignore}, default=0)
-    if coding.cut is None or any(_by_class(one, coding)):
-        return False
-    if predicted:
-        return one.whole and top == 1
-    return top > (LOSSY_REACH if one.lossy else 0)
-
-
 def _cautions(found: Mapping[Path, FileLabels], coding: Coding, *, predicted: bool) -> list[str]:
     """What limits the use of masks, by their labels alone."""
-    cautions = []
-    filled = {path: labels for path, one in found.items() if (labels := _filling(one, coding))}
+    cautions: list[str] = []
+    filled: dict[Path, list[int]] = {}  # labels that fill most of the frame, as a background does
+    unreached: list[Path] = []
+    for path, one in found.items():
+        classes, size = _by_class(one, coding), one.shape[0] * one.shape[1]
+        for labels in classes:
+            area, rim = (sum(c.get(v, 0) for v in labels) for c in (one.counts, one.rim))
+            if area > _INVERTED_AREA * size and rim > _INVERTED_RIM * sum(one.rim.values()):
+                filled.setdefault(path, labels)
+        # Values above 0 of which the cut makes none foreground. Of predicted probabilities only
+        # files count that hold 0 and 1 where others reach 255: a model may find nothing.
+        top = max(one.counts.keys() - {coding.ignore}, default=0)
+        if (
+            coding.cut is not None
+            and not any(classes)
+            and (one.whole and top == 1 if predicted else top > (LOSSY_REACH if one.lossy else 0))
+        ):
+            unreached.append(path)
     if len(filled) >= max(1, _INVERTED_FILES * len(found)):
         path, labels = next(iter(filled.items()))
         which = "what is not 0" if coding.n_classes == 1 else f"label {labels[0]}"
@@ -209,7 +201,6 @@ def _cautions(found: Mapping[Path, FileLabels], coding: Coding, *, predicted: bo
             f"{len(filled)} of {len(found)} masks look inverted, such as {path.name}: {which} "
             "fills most of the frame and its rim. 0 must be the background."
         )
-    unreached = [path for path, one in found.items() if _unreached(one, coding, predicted)]
     if unreached:
         cautions.append(
             f"{len(unreached)} of {len(found)} masks hold values above 0, but none reaches "

@@ -71,9 +71,8 @@ def cut(image: Any, mask: Any, box: Any, size: int) -> tuple[Any, Any]:
     """Cuts a box out of an image and its mask and resizes both to `size`.
 
     `image` uint8 [H, W, 3], `mask` uint8 [H, W] and `box` float64 [4] as fractions (y0, x0, y1, x1)
-    -> uint8 tensors [size, size, 3] and [size, size]. Pixel bounds are those of `crops.pixel_box`;
-    the image is resized by `tf.image.resize` bicubic with antialiasing, rounded and clipped, the
-    mask by nearest neighbour. Works eagerly and inside tf.data.
+    -> uint8 tensors [size, size, 3] and [size, size]; what `cuts.cut` equals, by TensorFlow's
+    arithmetic. Works eagerly and inside tf.data.
     """
     tf = tensorflow()
     image, mask = tf.convert_to_tensor(image), tf.convert_to_tensor(mask)

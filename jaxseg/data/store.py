@@ -14,7 +14,7 @@ import os
 import re
 import shutil
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -139,7 +139,12 @@ class StoreWriter:
         self._lost: list[list[int]] = []
         self._files: list[io.BufferedRandom | io.BufferedWriter] = []
         shapes = [(n_images, views, side, side, 3), (n_images, views, side, side)]
-        headers = [_npy_header(shape) for shape in shapes]
+        headers = []
+        for shape in shapes:
+            buffer = io.BytesIO()
+            about = {"descr": "|u1", "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(buffer, about)
+            headers.append(buffer.getvalue())
         self._find_safe_point(headers)
         for part, shape, header in zip(_PARTS, shapes, headers):
             file = (self._partial / f"{part}.npy").open("r+b" if self.ids else "wb")
@@ -177,13 +182,11 @@ class StoreWriter:
         """
         if index < len(self.ids):
             return
-        try:
+        with self._disk_errors():
             for i, array in enumerate((images, masks)):
                 content = np.ascontiguousarray(array).data
                 self._files[i].write(content)
                 self._sums[i] = zlib.crc32(content, self._sums[i])
-        except OSError as error:
-            self._raise_disk_full(error)
         self.ids.append(name)
         if lost:
             self._lost.append([index, lost])
@@ -192,14 +195,12 @@ class StoreWriter:
 
     def save(self) -> None:
         """Writes what was appended to the disk, so that a kill or a power cut cannot lose it."""
-        try:
+        with self._disk_errors():
             for file in self._files:
                 file.flush()
                 os.fsync(file.fileno())
             done = {"ids": self.ids, "sums": self._sums, "lost": self._lost}
             _write_json(self._partial / "done.json", with_digest(done))
-        except OSError as error:
-            self._raise_disk_full(error)
 
     def has_foreground(self) -> bool:
         """Whether any mask written so far holds anything but background."""
@@ -218,10 +219,8 @@ class StoreWriter:
         self.close()
         sums = dict(zip(_PARTS, self._sums, strict=True))
         about = {"ids": self.ids, "classes": list(classes), "checksums": sums, "lost": self._lost}
-        try:
+        with self._disk_errors():
             _write_json(self._partial / "store.json", with_digest(about))
-        except OSError as error:
-            self._raise_disk_full(error)
         (self._partial / "done.json").unlink()
         self._partial.rename(self.folder)
 
@@ -236,18 +235,15 @@ class StoreWriter:
         self.close()
         shutil.rmtree(self._partial)
 
-    def _raise_disk_full(self, error: OSError) -> None:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise error
-        free = shutil.disk_usage(self._partial).free
-        raise disk_full(self._partial, self._needed, free) from error
-
-
-def _npy_header(shape: tuple[int, ...]) -> bytes:
-    buffer = io.BytesIO()
-    described = {"descr": "|u1", "fortran_order": False, "shape": shape}
-    np.lib.format.write_array_header_1_0(buffer, described)
-    return buffer.getvalue()
+    @contextlib.contextmanager
+    def _disk_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            free = shutil.disk_usage(self._partial).free
+            raise disk_full(self._partial, self._needed, free) from error
 
 
 def _write_json(path: Path, value: object) -> None:

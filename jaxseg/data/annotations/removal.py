@@ -29,6 +29,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.spatial import KDTree
 
+from jaxseg.data.annotations import COLOURS
 from jaxseg.data.annotations.marks import Sizes, sizes_of
 from jaxseg.data.images import as_rgb
 from jaxseg.errors import UsageError, check_choice
@@ -168,7 +169,7 @@ def detect_annotations(image: ArrayLike, colour: str = "yellow") -> NDArray[np.b
     and fades thin strokes (at quality 95, recall on lines one pixel wide falls to about 0.6).
     Raises UsageError for another colour.
     """
-    check_choice("colour", colour, ("yellow", "white", "green"))
+    check_choice("colour", colour, COLOURS)
     image = as_rgb(image)
     if colour == "white":
         return _white(image)
