@@ -62,7 +62,7 @@ def fingerprint(frame: NDArray[np.uint8]) -> tuple[int, bytes]:
     return difference_hash(frame), _cells(frame, SIDE, SIDE).tobytes()
 
 
-def _cells(frame: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
+def _cells(frame: NDArray[np.uint8], width: int, height: int) -> NDArray:
     """The frame made grey and averaged: uint8 [height, width]."""
     grey = frame if frame.ndim == 2 else cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
     return cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA)

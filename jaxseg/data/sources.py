@@ -29,7 +29,7 @@ from jaxseg.homes import expand
 from jaxseg.progress import Progress, silent
 from jaxseg.texts import read_with_digest, with_digest
 
-SPLITS = ("train", "validation", "test")
+SPLITS: tuple[str, ...] = ("train", "validation", "test")
 # Names in use for the folders of the splits.
 _SPLIT_FOLDERS = {
     "train": ("train", "training"),

@@ -16,7 +16,7 @@ import shutil
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -137,7 +137,7 @@ class StoreWriter:
         self.ids: list[str] = []
         self._sums: list[int] = []
         self._lost: list[list[int]] = []
-        self._files: list[io.BufferedRandom | io.BufferedWriter] = []
+        self._files: list[BinaryIO] = []
         shapes = [(n_images, views, side, side, 3), (n_images, views, side, side)]
         headers = []
         for shape in shapes:
