@@ -378,10 +378,10 @@ def check_split(name: str, split: str, pairs: Pairs, manual_dir: str | Path | No
 
 
 _STRUCTURES = tuple(row.name for row in STRUCTURES)
-_HC18 = {split: f"a frame of a {split} subject in training_set" for split in SPLITS}
-_ISIC = {split: f"folder {folders[0]}" for split, folders in ISIC_FOLDERS.items()}
-_FOLDERS = {split: f"folder {split}" for split in SPLITS}
-_DRAWN = dict.fromkeys(SPLITS, "")
+_HC18: dict[str, str] = {split: f"a frame of a {split} subject in training_set" for split in SPLITS}
+_ISIC: dict[str, str] = {split: f"folder {folders[0]}" for split, folders in ISIC_FOLDERS.items()}
+_FOLDERS: dict[str, str] = {split: f"folder {split}" for split in SPLITS}
+_DRAWN: dict[str, str] = dict.fromkeys(SPLITS, "")
 SOURCES: dict[str, Source] = {
     "isic2017": Source("Isic2017", "1.0.0", isic2017_pairs, _ISIC, ("lesion",)),
     "hc18": Source("Hc18", "1.0.0", hc18_pairs, _HC18, ("head",)),
