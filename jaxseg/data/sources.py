@@ -401,12 +401,8 @@ FOLDER = "index"
 class FileIndex:
     """Digests and labels of the files below one root, read once and kept in `cache`/index.
 
-    What was found is taken again while a file's size, times and place on the disk are unchanged.
-
-    Args:
-      cache: folder of prepared data; with None nothing is kept.
-      root: folder of the data set.
-      rehash: read every file again, even if its size and times are unchanged.
+    What was found is taken again while a file's size, times and place on the disk are unchanged,
+    unless `rehash`. With no `cache` nothing is kept.
     """
 
     def __init__(self, cache: Path | None, root: Path, *, rehash: bool = False):
@@ -426,7 +422,7 @@ class FileIndex:
     def is_turned(self, path: Path) -> bool:
         """`images.is_turned` of an image."""
         entry = self._entry(path.with_name(volumes.split_name(path.name)[0]))
-        if not isinstance(entry.get("turned"), bool):
+        if "turned" not in entry:
             entry["turned"] = images.is_turned(path)
             self._changed = True
         return entry["turned"]
@@ -484,11 +480,10 @@ class FileIndex:
             # One of them changes with the file's content, even if size and time are set back.
             state = [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
             entry = self._known.get(key)
-            if not isinstance(entry, dict) or entry.get("state") != state:
+            if entry is None or entry["state"] != state:
                 with file.open("rb") as content:
                     digest = hashlib.file_digest(content, "sha256").hexdigest()
-                entry = {"state": state, "sha256": digest}
-                self._known[key] = entry
+                entry = self._known[key] = {"state": state, "sha256": digest}
                 self._changed = True
         except OSError as error:
             raise images.cannot_open(file, error) from error
