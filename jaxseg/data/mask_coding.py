@@ -227,13 +227,9 @@ class Coding(NamedTuple):
 
     def class_names(self) -> tuple[str, ...]:
         """Names of the foreground classes, by their labels where these are not class indices."""
-        if self.n_classes == 1:
-            return ("foreground",)
-        counted = self.labels == tuple(range(len(self.labels)))
-        return tuple(
-            f"class {i}" if counted else f"label {label}"
-            for i, label in enumerate(self.labels[1:], 1)
-        )
+        if self.n_classes == 1 or self.labels == tuple(range(len(self.labels))):
+            return class_names(self.n_classes)
+        return tuple(f"label {label}" for label in self.labels[1:])
 
     def apply(self, values: NDArray, path: Path) -> NDArray[np.uint8]:
         """Values [H, W] of a mask as class indices uint8 [H, W], IGNORED where not judged.
