@@ -13,9 +13,21 @@ import signal
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePath
-from typing import NoReturn
 
-from jaxseg.escape import printable
+
+def printable(text: str) -> str:
+    r"""The text on one line: control characters and what cannot be shown become `\n`, `\x1b`, ….
+
+    Among them are halves of surrogate pairs, by which Python represents bytes that are not UTF-8.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def one_line(error: BaseException) -> str:
+    """The message of an error, on one line of at most 120 characters."""
+    return (" ".join(str(error).split()) or type(error).__name__)[:120]
 
 
 class JaxsegError(Exception):
@@ -151,17 +163,13 @@ def disk_errors(path: PurePath) -> Iterator[None]:
             ) from error
         if not is_disk_full(error):
             raise
+        homes = (Path(p) for p in (path, *path.parents))  # none of an object store is there
+        home = next((p for p in homes if p.is_absolute() and p.exists()), None)
+        free = f" ({shutil.disk_usage(home).free} bytes free)" if home else ""
         raise JaxsegError(
-            f"{path}: cannot be written, disk or quota full{_free(path)}; make room and run "
+            f"{path}: cannot be written, disk or quota full{free}; make room and run "
             "the same command again; finished work is kept"
         ) from error
-
-
-def _free(path: PurePath) -> str:
-    """How much room there is; nothing for an object store."""
-    homes = (Path(p) for p in (path, *path.parents))
-    home = next((p for p in homes if p.is_absolute() and p.exists()), None)
-    return f" ({shutil.disk_usage(home).free} bytes free)" if home else ""
 
 
 @contextlib.contextmanager
@@ -172,13 +180,18 @@ def one_line_errors(program: str, hint: str = "") -> Iterator[None]:
     encoding of stdout lacks are written as an escape, such as `\u2013`. Output that nobody reads
     any more (`| head`) ends the program silently, as SIGPIPE does.
     """
+    streams = [s for s in (sys.stdout, sys.stderr) if isinstance(s, io.TextIOWrapper)]
     try:
-        _escape_what_cannot_be_encoded()
+        for stream in streams:
+            stream.reconfigure(errors="backslashreplace")
         yield
         if sys.stdout is not None:
             sys.stdout.flush()
     except BrokenPipeError:
-        _end_without_readers()
+        # Python flushes both once more when it ends, and would report that this failed.
+        for stream in streams:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        sys.exit(128 + signal.SIGPIPE)
     except JaxsegError as error:
         print(f"{program}: error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
@@ -192,17 +205,3 @@ def one_line_errors(program: str, hint: str = "") -> Iterator[None]:
         start = "\n" if sys.stderr.isatty() else ""  # behind the terminal's ^C
         print(f"{start}{program}: interrupted. {hint}", file=sys.stderr)
         sys.exit(getattr(error, "exit_code", 128 + signal.SIGINT))
-
-
-def _escape_what_cannot_be_encoded() -> None:
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
-
-
-def _end_without_readers() -> NoReturn:
-    # Python flushes both once more when it ends, and would report that this failed.
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-    sys.exit(128 + signal.SIGPIPE)

@@ -31,11 +31,8 @@ def open_lock(path: str | os.PathLike[str]) -> io.FileIO:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     except PermissionError:
         descriptor = os.open(path, os.O_RDONLY)
-    return io.FileIO(descriptor, "r" if _is_read_only(descriptor) else "r+")
-
-
-def _is_read_only(descriptor: int) -> bool:
-    return fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY
+    is_read_only = fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY
+    return io.FileIO(descriptor, "r" if is_read_only else "r+")
 
 
 def take(file: Any, *, shared: bool = False, wait: bool = False) -> bool | None:

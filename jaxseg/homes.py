@@ -1,10 +1,12 @@
-"""Where a user's prepared data and compiled programs are kept, with a home or without."""
+"""Where a user's prepared data, compiled programs and fonts are kept, with a home or without."""
 
+import contextlib
 import functools
 import os
 import stat
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from jaxseg.errors import JaxsegError, may_access
@@ -56,3 +58,39 @@ def _temporary_folder() -> Path:
         flush=True,
     )
     return folder
+
+
+def import_matplotlib() -> None:
+    """Imports matplotlib, if nobody has, with a backend and a folder for its fonts that there are.
+
+    Its first import fails on some values of environment variables: notebooks set MPLBACKEND to a
+    package that other programs do not have. A backend of that name which exists is still the one
+    that `pyplot` uses; pages are drawn on the Agg canvas whatever it is. TensorFlow imports
+    matplotlib as well.
+    """
+    if "matplotlib" in sys.modules:
+        return
+    wanted: dict[str, str | None] = {"MPLBACKEND": None}
+    if not os.environ.get("MPLCONFIGDIR") and home_folder() is None:
+        with contextlib.suppress(JaxsegError):
+            wanted["MPLCONFIGDIR"] = str(default_data_dir() / "matplotlib")
+    former = {name: os.environ.get(name) for name in wanted}
+    _set_environment(wanted)
+    try:
+        import matplotlib
+
+        matplotlib.get_configdir()  # both are found once and remembered
+        matplotlib.get_cachedir()
+    finally:
+        _set_environment(former)
+    if former["MPLBACKEND"]:
+        with contextlib.suppress(ValueError):
+            matplotlib.rcParams["backend"] = former["MPLBACKEND"]
+
+
+def _set_environment(values: Mapping[str, str | None]) -> None:
+    for name, value in values.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value

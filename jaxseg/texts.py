@@ -1,15 +1,28 @@
-"""Text files of a workdir, which somebody else may have written: read, or one line of error."""
+"""Text going out and coming in: CSV and JSON files, escaped, digested, or refused in one line.
 
+Plain data is kept with a digest of itself, by which damage is found when it is read. HTML's own
+characters are escaped where a page is put together.
+"""
+
+import csv
+import hashlib
+import io
 import json
 import math
+import re
 import sys
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
-from jaxseg.errors import DamagedError
-from jaxseg.escape import one_line
+from jaxseg.errors import DamagedError, one_line, printable
 
 MAX_NESTED = 64
+# A spreadsheet takes a cell that begins so for a formula (OWASP, "CSV injection"); of numbers it
+# may, of text it must not. Text that begins with quotes and then so gets one more, to be undone.
+# OWASP's tab and line breaks do not occur: `printable` replaces them.
+_FORMULA = re.compile(r"'*[=+\-@]")
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+|inf)(e[+-]?\d+)?", re.IGNORECASE | re.ASCII)
 
 
 def read_text(path: Any, mend: str) -> str:
@@ -53,3 +66,61 @@ def _depth(tree: Any) -> int:
                  if isinstance(node, dict | list)]  # fmt: skip
         level, depth = [child for node in inner for child in node], depth + 1
     return depth
+
+
+_KEY = "digest"
+AGAIN = "delete it and run the same command again"
+
+
+def with_digest(content: Mapping[str, Any]) -> dict[str, Any]:
+    """The content, which JSON can hold, with the digest of all the rest under `digest`."""
+    return {**content, _KEY: _digest(content)}
+
+
+def check_digest(stored: Any, path: PurePath, mend: str = AGAIN) -> dict[str, Any]:
+    """The content of `with_digest`; DamagedError naming `path` and `mend` where it has changed."""
+    if not isinstance(stored, dict) or _KEY not in stored:
+        raise DamagedError(path, "has no digest", mend)
+    content = {key: value for key, value in stored.items() if key != _KEY}
+    if stored[_KEY] != _digest(content):
+        raise DamagedError(path, "does not agree with its digest", mend)
+    return content
+
+
+def read_with_digest(path: Any, mend: str = AGAIN) -> dict[str, Any]:
+    """The content of `with_digest` in a JSON file; DamagedError where it cannot be read."""
+    return check_digest(read_json(path, mend), path, mend)
+
+
+def _digest(content: Mapping[str, Any]) -> str:
+    # Through JSON once, as what is read back: tuples become lists, keys text.
+    plain = json.loads(json.dumps(content))
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
+
+
+def utf8(text: str) -> bytes:
+    r"""The text as UTF-8; halves of surrogate pairs, which have none, become `\udcff`."""
+    return text.encode("utf-8", "backslashreplace")
+
+
+def csv_text(columns: Sequence[str], rows: Iterable[Iterable[Any]]) -> str:
+    """Rows as CSV, a line each, text made `printable`; numbers, and text that is one, stay.
+
+    Text that a spreadsheet would run as a formula gets a leading `'`, see `plain`.
+    """
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerows([[_field(value) for value in row] for row in (columns, *rows)])
+    return buffer.getvalue()
+
+
+def plain(field: str) -> str:
+    """A field of `csv_text`, once read, without the `'` that it got there."""
+    return field[1:] if field.startswith("'") and _FORMULA.match(field) else field
+
+
+def _field(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    text = printable(value)
+    return f"'{text}" if _FORMULA.match(text) and not _NUMBER.fullmatch(text) else text

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from jaxseg.data import crops
-from jaxseg.data.streams import Stream, stream_plan
+from jaxseg.data.crops import Stream, stream_plan
 from jaxseg.grid.config import Config, DataConfig, check_config
 from jaxseg.metrics import statistics
 from jaxseg.nets import padding

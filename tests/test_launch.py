@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from jaxseg.cli import audit, predict, report
-from jaxseg.data.progress import silent
 from jaxseg.errors import JaxsegError, UsageError
+from jaxseg.progress import silent
 from jaxseg.studies.cell_frames import predict_cells
 
 ROOT = pathlib.Path(__file__).parents[1]

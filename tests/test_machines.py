@@ -15,10 +15,10 @@ from PIL import Image
 
 from jaxseg import homes
 from jaxseg.data.prepare import prepare_views
-from jaxseg.data.progress import silent
-from jaxseg.digests import read_with_digest
 from jaxseg.errors import JaxsegError
 from jaxseg.grid.storage import write_with_digest
+from jaxseg.progress import silent
+from jaxseg.texts import read_with_digest
 
 ROOT = pathlib.Path(__file__).parents[1]
 

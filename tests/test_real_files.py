@@ -15,10 +15,10 @@ import PIL.Image
 import pytest
 
 from jaxseg.data.prepare import prepare_views
-from jaxseg.data.progress import silent
 from jaxseg.errors import JaxsegError
 from jaxseg.grid.config import DataConfig
 from jaxseg.grid.data_cautions import data_cautions
+from jaxseg.progress import silent
 from jaxseg.studies.dataset.measures import measure_folder
 from jaxseg.studies.folders import frames_with_truth, read_predictions
 from jaxseg.studies.predictions.measures import audit_predictions

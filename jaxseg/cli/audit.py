@@ -30,12 +30,11 @@ from jaxseg.cli.arguments import Parser, check_folder, check_least, check_writab
 from jaxseg.command_line import start_of, this_command
 from jaxseg.data.images import LIMIT_PX, check_limit
 from jaxseg.data.mask_coding import SEVERAL, MaskOptions
-from jaxseg.data.progress import track
 from jaxseg.data.sources import Reading
-from jaxseg.errors import UsageError
-from jaxseg.escape import printable
+from jaxseg.errors import UsageError, printable
 from jaxseg.homes import expand
 from jaxseg.metrics.dice import EMPTY
+from jaxseg.progress import track
 from jaxseg.report.export import add_to_page, check_out
 from jaxseg.report.section import Section
 from jaxseg.report.terminal import terminal_text

@@ -8,10 +8,10 @@ from typing import Any
 import cv2
 
 from jaxseg.cli.arguments import check_folder, check_least
-from jaxseg.data.progress import track
 from jaxseg.errors import UsageError, check_choice
 from jaxseg.grid.checkpoints import find_cells
 from jaxseg.grid.loading import load_variables
+from jaxseg.progress import track
 from jaxseg.report.section import Section
 from jaxseg.studies import features as features_study
 from jaxseg.studies import shift as shift_study

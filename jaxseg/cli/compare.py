@@ -22,17 +22,17 @@ from jaxseg.cli.arguments import Parser, check_folder, check_writable
 from jaxseg.cli.audit import add_reading, folder_reading
 from jaxseg.command_line import this_command
 from jaxseg.data.images import LIMIT_PX, check_limit
-from jaxseg.data.progress import track
 from jaxseg.errors import disk_errors
-from jaxseg.escape import csv_text, utf8
 from jaxseg.grid.storage import write_arrays, write_bytes
 from jaxseg.homes import expand
+from jaxseg.progress import track
 from jaxseg.report.export import check_out
 from jaxseg.report.terminal import terminal_text
 from jaxseg.studies import position
 from jaxseg.studies.foreign_runs import ForeignRuns, Run, find_runs, read_runs
 from jaxseg.studies.grid_report import write_findings
 from jaxseg.studies.results import LAYOUTS
+from jaxseg.texts import csv_text, utf8
 
 
 def main(argv: Sequence[str]) -> None:

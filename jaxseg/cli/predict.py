@@ -22,10 +22,9 @@ from jaxseg.cli.arguments import Parser, check_folder, check_writable, usage
 from jaxseg.command_line import start_of
 from jaxseg.data.files import named_files, split_roles
 from jaxseg.data.images import LIMIT_PX, check_limit, png_bytes, read_image, stem_of
-from jaxseg.data.progress import track
-from jaxseg.errors import JaxsegError, UsageError, check_choice
-from jaxseg.escape import printable
+from jaxseg.errors import JaxsegError, UsageError, check_choice, printable
 from jaxseg.homes import expand
+from jaxseg.progress import track
 
 _BATCH = 16
 _MAX_LEFT_OUT = 10

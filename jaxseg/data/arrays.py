@@ -16,9 +16,8 @@ import numpy as np
 from etils.epath import Path as StorePath
 from numpy.typing import NDArray
 
-from jaxseg.digests import AGAIN
-from jaxseg.errors import DamagedError, JaxsegError
-from jaxseg.escape import one_line
+from jaxseg.errors import DamagedError, JaxsegError, one_line
+from jaxseg.texts import AGAIN
 
 LIMIT_BYTES = 2**30  # of one array
 Path = LocalPath | StorePath
@@ -71,25 +70,24 @@ def read_array(file: IO[bytes], path: Path, check: Check = check_array) -> NDArr
         raise JaxsegError(f"{path}: shorter than its header says ({one_line(error)})") from error
 
 
-def array_names(path: Path) -> list[str]:
-    """Names of the arrays in an npz file."""
+@contextlib.contextmanager
+def _archive(path: Path) -> Iterator[zipfile.ZipFile]:
     try:
         with path.open("rb") as file, zipfile.ZipFile(file) as archive:
-            return [name.removesuffix(".npy") for name in archive.namelist()]
-    except DAMAGE as error:
-        raise _unreadable(path, error) from error
+            yield archive
+    except (*DAMAGE, KeyError) as error:
+        raise JaxsegError(f"{path}: not a readable npz file ({one_line(error)})") from error
+
+
+def array_names(path: Path) -> list[str]:
+    """Names of the arrays in an npz file."""
+    with _archive(path) as archive:
+        return [name.removesuffix(".npy") for name in archive.namelist()]
 
 
 def read_member(path: Path, name: str, check: Check = check_array) -> NDArray:
     """The array called `name` of an npz file that has one."""
-    try:
-        with path.open("rb") as file, zipfile.ZipFile(file) as archive:
-            full = name if name in archive.namelist() else f"{name}.npy"
-            with archive.open(full) as member:
-                return read_array(member, path, check)
-    except (*DAMAGE, KeyError) as error:
-        raise _unreadable(path, error) from error
-
-
-def _unreadable(path: Path, error: BaseException) -> JaxsegError:
-    return JaxsegError(f"{path}: not a readable npz file ({one_line(error)})")
+    with _archive(path) as archive:
+        full = name if name in archive.namelist() else f"{name}.npy"
+        with archive.open(full) as member:
+            return read_array(member, path, check)

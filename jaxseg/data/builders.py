@@ -5,7 +5,7 @@ the builder: in the order in which TFDS would write and read them, without a cop
 without TensorFlow. With TFDS the builders are used as any other (`download_and_prepare`).
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,6 @@ from jaxseg.data.sources import SOURCES, Frame, Pair, SourceFiles, find_files, f
 from jaxseg.errors import JaxsegError, UsageError
 
 Reader = Callable[[], Frame]
-
-
 Mask = np.ndarray
 RIM = 0.03  # of a frame's height, about a skull's thickness in the second trimester
 SHIFT = 6  # OpenCV's fixed-point bits: an ellipse is drawn to 1/64 pixel
@@ -107,14 +105,8 @@ class _Builder(
     ) -> Iterator[tuple[Any, dict[str, Any]]]:
         for key, read in frames:
             frame = read()
-            yield (
-                key,
-                {
-                    "image": png_bytes(frame.image),
-                    "mask": png_bytes(frame.mask),
-                    "id": frame.id,
-                },
-            )
+            image, mask = png_bytes(frame.image), png_bytes(frame.mask)
+            yield key, {"image": image, "mask": mask, "id": frame.id}
 
 
 class _PairedImages(
@@ -275,24 +267,15 @@ def fill_outline(line: Mask) -> Mask | None:
     the frame's edge cuts the line, an ellipse is fitted to it (direct least squares, Fitzgibbon
     1999) and filled as far as the frame goes. None where neither gives one convex region.
     """
-    mask = _enclosed(line)
-    return mask if _is_convex(mask) else _fitted(line)
-
-
-def _enclosed(line: Mask) -> Mask:
-    """The pixels that cannot be reached from outside the frame without crossing the line."""
     padded = cv2.copyMakeBorder(line, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
     cv2.floodFill(padded, None, (0, 0), 2)
-    return (padded[1:-1, 1:-1] != 2).astype(np.uint8)
-
-
-def _is_convex(mask: Mask) -> bool:
-    """Whether a region fills its convex hull but for rough edges, as every ellipse does."""
+    mask = (padded[1:-1, 1:-1] != 2).astype(np.uint8)
+    # An ellipse fills its convex hull but for rough edges. A straight line fills it too, and
+    # encloses nothing.
     points = cv2.findNonZero(mask)
-    filled = cv2.fillConvexPoly(np.zeros_like(mask), cv2.convexHull(points), 1)
-    # A straight line fills its hull too, and encloses nothing.
+    hull = cv2.fillConvexPoly(np.zeros_like(mask), cv2.convexHull(points), 1)
     wide = min(cv2.minAreaRect(points)[1]) > 0.02 * max(mask.shape)
-    return wide and mask.sum() > 0.9 * filled.sum()
+    return mask if wide and mask.sum() > 0.9 * hull.sum() else _fitted(line)
 
 
 def _fitted(line: Mask) -> Mask | None:
@@ -303,25 +286,15 @@ def _fitted(line: Mask) -> Mask | None:
     centre, axes, angle = cv2.fitEllipseDirect(points)
     if not np.isfinite([*centre, *axes]).all() or max(axes) > 4 * max(line.shape):
         return None
-    rim, body = (_draw(line.shape, centre, axes, angle, width) for width in (1, -1))
+    middle = [round(value * 2**SHIFT) for value in centre]
+    halves = [round(value * 2 ** (SHIFT - 1)) for value in axes]
+    rim, body = np.zeros_like(line), np.zeros_like(line)
+    for canvas, width in ((rim, 1), (body, -1)):
+        cv2.ellipse(canvas, middle, halves, angle, 0, 360, (1,), width, cv2.LINE_8, SHIFT)
     slack = np.ones((2 * max(2, max(line.shape) // 100) + 1,) * 2, np.uint8)
     on_rim = line[cv2.dilate(rim, slack) > 0].sum() > 0.95 * line.sum()
     on_line = rim[cv2.dilate(line, slack) > 0].sum() > 0.9 * rim.sum()
     return body | line if on_rim and on_line else None
-
-
-def _draw(
-    shape: tuple[int, ...],
-    centre: Sequence[float],
-    axes: Sequence[float],
-    angle: float,
-    width: int,
-) -> Mask:
-    points = [round(value * 2**SHIFT) for value in centre]
-    halves = [round(value * 2 ** (SHIFT - 1)) for value in axes]
-    canvas = np.zeros(shape, np.uint8)
-    cv2.ellipse(canvas, points, halves, angle, 0, 360, (1,), width, cv2.LINE_8, SHIFT)
-    return canvas
 
 
 def rim(mask: Mask) -> Mask:

@@ -91,9 +91,7 @@ def cut_batch(images: Any, masks: Any, bounds: Any, size: int) -> tuple[jax.Arra
 
     `images` uint8 [B, H, W, 3], `masks` uint8 [B, H, W] and `bounds` int32 [B, 4], half-open pixel
     bounds (y0, x0, y1, x1) as of `crops.pixel_box` -> uint8 [B, size, size, 3] and
-    [B, size, size]. Images: bicubic (Keys, a = -1/2) with antialiasing, rounded half to even and
-    clipped; masks: the pixel at each centre. Equals `cut` to one grey level, masks exactly. A box
-    of `size` pixels is copied unchanged.
+    [B, size, size]. Equals `cut` to one grey level, masks exactly.
     """
     height, width = masks.shape[1:]
     rows = resize_weights(bounds[:, 0], bounds[:, 2], height, size)

@@ -28,7 +28,6 @@ HASH_SIDE = 8
 SIDE = 16  # of a thumbnail
 MOST_PAIRS = 1_000_000  # from which on only those are kept that join frames
 BLOCK = (32, 4096)  # hashes compared at a time: 1 MB stays in cache
-BITS = 64
 
 Likeness = Callable[[NDArray[np.uint8], NDArray[np.uint8]], NDArray[np.float64]]
 
@@ -60,9 +59,13 @@ class Pairs(NamedTuple):
 
 def fingerprint(frame: NDArray[np.uint8]) -> tuple[int, bytes]:
     """Hash and thumbnail (SIDE² bytes, by rows) of a frame uint8 [H, W] or [H, W, 3]."""
+    return difference_hash(frame), _cells(frame, SIDE, SIDE).tobytes()
+
+
+def _cells(frame: NDArray[np.uint8], width: int, height: int) -> NDArray:
+    """The frame made grey and averaged: uint8 [height, width]."""
     grey = frame if frame.ndim == 2 else cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
-    small = cv2.resize(grey, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
-    return difference_hash(frame), small.tobytes()
+    return cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA)
 
 
 def difference_hash(frame: NDArray[np.uint8]) -> int:
@@ -72,9 +75,7 @@ def difference_hash(frame: NDArray[np.uint8]) -> int:
     right neighbour. The same picture at another size or in another format keeps most of its bits; a
     turn or a mirror image does not. A frame of one grey level is 0.
     """
-    grey = frame if frame.ndim == 2 else cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
-    size = (HASH_SIDE + 1, HASH_SIDE)
-    cells = cv2.resize(grey, size, interpolation=cv2.INTER_AREA).astype(np.int16)
+    cells = _cells(frame, HASH_SIDE + 1, HASH_SIDE)
     bits = np.packbits(cells[:, 1:] > cells[:, :-1])
     return int.from_bytes(bits.tobytes(), "big")
 
@@ -105,7 +106,11 @@ def near_duplicates(prints: Fingerprints, rule: Rule) -> Pairs:
     equal fingerprints each is paired with the first of them alone. Where there are more than
     MOST_PAIRS pairs, those are returned that join the same frames to groups (see `joining`).
     """
-    first, of = _distinct(prints)
+    # First positions of the distinct fingerprints, and for every frame which of these it has.
+    rows = np.column_stack([prints.bits[:, None].view(np.uint8), prints.thumbnails])
+    keys = np.ascontiguousarray(rows).view(f"V{rows.shape[1]}").ravel()
+    _, first, of = np.unique(keys, return_index=True, return_inverse=True)
+    of = of.ravel()
     varied = prints.thumbnails[first].min(axis=1) < prints.thumbnails[first].max(axis=1)
     chosen = np.flatnonzero(varied)
     kept = Fingerprints(prints.bits[first[chosen]], prints.thumbnails[first[chosen]])
@@ -144,14 +149,6 @@ def group_numbers(frames: NDArray[np.int64], n: int) -> NDArray[np.int64]:
     """For each of n frames the number of its group, int [n]; a frame in no pair is alone in one."""
     edges = coo_array((np.ones(len(frames)), tuple(frames.T)), shape=(n, n))
     return connected_components(edges, directed=False)[1].astype(np.int64)
-
-
-def _distinct(prints: Fingerprints) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """First positions of the distinct fingerprints, and for every frame which of these it has."""
-    rows = np.column_stack([prints.bits[:, None].view(np.uint8), prints.thumbnails])
-    keys = np.ascontiguousarray(rows).view(f"V{rows.shape[1]}").ravel()
-    _, first, of = np.unique(keys, return_index=True, return_inverse=True)
-    return first, of.ravel()
 
 
 def _confirmed(prints: Fingerprints, rule: Rule) -> Pairs:

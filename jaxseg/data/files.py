@@ -18,8 +18,7 @@ from typing import NamedTuple
 
 from jaxseg.data import volumes
 from jaxseg.data.images import SUFFIXES, cannot_open, stem_of, suffix_of
-from jaxseg.errors import JaxsegError, UsageError
-from jaxseg.escape import printable
+from jaxseg.errors import JaxsegError, UsageError, printable
 from jaxseg.homes import expand
 
 _ENDING = re.compile(
@@ -67,12 +66,13 @@ def scan(root: str | Path, suffixes: Sequence[str] | None = None, *, pattern: st
     root = expand(root)
     if not root.is_dir():
         raise UsageError(f"{root}: no such folder")
-    wanted, left_out = tuple(suffixes or SUFFIXES), []
-    files = []
+    wanted, left_out, files = tuple(suffixes or SUFFIXES), [], []
+    composed = unicodedata.normalize("NFC", pattern)
     for path in _walk(root, left_out):
-        if suffix_of(path) not in wanted or not _fits(path, root, pattern):
+        name = path.relative_to(root).as_posix() if "/" in pattern else path.name
+        if suffix_of(path) not in wanted or stem_of(path).endswith("_superpixels"):
             continue
-        if stem_of(path).endswith("_superpixels"):
+        if not fnmatchcase(unicodedata.normalize("NFC", name), composed):
             continue
         if refusal := _refusal(path):
             left_out.append(refusal)
@@ -157,10 +157,12 @@ def group_masks(masks: dict[str, Path]) -> dict[str, tuple[Path, ...]]:
     `a_mask_1` without `a_mask` is a separate one: it may as well be the mask of frame 1.
     """
     found: dict[str, list[str]] = {}
-    for name in sorted(masks, key=_has_number):
-        ending = _ENDING.search(name)
-        number = slice(*ending.span("number")) if _has_number(name) and ending else slice(0, 0)
-        base = name[: number.start] + name[number.stop :]
+    numbered = {name: m for name in masks if (m := _ENDING.search(name)) and m["number"]}
+    for name in sorted(masks, key=lambda name: name in numbered):
+        base = name
+        if name in numbered:
+            start, stop = numbered[name].span("number")
+            base = name[:start] + name[stop:]
         found.setdefault(base if base in masks else name, []).append(name)
     stems = [_ENDING.sub("", name) for name in found]
     counts = Counter(stems)
@@ -169,11 +171,6 @@ def group_masks(masks: dict[str, Path]) -> dict[str, tuple[Path, ...]]:
         for name, stem in zip(found, stems)
     }
     return {short[name]: tuple(masks[n] for n in names) for name, names in found.items()}
-
-
-def _has_number(name: str) -> bool:
-    ending = _ENDING.search(name)
-    return bool(ending and ending["number"])
 
 
 def mask_groups(
@@ -291,12 +288,6 @@ def _shortened(name: str) -> list[str]:
             break
         ids.append(shorter)
     return ids
-
-
-def _fits(path: Path, root: Path, pattern: str) -> bool:
-    name = path.relative_to(root).as_posix() if "/" in pattern else path.name
-    form = unicodedata.normalize
-    return fnmatchcase(form("NFC", name), form("NFC", pattern))
 
 
 def _walk(root: Path, left_out: list[str]) -> Iterator[Path]:

@@ -23,8 +23,7 @@ from PIL import GifImagePlugin, MpoImagePlugin, PpmImagePlugin, TiffImagePlugin,
 
 from jaxseg.data import volumes
 from jaxseg.data.arrays import Check, Shape, array_names, read_array, read_member
-from jaxseg.errors import JaxsegError, UsageError
-from jaxseg.escape import one_line
+from jaxseg.errors import JaxsegError, UsageError, one_line
 
 # Raise it when the pixels read from some file change: prepared images are then made again.
 EDITION = "r2"
@@ -113,7 +112,14 @@ def read_file(path: Path, limit_px: int = LIMIT_PX, array: str = "image") -> Pic
         with _readable(path), path.open("rb") as file:
             return Picture(_frame(read_array(file, path, _check_within(limit_px))))
     if suffix == ".npz":
-        return Picture(_member(path, limit_px, array))
+        with _readable(path), path.open("rb"):
+            pass  # a file that may not be read is not a damaged one
+        names = array_names(path)
+        chosen = names[0] if len(names) == 1 else array
+        if chosen not in names:
+            held = ", ".join(names[:6]) or "nothing"
+            raise JaxsegError(f"{path}: holds {held}; must hold one array or one named {array}")
+        return Picture(_frame(read_member(path, chosen, _check_within(limit_px))))
     if suffix not in PICTURE_SUFFIXES:
         raise JaxsegError(f"{path}: format {suffix!r}; must be one of {', '.join(SUFFIXES)}")
     with _readable(path):
@@ -123,17 +129,30 @@ def read_file(path: Path, limit_px: int = LIMIT_PX, array: str = "image") -> Pic
 def read_picture(content: bytes, path: Path, limit_px: int = MAX_LIMIT_PX) -> Picture:
     """The picture that a file's bytes hold; `path` is what errors call it."""
     header = _check_header(content, path, limit_px)
+    is_tiff = header.format == "TIFF"
     if header.mode in ("P", "PA"):
-        return _palette_picture(content, path, header)
-    # OpenCV multiplies colours by alpha in a TIFF of 8 bits, and drops that of grey.
-    alpha = header.mode == "LA" or (header.format, header.mode) == ("TIFF", "RGBA")
-    if header.format in ("GIF", "PPM") or (alpha and not _is_wide(content, path, header)):
-        pixels = _by_pillow(content, path)
+        indices, colours = _by_pillow(content, path)
+        indices = indices[..., 0] if indices.ndim == 3 else indices  # of PA the second is alpha
+        palette = np.zeros(256 * 3, np.uint8)
+        palette[: len(colours)] = colours[: len(palette)]
+        if not is_tiff:  # Pillow has applied it there
+            indices = oriented(indices, header.orientation)
+        return Picture(np.ascontiguousarray(indices), palette.reshape(256, 3))
+    # OpenCV multiplies colours by alpha in a TIFF of 8 bits, and drops that of grey. Pillow would
+    # cut a TIFF of 16 bits to 8.
+    alpha = header.mode == "LA" or (is_tiff and header.mode == "RGBA")
+    wide = alpha and is_tiff and _by_opencv(content, path).dtype != np.uint8
+    if header.format in ("GIF", "PPM") or (alpha and not wide):
+        pixels, _ = _by_pillow(content, path)
+        if pixels.dtype == bool:
+            pixels = pixels.astype(np.uint8) * np.uint8(255)
+        elif pixels.ndim == 3 and pixels.shape[-1] >= 3:
+            pixels = pixels[..., [2, 1, 0, *range(3, pixels.shape[-1])]]
     else:
         pixels = _by_opencv(content, path)
     if header.min_is_white and pixels.dtype == np.uint16:
         pixels = 65535 - pixels  # of 8 bits OpenCV turns them itself
-    if header.format != "TIFF":  # OpenCV has applied it there
+    if not is_tiff:  # OpenCV has applied it there
         pixels = oriented(pixels, header.orientation)
     return Picture(np.ascontiguousarray(pixels), lossy=header.format in _LOSSY)
 
@@ -175,8 +194,13 @@ def read_image(path: Path, limit_px: int = LIMIT_PX) -> NDArray[np.uint8]:
     picture = read_file(path, limit_px)
     if picture.palette is not None:
         return picture.palette[picture.pixels]
-    stored = suffix_of(path) in volumes.SUFFIXES
-    pixels = _stretched(picture.pixels) if stored else _bytes(picture.pixels, path)
+    if suffix_of(path) in volumes.SUFFIXES:
+        # Volumes have different units (HU, arbitrary MR), and so no fixed grey scale to keep.
+        values = np.nan_to_num(picture.pixels.astype(np.float64))
+        low, high = values.min(), values.max()
+        pixels = ((values - low) / max(high - low, 1e-12) * 255 + 0.5).astype(np.uint8)
+    else:
+        pixels = _bytes(picture.pixels, path)
     if pixels.ndim == 2:
         return np.repeat(pixels[..., None], 3, axis=-1)
     # Two channels are grey with alpha.
@@ -238,7 +262,13 @@ def _check_header(content: bytes, path: Path, limit_px: int) -> _Header:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with PIL.Image.open(io.BytesIO(content), formats=_FORMATS) as picture:
-                tags = _tags(picture, content)
+                # In a PNG EXIF may follow the pixels: it is read only where there is some.
+                tags: Any = {}
+                if picture.format != "PNG":
+                    tags = picture.getexif()
+                elif b"eXIf" in content:
+                    with PIL.Image.open(io.BytesIO(content), formats=("PNG",)) as again:
+                        tags = again.getexif()
                 white = picture.format == "TIFF" and tags.get(_PHOTOMETRIC) == 0
                 turn = tags.get(_ORIENTATION, 1)
                 turn = turn if isinstance(turn, int) and 1 <= turn <= 8 else 1
@@ -260,16 +290,6 @@ def _check_header(content: bytes, path: Path, limit_px: int) -> _Header:
     return header
 
 
-def _tags(picture: Any, content: bytes) -> Any:
-    """EXIF of a picture; in a PNG it may follow the pixels and is read only where there is some."""
-    if picture.format != "PNG":
-        return picture.getexif()
-    if b"eXIf" not in content:
-        return {}
-    with PIL.Image.open(io.BytesIO(content), formats=("PNG",)) as again:
-        return again.getexif()
-
-
 def _what_else(content: bytes) -> str:
     """What is wrong with a file that is not a picture, by its content."""
     if not content:
@@ -282,39 +302,14 @@ def _what_else(content: bytes) -> str:
     return DAMAGED
 
 
-def _palette_picture(content: bytes, path: Path, header: _Header) -> Picture:
+def _by_pillow(content: bytes, path: Path) -> tuple[NDArray, NDArray[np.uint8]]:
+    """Pixels, and the colours of their palette, empty where there is none."""
     try:
         with PIL.Image.open(io.BytesIO(content), formats=_FORMATS) as picture:
             picture.load()
-            indices = np.asarray(picture)
-            colours = np.asarray(picture.getpalette("RGB") or [], np.uint8)
+            return np.asarray(picture), np.asarray(picture.getpalette("RGB") or [], np.uint8)
     except _BAD_HEADER as error:
         raise JaxsegError(f"{path}: {DAMAGED}") from error
-    indices = indices[..., 0] if indices.ndim == 3 else indices  # of PA the second is alpha
-    palette = np.zeros(256 * 3, np.uint8)
-    palette[: len(colours)] = colours[: len(palette)]
-    if header.format != "TIFF":  # Pillow has applied it there
-        indices = oriented(indices, header.orientation)
-    return Picture(np.ascontiguousarray(indices), palette.reshape(256, 3))
-
-
-def _is_wide(content: bytes, path: Path, header: _Header) -> bool:
-    """Whether a TIFF has 16 bits a channel, which Pillow would cut to 8."""
-    return header.format == "TIFF" and _by_opencv(content, path).dtype != np.uint8
-
-
-def _by_pillow(content: bytes, path: Path) -> NDArray:
-    try:
-        with PIL.Image.open(io.BytesIO(content), formats=_FORMATS) as picture:
-            picture.load()
-            pixels = np.asarray(picture)
-    except _BAD_HEADER as error:
-        raise JaxsegError(f"{path}: {DAMAGED}") from error
-    if pixels.dtype == bool:
-        return pixels.astype(np.uint8) * np.uint8(255)
-    if pixels.ndim == 3 and pixels.shape[-1] >= 3:
-        return pixels[..., [2, 1, 0, *range(3, pixels.shape[-1])]]
-    return pixels
 
 
 def _by_opencv(content: bytes, path: Path) -> NDArray:
@@ -329,17 +324,6 @@ def _by_opencv(content: bytes, path: Path) -> NDArray:
     if pixels is None:
         raise JaxsegError(f"{path}: {DAMAGED}")
     return pixels
-
-
-def _member(path: Path, limit_px: int, array: str) -> NDArray:
-    with _readable(path), path.open("rb"):
-        pass  # a file that may not be read is not a damaged one
-    names = array_names(path)
-    chosen = names[0] if len(names) == 1 else array
-    if chosen not in names:
-        held = ", ".join(names[:6]) or "nothing"
-        raise JaxsegError(f"{path}: holds {held}; must hold one array or one named {array}")
-    return _frame(read_member(path, chosen, _check_within(limit_px)))
 
 
 def _frame(pixels: NDArray) -> NDArray:
@@ -388,13 +372,6 @@ def _bytes(pixels: NDArray, path: Path) -> NDArray[np.uint8]:
     )
 
 
-def _stretched(pixels: NDArray) -> NDArray[np.uint8]:
-    # Volumes have different units (HU, arbitrary MR), and so no fixed grey scale to keep.
-    values = np.nan_to_num(pixels.astype(np.float64))
-    low, high = values.min(), values.max()
-    return ((values - low) / max(high - low, 1e-12) * 255 + 0.5).astype(np.uint8)
-
-
 def as_rgb(frame: ArrayLike) -> NDArray[np.uint8]:
     """A frame as uint8 [H, W, 3] RGB; an RGB frame of 8 bits is returned as it is.
 
@@ -405,17 +382,6 @@ def as_rgb(frame: ArrayLike) -> NDArray[np.uint8]:
     values: it would turn black.
     """
     frame = np.asarray(frame)
-    _check(frame)
-    if frame.dtype == np.uint16:
-        frame = ((frame.astype(np.uint32) + 128) // 257).astype(np.uint8)
-    if frame.ndim == 2:
-        frame = frame[..., None]
-    if frame.shape[-1] == 4:
-        frame = _over_black(frame)
-    return np.repeat(frame, 3, -1) if frame.shape[-1] == 1 else frame
-
-
-def _check(frame: NDArray) -> None:
     if frame.dtype not in (np.uint8, np.uint16):
         raise UsageError(f"frame of type {frame.dtype}: must be uint8 or uint16; convert it first")
     channels = frame.shape[2] if frame.ndim == 3 else 1
@@ -424,16 +390,18 @@ def _check(frame: NDArray) -> None:
             f"frame of shape {frame.shape}: must be [H, W] or [H, W, C] with C of 1 (grey), "
             "3 (RGB) or 4 (RGBA), and not empty"
         )
-    if frame.dtype == np.uint16 and 0 < frame.max() < 257:
-        raise UsageError(
-            f"frame of type uint16 with values up to {frame.max()}: it holds 8-bit values and "
-            "would turn black; convert it to uint8"
-        )
-
-
-def _over_black(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    weighted = frame[..., :3].astype(np.uint16) * frame[..., 3:]
-    return ((weighted + 127) // 255).astype(np.uint8)
+    if frame.dtype == np.uint16:
+        if 0 < frame.max() < 257:
+            raise UsageError(
+                f"frame of type uint16 with values up to {frame.max()}: it holds 8-bit values and "
+                "would turn black; convert it to uint8"
+            )
+        frame = ((frame.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    frame = frame.reshape(*frame.shape[:2], channels)
+    if channels == 4:
+        weighted = frame[..., :3].astype(np.uint16) * frame[..., 3:]
+        frame = ((weighted + 127) // 255).astype(np.uint8)
+    return np.repeat(frame, 3, -1) if channels == 1 else frame
 
 
 def png_bytes(pixels: NDArray[np.uint8]) -> bytes:

@@ -1,9 +1,8 @@
 """What masks hold and how a set of them is coded: two values, class indices, labels, probabilities.
 
 `survey_file` looks at one file. `decide` names the coding from what all files hold, or raises an
-error with the labels found. `Coding.apply` turns
-values into class indices by that decision alone. Predictions get a coding that they share with
-their truth; others are refused.
+error with the labels found. `Coding.apply` turns values into class indices by that decision alone.
+Predictions get a coding that they share with their truth; others are refused.
 """
 
 import itertools
@@ -21,8 +20,6 @@ from jaxseg.errors import JaxsegError, UsageError
 LOSSY_REACH = 16  # grey levels that JPEG moves a value of a flat region by, at most
 _WHOLE = 1e-3  # a value this near to a whole number is that number
 _KEPT_LABELS = 1024  # of one file: a file with more is not a mask
-
-
 IGNORED = 255  # the class index of pixels that are not judged
 MOST_CLASSES = 254
 SEVERAL = ("join", "first", "refuse")  # how several masks of one picture are read
@@ -71,12 +68,16 @@ def survey_file(path: Path, limit_px: int = LIMIT_PX) -> FileLabels:
     inside = (shown[:, 1:] != 0) | (shown[:, :-1] != 0)
     beside = int(((shown[:, 1:] == shown[:, :-1]) & inside).sum())
     rim = np.concatenate([shown[0], shown[-1], shown[:, 0], shown[:, -1]])
-    counts, solid, rims = (_histogram(part) for part in (shown, squares[same], rim))
+    counts = _histogram(shown)
+    kept = [
+        dict(list(part.items())[:_KEPT_LABELS])
+        for part in (counts, _histogram(squares[same]), _histogram(rim))
+    ]
     return FileLabels(
         shape=(values.shape[0], values.shape[1]),
-        counts=dict(list(counts.items())[:_KEPT_LABELS]),
-        solid=dict(list(solid.items())[:_KEPT_LABELS]),
-        rim=dict(list(rims.items())[:_KEPT_LABELS]),
+        counts=kept[0],
+        solid=kept[1],
+        rim=kept[2],
         levels=len(counts),
         flat=beside / max(int(inside.sum()), 1),
         whole=whole,
@@ -226,13 +227,9 @@ class Coding(NamedTuple):
 
     def class_names(self) -> tuple[str, ...]:
         """Names of the foreground classes, by their labels where these are not class indices."""
-        if self.n_classes == 1:
-            return ("foreground",)
-        counted = self.labels == tuple(range(len(self.labels)))
-        return tuple(
-            f"class {i}" if counted else f"label {label}"
-            for i, label in enumerate(self.labels[1:], 1)
-        )
+        if self.n_classes == 1 or self.labels == tuple(range(len(self.labels))):
+            return class_names(self.n_classes)
+        return tuple(f"label {label}" for label in self.labels[1:])
 
     def apply(self, values: NDArray, path: Path) -> NDArray[np.uint8]:
         """Values [H, W] of a mask as class indices uint8 [H, W], IGNORED where not judged.
@@ -458,10 +455,32 @@ def _labels_coding(masks: _Set) -> Coding:
     few = len(labels) - 1 <= MOST_CLASSES
     if len(labels) > 2 and not (counted and few and labels[-1] < 2 * _CANONICAL):
         _refuse_two_codings(masks)
-        _refuse_ignore_label(masks)
+        if labels[-1] in (255, 65535) and labels[-2] < _CANONICAL:
+            raise masks.error(
+                f"labels {listed}: {masks.odd_one()}. {labels[-1]} occurs beside class indices; if "
+                "it marks pixels that are not judged, name it (audits: --ignore_label "
+                f"{labels[-1]}, grids: --config.data.ignore_label={labels[-1]}), otherwise use one "
+                "coding"
+            )
         thin = thin_labels(masks.files, labels)
         if not few or (len(labels) > _MOST_LABELS and not counted) or thin:
-            raise masks.error(f"labels {listed}: {_why_none(masks, thin)}")
+            why = (
+                "neither two values, nor class indices 0, 1, 2, …, nor a few flat labels (numbers "
+                "of objects?)"
+            )
+            if thin:
+                why = f"label {thin[0]} lies only along edges, as resizing leaves it"
+            # Among labels of classes or objects a threshold would only split low ones from high.
+            mend = ", with the class of each object"
+            if thin == labels[1:-1]:
+                mend = (
+                    ", or give the share from which on a pixel is foreground (audits: "
+                    "--truth_threshold 0.5, grids: --config.data.mask_threshold=0.5)"
+                )
+            raise masks.error(
+                f"labels {listed}: {why}; {masks.odd_one()}; save background 0 and classes 1, 2, …"
+                f"{mend}"
+            )
     n = len(labels) - 1
     said = f"labels {listed}, read as background and {_classes(n)}" if n else (
         "only label 0: all masks are empty"
@@ -473,34 +492,6 @@ def _labels_coding(masks: _Set) -> Coding:
 
 def _classes(n: int) -> str:
     return f"{n} class" if n == 1 else f"{n} classes"
-
-
-def _why_none(masks: _Set, thin: list[int]) -> str:
-    """Why no coding fits the labels, and the remedy."""
-    why = (
-        "neither two values, nor class indices 0, 1, 2, …, nor a few flat labels (numbers of "
-        "objects?)"
-    )
-    if thin:
-        why = f"label {thin[0]} lies only along edges, as resizing leaves it"
-    # Among labels of classes or objects a threshold would only split low labels from high ones.
-    mend = ", with the class of each object"
-    if thin == masks.labels[1:-1]:
-        mend = (
-            ", or give the share from which on a pixel is foreground (audits: "
-            "--truth_threshold 0.5, grids: --config.data.mask_threshold=0.5)"
-        )
-    return f"{why}; {masks.odd_one()}; save background 0 and classes 1, 2, …{mend}"
-
-
-def _refuse_ignore_label(masks: _Set) -> None:
-    *rest, last = masks.labels
-    if last in (255, 65535) and rest[-1] < _CANONICAL:
-        raise masks.error(
-            f"labels {list_labels(masks.labels)}: {masks.odd_one()}. {last} occurs beside class "
-            "indices; if it marks pixels that are not judged, name it (audits: --ignore_label "
-            f"{last}, grids: --config.data.ignore_label={last}), otherwise use one coding"
-        )
 
 
 def _refuse_two_codings(masks: _Set) -> None:
@@ -551,17 +542,19 @@ def _like_truth(masks: _Set, truth: Coding) -> Coding:
     far = truth.labels[1] >= _CANONICAL if truth.n_classes else True
     counted = truth.labels == indices
     starts_at_0 = labels[0] == 0
+    scaled = len(labels) > 1 and labels[1] >= _CANONICAL
     fits: tuple[int, ...] = ()
     if truth.n_classes <= 1 and len(labels) == 2 and starts_at_0:
-        named = far or truth.labels[1] == 1
-        if named and (labels[1] == 1 or labels[1] >= _CANONICAL):
+        if (far or truth.labels[1] == 1) and (labels[1] == 1 or scaled):
             fits = tuple(labels)
     elif far and set(labels) <= set(indices):
         fits = indices
-    elif counted and starts_at_0 and labels == list(range(len(labels))):
-        fits = tuple(labels)  # classes that the truth happens not to hold
-    elif counted and starts_at_0 and len(labels) == len(indices) and labels[1] >= _CANONICAL:
-        fits = tuple(labels)
+    elif (
+        counted
+        and starts_at_0
+        and (labels == list(range(len(labels))) or (scaled and len(labels) == len(indices)))
+    ):
+        fits = tuple(labels)  # perhaps classes that the truth happens not to hold
     if not fits:
         hint = ""
         if len(labels) > _MOST_LABELS and truth.n_classes <= 1:

@@ -45,8 +45,26 @@ class Masks(NamedTuple):
     share: float
 
     def read(self, paths: Sequence[Path]) -> NDArray[np.uint8]:
-        """Class indices uint8 [H, W] of one picture's masks; see `read_masks`."""
-        return read_masks(paths, self.coding, self.options.several, self.limit_px)
+        """Class indices uint8 [H, W] of one picture's masks, joined: class 0 is where all are 0.
+
+        Where two hold different classes in one pixel the higher is taken; only the first is read
+        where `options.several` is "first". Raises JaxsegError for masks of different sizes, for
+        what cannot be read, and for a second mask where `options.several` is "refuse".
+        """
+        if self.options.several == "refuse":
+            _refuse_several(paths)
+        joined = self._read_one(paths[0])
+        for path in paths[1:] if self.options.several == "join" else ():
+            mask = self._read_one(path)
+            check_same_size(paths[0], joined, path, mask)
+            ignored = (joined == IGNORED) | (mask == IGNORED)
+            classes = np.maximum(*(np.where(m == IGNORED, 0, m) for m in (joined, mask)))
+            joined = np.where(ignored & (classes == 0), IGNORED, classes).astype(np.uint8)
+        return joined
+
+    def _read_one(self, path: Path) -> NDArray[np.uint8]:
+        values, _ = label_values(read_file(path, self.limit_px, "mask"), path)
+        return self.coding.apply(values, path)
 
 
 def look_at(
@@ -80,7 +98,7 @@ def look_at(
     found: dict[Path, FileLabels] = {}
     for name, paths in items:
         if options.several == "refuse":
-            refuse_several(paths)
+            _refuse_several(paths)
         try:
             seen = {path: survey(path) for path in paths}
         except JaxsegError as error:
@@ -94,36 +112,36 @@ def look_at(
         first = f"; {left_out[0]}" if left_out else ""
         raise JaxsegError(f"{what}: none of its files can be read as a mask{first}")
     coding = decide(what, found, options, truth)
-    line, cautions = _described(what, kept, found, coding, options, predicted=truth is not None)
-    share = _share(found.values(), coding)
+    shares = [
+        sum(one.counts.get(v, 0) for labels in _by_class(one, coding) for v in labels)
+        / (one.shape[0] * one.shape[1])
+        for one in found.values()
+    ]
+    share = float(np.mean(shares))
+    percent = f"{100 * share:.0f} %" if share >= 0.01 or share == 0 else f"{100 * share:.2g} %"
+    files = f"{len(found)} file{'s' if len(found) != 1 else ''}"
+    held = sorted({f" (in the {one.held_by})" for one in found.values() if one.held_by})
+    line = f"{what}: {files}{''.join(held)}, {coding.said}, {percent} of the frame"
+    cautions = _cautions(found, coding, predicted=truth is not None)
+    several = [name for name, paths in kept if len(paths) > 1]
+    if several:
+        count = f"{len(several)} of {len(kept)} pictures have several masks"
+        how = "the first of each is read"
+        more = ""
+        if options.several == "join":
+            how, more = "they are joined", ": a pixel of any of them is foreground"
+        line += f"; {count} ({how})"
+        cautions.append(f"{count}, such as {several[0]}; {how}{more}.")
+    thin = thin_labels(found, coding.labels) if coding.cut is None and coding.n_classes > 1 else []
+    if thin:
+        cautions.append(
+            f"Label {thin[0]} of the masks lies only along edges of other labels: were they "
+            "resized with interpolation? Labels must be resized by nearest neighbour."
+        )
     return Masks(kept, coding, line, cautions, options, limit_px, share)
 
 
-def read_masks(
-    paths: Sequence[Path], coding: Coding, several: str = "join", limit_px: int = LIMIT_PX
-) -> NDArray[np.uint8]:
-    """Class indices uint8 [H, W] of one picture's masks, joined: class 0 is where all are 0.
-
-    Where two hold different classes in one pixel the higher is taken. With `several` "first" the
-    others are not read; "refuse" raises JaxsegError where there are others, and so do masks of
-    different sizes and what cannot be read.
-    """
-    if several == "refuse":
-        refuse_several(paths)
-    joined: NDArray[np.uint8] | None = None
-    for path in paths if several == "join" else paths[:1]:
-        values, _ = label_values(read_file(path, limit_px, "mask"), path)
-        mask = coding.apply(values, path)
-        if joined is None:
-            joined = mask
-            continue
-        check_same_size(paths[0], joined, path, mask)
-        joined = _joined(joined, mask)
-    assert joined is not None
-    return joined
-
-
-def refuse_several(paths: Sequence[Path]) -> None:
+def _refuse_several(paths: Sequence[Path]) -> None:
     """Raises JaxsegError where a picture has several masks."""
     if len(paths) > 1:
         raise JaxsegError(
@@ -131,12 +149,6 @@ def refuse_several(paths: Sequence[Path]) -> None:
             "several masks are read (audits: --several_masks, grids: data.several_masks): join or "
             "first"
         )
-
-
-def _joined(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    ignored = (a == IGNORED) | (b == IGNORED)
-    classes = np.maximum(np.where(a == IGNORED, 0, a), np.where(b == IGNORED, 0, b))
-    return np.where(ignored & (classes == 0), IGNORED, classes).astype(np.uint8)
 
 
 def not_judged_as_background(
@@ -154,15 +166,6 @@ def foreground(masks: NDArray[np.uint8]) -> NDArray[np.bool_]:
     return (masks > 0) & (masks != IGNORED)
 
 
-def _share(found: Iterable[FileLabels], coding: Coding) -> float:
-    """Mean share of the frame that is foreground."""
-    shares = []
-    for one in found:
-        inside = sum(one.counts.get(v, 0) for labels in _by_class(one, coding) for v in labels)
-        shares.append(inside / (one.shape[0] * one.shape[1]))
-    return float(np.mean(shares))
-
-
 def _by_class(one: FileLabels, coding: Coding) -> list[list[int]]:
     """The labels that a file holds of each foreground class."""
     if coding.cut is None:
@@ -171,47 +174,26 @@ def _by_class(one: FileLabels, coding: Coding) -> list[list[int]]:
     return [[v for v in one.counts if v >= on and v != coding.ignore]]
 
 
-def _filling(one: FileLabels, coding: Coding) -> list[int]:
-    """The labels of a class that fills most of a file's frame and its rim, as a background does."""
-    for labels in _by_class(one, coding):
-        area, rim = (sum(c.get(v, 0) for v in labels) for c in (one.counts, one.rim))
-        size = one.shape[0] * one.shape[1]
-        if area > _INVERTED_AREA * size and rim > _INVERTED_RIM * sum(one.rim.values()):
-            return labels
-    return []
-
-
-def _unreached(one: FileLabels, coding: Coding, predicted: bool) -> bool:
-    """Whether a file holds values above 0 and none that the cut makes foreground.
-
-    Of predicted probabilities only files count that hold 0 and 1 where others reach 255: if a model
-    finds nothing, its files are still right.
-    """
-    top = max(one.counts.keys() - {coding.ignore}, default=0)
-    if coding.cut is None or any(_by_class(one, coding)):
-        return False
-    if predicted:
-        return one.whole and top == 1
-    return top > (LOSSY_REACH if one.lossy else 0)
-
-
-def _described(
-    what: str,
-    items: Sequence[tuple[str, Sequence[Path]]],
-    found: Mapping[Path, FileLabels],
-    coding: Coding,
-    options: MaskOptions,
-    *,
-    predicted: bool,
-) -> tuple[str, list[str]]:
-    """The line that states how the masks are read, and the cautions."""
-    share = _share(found.values(), coding)
-    percent = f"{100 * share:.0f} %" if share >= 0.01 or share == 0 else f"{100 * share:.2g} %"
-    files = f"{len(found)} file{'s' if len(found) != 1 else ''}"
-    held = sorted({f" (in the {one.held_by})" for one in found.values() if one.held_by})
-    line = f"{what}: {files}{''.join(held)}, {coding.said}, {percent} of the frame"
-    cautions = []
-    filled = {path: labels for path, one in found.items() if (labels := _filling(one, coding))}
+def _cautions(found: Mapping[Path, FileLabels], coding: Coding, *, predicted: bool) -> list[str]:
+    """What limits the use of masks, by their labels alone."""
+    cautions: list[str] = []
+    filled: dict[Path, list[int]] = {}  # labels that fill most of the frame, as a background does
+    unreached: list[Path] = []
+    for path, one in found.items():
+        classes, size = _by_class(one, coding), one.shape[0] * one.shape[1]
+        for labels in classes:
+            area, rim = (sum(c.get(v, 0) for v in labels) for c in (one.counts, one.rim))
+            if area > _INVERTED_AREA * size and rim > _INVERTED_RIM * sum(one.rim.values()):
+                filled.setdefault(path, labels)
+        # Values above 0 of which the cut makes none foreground. Of predicted probabilities only
+        # files count that hold 0 and 1 where others reach 255: a model may find nothing.
+        top = max(one.counts.keys() - {coding.ignore}, default=0)
+        if (
+            coding.cut is not None
+            and not any(classes)
+            and (one.whole and top == 1 if predicted else top > (LOSSY_REACH if one.lossy else 0))
+        ):
+            unreached.append(path)
     if len(filled) >= max(1, _INVERTED_FILES * len(found)):
         path, labels = next(iter(filled.items()))
         which = "what is not 0" if coding.n_classes == 1 else f"label {labels[0]}"
@@ -219,7 +201,6 @@ def _described(
             f"{len(filled)} of {len(found)} masks look inverted, such as {path.name}: {which} "
             "fills most of the frame and its rim. 0 must be the background."
         )
-    unreached = [path for path, one in found.items() if _unreached(one, coding, predicted)]
     if unreached:
         cautions.append(
             f"{len(unreached)} of {len(found)} masks hold values above 0, but none reaches "
@@ -227,23 +208,4 @@ def _described(
         )
     if coding.ignore is not None and not any(coding.ignore in one.counts for one in found.values()):
         cautions.append(f"No mask holds the ignore label {coding.ignore}.")
-    several = [name for name, paths in items if len(paths) > 1]
-    if several:
-        how = {
-            "join": "they are joined: a pixel of any of them is foreground",
-            "first": "the first of each is read",
-        }.get(options.several, "refused")
-        line += (
-            f"; {len(several)} of {len(items)} pictures have several masks ({how.split(':')[0]})"
-        )
-        cautions.append(
-            f"{len(several)} of {len(items)} pictures have several masks, such as {several[0]}; "
-            f"{how}."
-        )
-    thin = thin_labels(found, coding.labels) if coding.cut is None and coding.n_classes > 1 else []
-    if thin:
-        cautions.append(
-            f"Label {thin[0]} of the masks lies only along edges of other labels: were they "
-            "resized with interpolation? Labels must be resized by nearest neighbour."
-        )
-    return line, cautions
+    return cautions

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from jaxseg.data.crops import Stream, stream_plan
 from jaxseg.data.store import Prepared
-from jaxseg.data.streams import Stream, stream_plan
 from jaxseg.errors import JaxsegError, UsageError
-from jaxseg.matplotlib_import import import_matplotlib
+from jaxseg.homes import import_matplotlib
 
 Batch = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 
@@ -57,13 +57,12 @@ def check_feed(feed: str) -> None:
         )
 
 
-def data_options(threads: int = 2) -> Any:
-    """tf.data options: ordered, a private pool of `threads`, no tuner that takes the cores."""
-    tf = tensorflow()
-    options = tf.data.Options()
+def _data_options() -> Any:
+    """tf.data options: ordered, a private pool of threads, no tuner that takes the cores."""
+    options = tensorflow().data.Options()
     options.deterministic = True
     options.autotune.enabled = False
-    options.threading.private_threadpool_size = threads
+    options.threading.private_threadpool_size = 2
     options.threading.max_intra_op_parallelism = 1
     return options
 
@@ -72,9 +71,8 @@ def cut(image: Any, mask: Any, box: Any, size: int) -> tuple[Any, Any]:
     """Cuts a box out of an image and its mask and resizes both to `size`.
 
     `image` uint8 [H, W, 3], `mask` uint8 [H, W] and `box` float64 [4] as fractions (y0, x0, y1, x1)
-    -> uint8 tensors [size, size, 3] and [size, size]. Pixel bounds are those of `crops.pixel_box`;
-    the image is resized by `tf.image.resize` bicubic with antialiasing, rounded and clipped, the
-    mask by nearest neighbour. Works eagerly and inside tf.data.
+    -> uint8 tensors [size, size, 3] and [size, size]; what `cuts.cut` equals, by TensorFlow's
+    arithmetic. Works eagerly and inside tf.data.
     """
     tf = tensorflow()
     image, mask = tf.convert_to_tensor(image), tf.convert_to_tensor(mask)
@@ -128,29 +126,11 @@ def train_batches(
     if not 0 <= start_step <= steps:
         raise UsageError(f"start_step={start_step}: must be from 0 to the epoch's {steps} steps")
     stream_plan(stream, len(store.images), start_epoch)  # raises here, not in a thread
-    begin = (start_epoch, start_step)
-    frames = _frames(store, stream, (steps, batch_size), begin, epochs)
-    if view == "frame2x":
-        frames = _cut_each(frames, store.images.shape[2] // 2, batch_size)
-    else:
-        frames = frames.map(lambda images, masks, boxes: (images, masks))
-    return frames.prefetch(2).with_options(data_options()).as_numpy_iterator()
-
-
-def _frames(
-    store: Prepared,
-    stream: Stream,
-    shape: tuple[int, int],
-    begin: tuple[int, int],
-    epochs: int,
-) -> Any:
-    """Dataset of whole prepared frames with their boxes, a batch at a time, from (epoch, step)."""
-    tf = tensorflow()
-    side = store.images.shape[2]
+    tf, side = tensorflow(), store.images.shape[2]
 
     def plan(epoch: NDArray[np.int64]) -> list[NDArray[Any]]:
         order, boxes, views = stream_plan(stream, len(store.images), int(epoch))
-        order = order[: shape[0] * shape[1]].reshape(shape)
+        order = order[: steps * batch_size].reshape(steps, batch_size)
         return [order, views[order], boxes[order]]
 
     def read(order: NDArray[np.int32], views: NDArray[np.int32]) -> list[NDArray[np.uint8]]:
@@ -159,22 +139,22 @@ def _frames(
     def steps_of(epoch: Any) -> Any:
         planned = tf.numpy_function(plan, [epoch], (tf.int32, tf.int32, tf.float64))
         for tensor, last in zip(planned, ((), (), (4,)), strict=True):
-            tensor.set_shape((*shape, *last))
+            tensor.set_shape((steps, batch_size, *last))
         return tf.data.Dataset.from_tensor_slices(tuple(planned))
 
     def read_step(order: Any, views: Any, boxes: Any) -> tuple[Any, Any, Any]:
         images, masks = tf.numpy_function(read, [order, views], (tf.uint8, tf.uint8))
-        images.set_shape((shape[1], side, side, 3))
-        masks.set_shape((shape[1], side, side))
+        images.set_shape((batch_size, side, side, 3))
+        masks.set_shape((batch_size, side, side))
         return images, masks, boxes
 
-    planned = tf.data.Dataset.range(begin[0], epochs).flat_map(steps_of).skip(begin[1])
-    return planned.map(read_step)
-
-
-def _cut_each(frames: Any, size: int, batch_size: int) -> Any:
-    return (
-        frames.unbatch()
-        .map(lambda image, mask, box: cut(image, mask, box, size), num_parallel_calls=2)
-        .batch(batch_size, drop_remainder=True)
-    )
+    frames = tf.data.Dataset.range(start_epoch, epochs).flat_map(steps_of).skip(start_step)
+    frames = frames.map(read_step)
+    if view == "frame2x":
+        frames = frames.unbatch().map(
+            lambda image, mask, box: cut(image, mask, box, side // 2), num_parallel_calls=2
+        )
+        frames = frames.batch(batch_size, drop_remainder=True)
+    else:
+        frames = frames.map(lambda images, masks, boxes: (images, masks))
+    return frames.prefetch(2).with_options(_data_options()).as_numpy_iterator()

@@ -6,10 +6,10 @@ split that are missing are made in one pass.
 
 import contextlib
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +18,6 @@ from jaxseg.data import sources
 from jaxseg.data.crops import fixed_boxes, pixel_box
 from jaxseg.data.cuts import cut
 from jaxseg.data.masks import IGNORED, foreground
-from jaxseg.data.planes import plane_of
-from jaxseg.data.progress import Progress, track
 from jaxseg.data.sources import Frame, Reading
 from jaxseg.data.store import (
     Prepared,
@@ -30,13 +28,15 @@ from jaxseg.data.store import (
     store_folder,
     verify_store,
 )
-from jaxseg.data.views import View, edition, find_view
+from jaxseg.data.views import View, edition, find_view, plane_of
 from jaxseg.errors import JaxsegError, UsageError, is_disk_full
 from jaxseg.file_locks import exclusive
 from jaxseg.homes import default_data_dir, expand
+from jaxseg.progress import Progress, track
 
 _THREADS = 2  # that read and cut frames
 T = TypeVar("T")
+_Pieces = tuple[NDArray[np.uint8], NDArray[np.uint8], int]
 _SIZES = 16  # pixels between the sizes tried for masks that resizing has emptied
 
 
@@ -68,7 +68,11 @@ def prepare_views(
     if size < 1:
         raise UsageError(f"data.size={size}: must be 1 or more pixels")
     root = expand(data_dir) if data_dir else default_data_dir()
-    files = find_split_files(name, split, manual_dir, reading, cache=root, progress=progress)
+    pairs = sources.find_pairs(name, manual_dir, reading.patterns)
+    sources.check_split(name, split, pairs, manual_dir)  # before any file is opened
+    files = sources.find_files(
+        name, manual_dir, reading, cache=root, progress=progress, pairs=pairs
+    )
     source = (name, sources.find_source(name).version, files.mark)
     folders = {
         view: store_folder(root, source, split, size, edition(view, planes)) for view in views
@@ -81,23 +85,6 @@ def prepare_views(
                 stores = {view: (folders[view], made[view]) for view in missing}
                 _fill_stores(name, split, files, size, stores, progress)
     return {view: _described(folder, files, split) for view, folder in folders.items()}
-
-
-def find_split_files(
-    name: str,
-    split: str,
-    manual_dir: str | Path | None,
-    reading: Reading,
-    *,
-    cache: Path,
-    progress: Progress = track,
-) -> sources.SourceFiles:
-    """`sources.find_files`, after the split has been checked: before any file is opened."""
-    pairs = sources.find_pairs(name, manual_dir, reading.patterns)
-    sources.check_split(name, split, pairs, manual_dir)
-    return sources.find_files(
-        name, manual_dir, reading, cache=cache, progress=progress, pairs=pairs
-    )
 
 
 def _described(folder: Path, files: sources.SourceFiles, split: str) -> Prepared:
@@ -139,15 +126,6 @@ def _only_one_at_a_time(root: Path) -> Iterator[None]:
         ) from error
 
 
-class _Pieces(NamedTuple):
-    """Pieces of a frame in a view: images [v, s, s, 3], masks [v, s, s], and `lost`: the side in
-    pixels from which on its mask would not be empty after resizing; 0 where it is not."""
-
-    images: NDArray[np.uint8]
-    masks: NDArray[np.uint8]
-    lost: int
-
-
 def _fill_stores(
     name: str,
     split: str,
@@ -168,11 +146,10 @@ def _fill_stores(
 
     def read_and_cut(index: int) -> tuple[str, dict[str, _Pieces]]:
         frame = frames[index]()
-        made = {
+        return frame.id, {
             key: _pieces(view, frame, boxes[key][index], view.scale * size)
             for key, (_, view) in stores.items()
         }
-        return frame.id, made
 
     writers = {key: StoreWriter(folder, *shapes[key]) for key, (folder, _) in stores.items()}
     try:
@@ -180,15 +157,24 @@ def _fill_stores(
         made = _ahead(read_and_cut, range(start, n_images))
         label = f"preparing {name} {split} at {size}"
         for index, (image_id, found) in enumerate(progress(made, n_images - start, label), start):
-            for key, piece in found.items():
-                writers[key].append(index, piece.images, piece.masks, image_id, piece.lost)
-        _finish(f"{name} {split}", files.classes, list(writers.values()))
+            for key, (images, masks, lost) in found.items():
+                writers[key].append(index, images, masks, image_id, lost)
+        if not next(iter(writers.values())).has_foreground():
+            lost = max(writer.lost_side for writer in writers.values())
+            for writer in writers.values():
+                writer.discard()
+            why = "there is nothing to segment"
+            if lost:
+                why = f"resizing has emptied them; with data.size={lost} or more none becomes empty"
+            raise JaxsegError(f"{name} {split}: all {n_images} masks are empty; {why}")
+        for writer in writers.values():
+            writer.finish(files.classes)
     finally:
         for writer in writers.values():
             writer.close()
 
 
-def _ahead(work: Callable[[int], T], items: Iterable[int]) -> Iterator[T]:
+def _ahead(work: Callable[[int], T], items: range) -> Iterator[T]:
     """`work` of each item in order, done by threads a few items ahead."""
     waiting: deque[Future[T]] = deque()
     with ThreadPoolExecutor(_THREADS) as pool:
@@ -203,23 +189,11 @@ def _ahead(work: Callable[[int], T], items: Iterable[int]) -> Iterator[T]:
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _finish(what: str, classes: Sequence[str], writers: list[StoreWriter]) -> None:
-    """Finishes the stores, or discards them and raises JaxsegError where all masks are empty."""
-    if not writers[0].has_foreground():
-        lost = max(writer.lost_side for writer in writers)
-        n_images = len(writers[0].ids)
-        for writer in writers:
-            writer.discard()
-        why = "there is nothing to segment"
-        if lost:
-            why = f"resizing has emptied them; with data.size={lost} or more none becomes empty"
-        raise JaxsegError(f"{what}: all {n_images} masks are empty; {why}")
-    for writer in writers:
-        writer.finish(classes)
-
-
 def _pieces(view: View, frame: Frame, boxes: NDArray[np.float64], side: int) -> _Pieces:
-    """The pieces of a frame in a view. One box serves all versions of a whole frame."""
+    """Images [v, s, s, 3] and masks [v, s, s] of a frame's pieces in a view, and what was `_lost`.
+
+    One box serves all versions of a whole frame.
+    """
     images = [frame.image] * view.count
     if view.versions:
         drawn_on = np.where(frame.mask == IGNORED, np.uint8(0), frame.mask)
@@ -227,7 +201,7 @@ def _pieces(view: View, frame: Frame, boxes: NDArray[np.float64], side: int) -> 
     which = [min(v, len(boxes) - 1) for v in range(view.count)]
     cuts = [cut(images[v], frame.mask, boxes[which[v]], side) for v in range(view.count)]
     pixels, labels = (np.stack(parts) for parts in zip(*cuts))
-    return _Pieces(pixels, labels, _lost(frame.mask, labels, boxes))
+    return pixels, labels, _lost(frame.mask, labels, boxes)
 
 
 def _lost(mask: NDArray[np.uint8], pieces: NDArray[np.uint8], boxes: NDArray[np.float64]) -> int:

@@ -2,29 +2,34 @@
 
 Nothing here imports TensorFlow, so that a prepared cache is found without it. Masks are inspected
 once for all files of a data set (see `masks`), and prepared images are named by the content of all
-files (see `index`).
+files: data sets of equal names, sizes and times never share them by mistake, and a copy in another
+place finds them again.
 """
 
+import contextlib
 import hashlib
+import json
+import os
 import re
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from jaxseg.data import images
+from jaxseg.data import images, volumes
 from jaxseg.data.files import match_masks, named_files, split_roles
-from jaxseg.data.index import FileIndex
-from jaxseg.data.mask_coding import MaskOptions
+from jaxseg.data.mask_coding import FileLabels, MaskOptions, labels_from_json, survey_file
 from jaxseg.data.masks import Masks, look_at
 from jaxseg.data.phantoms.anatomy import STRUCTURES
-from jaxseg.data.progress import Progress, silent
 from jaxseg.errors import JaxsegError, UsageError, check_choice
 from jaxseg.homes import expand
+from jaxseg.progress import Progress, silent
+from jaxseg.texts import read_with_digest, with_digest
 
-SPLITS = ("train", "validation", "test")
+SPLITS: tuple[str, ...] = ("train", "validation", "test")
 # Names in use for the folders of the splits.
 _SPLIT_FOLDERS = {
     "train": ("train", "training"),
@@ -71,11 +76,8 @@ def isic2017_pairs(root: Path, patterns: Patterns = Patterns()) -> Pairs:  # noq
         if not all(present):
             missing = masks if present[0] else pictures
             raise UsageError(f"data.manual_dir={str(root)!r}: lacks the folder {missing}; add it")
-        pairs[split] = _match(
-            _named(root / pictures, (".jpg", ".jpeg"), patterns.images),
-            _named(root / masks, (".png",), patterns.masks),
-            patterns,
-        )
+        found = _named(root / pictures, (".jpg", ".jpeg"), patterns.images)
+        pairs[split] = _match(found, _named(root / masks, (".png",), patterns.masks), patterns)
     if not pairs:
         wanted = ISIC_FOLDERS["train"][0]
         raise UsageError(f"data.manual_dir={str(root)!r}: must hold {wanted}, holds none of them")
@@ -90,21 +92,6 @@ def folder_pairs(root: Path, patterns: Patterns = Patterns()) -> Pairs:  # noqa:
     has its image's stem and an ending such as _mask, or fits `patterns.masks`. Raises UsageError
     when none of them is there or two are, JaxsegError for files without a partner.
     """
-    homes = _split_homes(root)
-    if (root / "images").is_dir() or (root / "masks").is_dir():
-        if homes:
-            raise UsageError(
-                f"data.manual_dir={str(root)!r}: holds both images/ and "
-                f"{', '.join(home.name for home in homes.values())}/; keep one layout"
-            )
-        homes = {"train": root}
-    elif not homes:
-        homes = {"train": root}
-    return {split: _pairs_of(home, root, patterns) for split, home in homes.items()}
-
-
-def _split_homes(root: Path) -> dict[str, Path]:
-    """{split: its folder}, of those that are there; UsageError where one has two."""
     homes = {}
     for split, names in _SPLIT_FOLDERS.items():
         there = [root / name for name in names if (root / name).is_dir()]
@@ -115,25 +102,25 @@ def _split_homes(root: Path) -> dict[str, Path]:
             )
         if there:
             homes[split] = there[0]
-    return homes
+    if homes and ((root / "images").is_dir() or (root / "masks").is_dir()):
+        raise UsageError(
+            f"data.manual_dir={str(root)!r}: holds both images/ and "
+            f"{', '.join(home.name for home in homes.values())}/; keep one layout"
+        )
+    homes = homes or {"train": root}
+    return {split: _pairs_of(home, root, patterns) for split, home in homes.items()}
 
 
 def _pairs_of(home: Path, root: Path, patterns: Patterns) -> list[Pair]:
-    there = [(home / part).is_dir() for part in ("images", "masks")]
-    if all(there):
-        return _match(
-            _named(home / "images", None, patterns.images),
-            _named(home / "masks", None, patterns.masks),
-            patterns,
-        )
-    if any(there):
-        missing = home / ("masks" if there[0] else "images")
-        raise UsageError(f"data.manual_dir={str(root)!r}: lacks the folder {missing}; add it")
-    return _side_by_side(home, root, patterns)
-
-
-def _side_by_side(home: Path, root: Path, patterns: Patterns) -> list[Pair]:
-    """Pairs of a folder that holds images and masks together."""
+    """Pairs of a folder that holds images/ and masks/, or images and masks together."""
+    wrong = f"data.manual_dir={str(root)!r}"
+    parts = [home / "images", home / "masks"]
+    missing = [part for part in parts if not part.is_dir()]
+    if len(missing) == 1:
+        raise UsageError(f"{wrong}: lacks the folder {missing[0]}; add it")
+    if not missing:
+        pictures = _named(parts[0], None, patterns.images)
+        return _match(pictures, _named(parts[1], None, patterns.masks), patterns)
     if patterns.masks != "*":
         masks = _named(home, None, patterns.masks)
         files = _named(home, None, patterns.images)
@@ -143,15 +130,14 @@ def _side_by_side(home: Path, root: Path, patterns: Patterns) -> list[Pair]:
             pictures, masks = split_roles(_named(home, None, patterns.images))
         except JaxsegError as error:
             raise UsageError(
-                f"data.manual_dir={str(root)!r}: must hold images/ and masks/, or images with "
-                f"their masks beside them ({error})"
+                f"{wrong}: must hold images/ and masks/, or images with their masks beside them "
+                f"({error})"
             ) from error
     if not masks:
         raise UsageError(
-            f"data.manual_dir={str(root)!r}: must hold images/ and masks/, or images with their "
-            f"masks beside them: of the {len(pictures)} files in {home} none is the mask of "
-            "another by its name, such as a.png with a_mask.png (masks of other names: "
-            "data.truth_pattern)"
+            f"{wrong}: must hold images/ and masks/, or images with their masks beside them: of "
+            f"the {len(pictures)} files in {home} none is the mask of another by its name, such as "
+            "a.png with a_mask.png (masks of other names: data.truth_pattern)"
         )
     return _match(pictures, masks, patterns)
 
@@ -392,46 +378,114 @@ def check_split(name: str, split: str, pairs: Pairs, manual_dir: str | Path | No
 
 
 _STRUCTURES = tuple(row.name for row in STRUCTURES)
+_HC18: dict[str, str] = {split: f"a frame of a {split} subject in training_set" for split in SPLITS}
+_ISIC: dict[str, str] = {split: f"folder {folders[0]}" for split, folders in ISIC_FOLDERS.items()}
+_FOLDERS: dict[str, str] = {split: f"folder {split}" for split in SPLITS}
+_DRAWN: dict[str, str] = dict.fromkeys(SPLITS, "")
 SOURCES: dict[str, Source] = {
-    "isic2017": Source(
-        "Isic2017",
-        "1.0.0",
-        isic2017_pairs,
-        {split: f"folder {folders[0]}" for split, folders in ISIC_FOLDERS.items()},
-        ("lesion",),
-    ),
-    "hc18": Source(
-        "Hc18",
-        "1.0.0",
-        hc18_pairs,
-        {split: f"a frame of a {split} subject in training_set" for split in SPLITS},
-        ("head",),
-    ),
-    "hc18_skull": Source(
-        "Hc18Skull",
-        "1.0.0",
-        hc18_pairs,
-        {split: f"a frame of a {split} subject in training_set" for split in SPLITS},
-        ("skull",),
-    ),
-    "folders": Source(
-        "Folders",
-        "1.0.0",
-        folder_pairs,
-        {split: f"folder {split}" for split in SPLITS},
-        None,
-    ),
-    "lesion_phantoms": Source(
-        "LesionPhantoms",
-        "1.0.0",
-        None,
-        dict.fromkeys(SPLITS, ""),
-        ("lesion",),
-    ),
-    "ultrasound_phantoms": Source(
-        "UltrasoundPhantoms", "1.0.0", None, dict.fromkeys(SPLITS, ""), _STRUCTURES
-    ),
+    "isic2017": Source("Isic2017", "1.0.0", isic2017_pairs, _ISIC, ("lesion",)),
+    "hc18": Source("Hc18", "1.0.0", hc18_pairs, _HC18, ("head",)),
+    "hc18_skull": Source("Hc18Skull", "1.0.0", hc18_pairs, _HC18, ("skull",)),
+    "folders": Source("Folders", "1.0.0", folder_pairs, _FOLDERS, None),
+    "lesion_phantoms": Source("LesionPhantoms", "1.0.0", None, _DRAWN, ("lesion",)),
+    "ultrasound_phantoms": Source("UltrasoundPhantoms", "1.0.0", None, _DRAWN, _STRUCTURES),
     "ultrasound_phantoms_small": Source(
-        "UltrasoundPhantomsSmall", "1.0.0", None, dict.fromkeys(SPLITS, ""), _STRUCTURES
+        "UltrasoundPhantomsSmall", "1.0.0", None, _DRAWN, _STRUCTURES
     ),
 }
+
+
+FOLDER = "index"
+
+
+class FileIndex:
+    """Digests and labels of the files below one root, read once and kept in `cache`/index.
+
+    What was found is taken again while a file's size, times and place on the disk are unchanged,
+    unless `rehash`. With no `cache` nothing is kept.
+    """
+
+    def __init__(self, cache: Path | None, root: Path, *, rehash: bool = False):
+        name = hashlib.sha256(os.path.realpath(root).encode("utf-8", "surrogateescape")).hexdigest()
+        self._path = cache / FOLDER / f"{name[:32]}.json" if cache else None
+        self._known = {} if rehash else self._load()
+        self._checked: set[str] = set()
+        self._changed = False
+
+    def digest(self, path: Path) -> str:
+        """SHA-256 of a file's bytes, of a volume's slice those of the volume and its number."""
+        name, index = volumes.split_name(path.name)
+        file = path.with_name(name)
+        found = self._entry(file)["sha256"]
+        return found if index is None else f"{found}#{index}"
+
+    def is_turned(self, path: Path) -> bool:
+        """`images.is_turned` of an image."""
+        entry = self._entry(path.with_name(volumes.split_name(path.name)[0]))
+        if "turned" not in entry:
+            entry["turned"] = images.is_turned(path)
+            self._changed = True
+        return entry["turned"]
+
+    def labels(self, path: Path) -> FileLabels:
+        """`survey_file` of a mask; JaxsegError naming it where it cannot be read."""
+        name, index = volumes.split_name(path.name)
+        kept = self._entry(path.with_name(name)).setdefault("labels", {})
+        place = "" if index is None else str(index)
+        try:
+            return labels_from_json(kept[place])
+        except (KeyError, TypeError, ValueError, AttributeError):
+            found = survey_file(path, images.MAX_LIMIT_PX)
+        kept[place] = found._asdict()
+        self._changed = True
+        return found
+
+    def save(self) -> None:
+        """Saves what was found; a cache that cannot be written is reported on stderr."""
+        if not self._changed or self._path is None:
+            return
+        content = json.dumps(with_digest({"edition": images.EDITION, "files": self._known}))
+        beside = self._path.with_suffix(f".{os.getpid()}.tmp")
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            beside.write_text(content)
+            beside.replace(self._path)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                beside.unlink(missing_ok=True)
+            print(
+                f"{self._path.parent}: the digests of the files cannot be saved "
+                f"({error.strerror}; JAXSEG_CACHE); the next run reads them again",
+                file=sys.stderr,
+                flush=True,
+            )
+        self._changed = False
+
+    def _load(self) -> dict[str, Any]:
+        """What an earlier call saved; nothing where it is damaged or of another edition."""
+        if self._path is None:
+            return {}
+        try:
+            kept = read_with_digest(self._path)
+        except (OSError, JaxsegError):
+            return {}
+        return kept["files"] if kept.get("edition") == images.EDITION else {}
+
+    def _entry(self, file: Path) -> dict[str, Any]:
+        key = str(file)
+        if key in self._checked:
+            return self._known[key]
+        try:
+            stat = file.stat()
+            # One of them changes with the file's content, even if size and time are set back.
+            state = [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
+            entry = self._known.get(key)
+            if entry is None or entry["state"] != state:
+                with file.open("rb") as content:
+                    digest = hashlib.file_digest(content, "sha256").hexdigest()
+                entry = self._known[key] = {"state": state, "sha256": digest}
+                self._changed = True
+        except OSError as error:
+            raise images.cannot_open(file, error) from error
+        self._checked.add(key)
+        return entry

@@ -9,20 +9,21 @@ import contextlib
 import errno
 import io
 import json
+import math
 import os
 import re
 import shutil
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from jaxseg.data.masks import foreground
-from jaxseg.digests import read_with_digest, with_digest
 from jaxseg.errors import DamagedError, JaxsegError
+from jaxseg.texts import read_with_digest, with_digest
 
 SAVE_EVERY = 64  # images between two safe points
 _PARTS = ("images", "masks")
@@ -96,16 +97,12 @@ def verify_store(folder: Path) -> None:
     checksums = read_with_digest(folder / "store.json", _MEND)["checksums"]
     for part in _PARTS:
         path = folder / f"{part}.npy"
-        if _checksum(path) != checksums[part]:
+        found = 0
+        with path.open("rb") as file:
+            while piece := file.read(1 << 20):
+                found = zlib.crc32(piece, found)
+        if found != checksums[part]:
             raise DamagedError(path, "is not what was prepared", "delete its folder to redo it")
-
-
-def _checksum(path: Path) -> int:
-    found = 0
-    with path.open("rb") as file:
-        while piece := file.read(1 << 20):
-            found = zlib.crc32(piece, found)
-    return found
 
 
 def store_bytes(n_images: int, views: int, side: int) -> int:
@@ -134,18 +131,42 @@ class StoreWriter:
 
     def __init__(self, folder: Path, n_images: int, views: int, side: int):
         self.folder = folder
-        self.views = views
         self._partial = folder.with_name(folder.name + ".partial")
         self._partial.mkdir(parents=True, exist_ok=True)
         self._needed = store_bytes(n_images, views, side)
+        self.ids: list[str] = []
+        self._sums: list[int] = []
+        self._lost: list[list[int]] = []
+        self._files: list[BinaryIO] = []
         shapes = [(n_images, views, side, side, 3), (n_images, views, side, side)]
-        headers = [_npy_header(shape) for shape in shapes]
-        records = [int(np.prod(shape[1:])) for shape in shapes]
-        self.ids, self._sums, self._lost = self._safe_point(headers)
-        self._files = [
-            _open_at(self._partial / f"{part}.npy", header, record * len(self.ids))
-            for part, header, record in zip(_PARTS, headers, records, strict=True)
-        ]
+        headers = []
+        for shape in shapes:
+            buffer = io.BytesIO()
+            about = {"descr": "|u1", "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(buffer, about)
+            headers.append(buffer.getvalue())
+        self._find_safe_point(headers)
+        for part, shape, header in zip(_PARTS, shapes, headers):
+            file = (self._partial / f"{part}.npy").open("r+b" if self.ids else "wb")
+            if not self.ids:
+                file.write(header)
+            file.seek(len(header) + math.prod(shape[1:]) * len(self.ids))
+            file.truncate()
+            self._files.append(file)
+
+    def _find_safe_point(self, headers: list[bytes]) -> None:
+        """Takes over what an earlier writer has left, where its arrays have the same shapes."""
+        self._sums = [zlib.crc32(header) for header in headers]
+        for part, header in zip(_PARTS, headers):
+            path = self._partial / f"{part}.npy"
+            if not path.is_file():
+                return
+            with path.open("rb") as file:
+                if file.read(len(header)) != header:
+                    return
+        with contextlib.suppress(DamagedError, FileNotFoundError):
+            done = read_with_digest(self._partial / "done.json")
+            self.ids, self._sums, self._lost = done["ids"], done["sums"], done.get("lost", [])
 
     def append(
         self,
@@ -161,13 +182,11 @@ class StoreWriter:
         """
         if index < len(self.ids):
             return
-        try:
+        with self._disk_errors():
             for i, array in enumerate((images, masks)):
                 content = np.ascontiguousarray(array).data
                 self._files[i].write(content)
                 self._sums[i] = zlib.crc32(content, self._sums[i])
-        except OSError as error:
-            self._raise_disk_full(error)
         self.ids.append(name)
         if lost:
             self._lost.append([index, lost])
@@ -176,14 +195,12 @@ class StoreWriter:
 
     def save(self) -> None:
         """Writes what was appended to the disk, so that a kill or a power cut cannot lose it."""
-        try:
+        with self._disk_errors():
             for file in self._files:
                 file.flush()
                 os.fsync(file.fileno())
             done = {"ids": self.ids, "sums": self._sums, "lost": self._lost}
             _write_json(self._partial / "done.json", with_digest(done))
-        except OSError as error:
-            self._raise_disk_full(error)
 
     def has_foreground(self) -> bool:
         """Whether any mask written so far holds anything but background."""
@@ -202,10 +219,8 @@ class StoreWriter:
         self.close()
         sums = dict(zip(_PARTS, self._sums, strict=True))
         about = {"ids": self.ids, "classes": list(classes), "checksums": sums, "lost": self._lost}
-        try:
+        with self._disk_errors():
             _write_json(self._partial / "store.json", with_digest(about))
-        except OSError as error:
-            self._raise_disk_full(error)
         (self._partial / "done.json").unlink()
         self._partial.rename(self.folder)
 
@@ -220,44 +235,15 @@ class StoreWriter:
         self.close()
         shutil.rmtree(self._partial)
 
-    def _safe_point(self, headers: list[bytes]) -> tuple[list[str], list[int], list[list[int]]]:
-        """Ids, checksums and `lost` of what an earlier writer has left, or of the headers alone."""
-        same = all(_starts_with(self._partial / f"{p}.npy", h) for p, h in zip(_PARTS, headers))
-        with contextlib.suppress(DamagedError, FileNotFoundError):
-            done = read_with_digest(self._partial / "done.json")
-            if same:
-                return done["ids"], done["sums"], done.get("lost", [])
-        return [], [zlib.crc32(header) for header in headers], []
-
-    def _raise_disk_full(self, error: OSError) -> None:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise error
-        free = shutil.disk_usage(self._partial).free
-        raise disk_full(self._partial, self._needed, free) from error
-
-
-def _npy_header(shape: tuple[int, ...]) -> bytes:
-    buffer = io.BytesIO()
-    described = {"descr": "|u1", "fortran_order": False, "shape": shape}
-    np.lib.format.write_array_header_1_0(buffer, described)
-    return buffer.getvalue()
-
-
-def _starts_with(path: Path, header: bytes) -> bool:
-    if not path.is_file():
-        return False
-    with path.open("rb") as file:
-        return file.read(len(header)) == header
-
-
-def _open_at(path: Path, header: bytes, offset: int) -> io.BufferedWriter:
-    """Opens a .npy for writing behind `offset` bytes of data, dropping what follows them."""
-    file = path.open("r+b" if offset else "wb")
-    if not offset:
-        file.write(header)
-    file.seek(len(header) + offset)
-    file.truncate()
-    return file  # pyright: ignore[reportReturnType]
+    @contextlib.contextmanager
+    def _disk_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            free = shutil.disk_usage(self._partial).free
+            raise disk_full(self._partial, self._needed, free) from error
 
 
 def _write_json(path: Path, value: object) -> None:

@@ -74,31 +74,25 @@ def frozen_frames(frames: Iterable[Array], *, tolerance: int = TOLERANCE) -> tup
     Reads the frames once and keeps two. Raises JaxsegError if nothing appears on any still picture,
     UsageError for frames of different sizes.
     """
-    best = (0, 0)
-    for first, index, n_changed in _stretches(iter(frames), tolerance):
-        if n_changed >= SMALLEST and index - first > best[1] - best[0]:
-            best = (first, index)
+    every = iter(frames)
+    start = last = next(every, None)
+    first, best = 0, (0, 0)
+    if start is not None and last is not None:
+        changed = np.zeros(start.shape[:2], bool)
+        for index, frame in enumerate(every, 1):
+            now = _differs(start, frame, tolerance)
+            undone = (changed & ~now).sum() > UNDONE * max(now.sum(), 1)
+            if undone or _differs(last, frame, tolerance).mean() > LARGEST_STEP:
+                first, start, now = index, frame, np.zeros_like(now)
+            last, changed = frame, now
+            if now.sum() >= SMALLEST and index - first > best[1] - best[0]:
+                best = (first, index)
     if best == (0, 0):
         raise JaxsegError(
             "video: holds no still picture on which overlays appear; give a part in which a frozen "
             "frame is annotated"
         )
     return best
-
-
-def _stretches(frames: Iterator[Array], tolerance: int) -> Iterator[tuple[int, int, int]]:
-    """(t0, t, pixels changed since t0) for every frame t but the first; t0 moves as it must."""
-    start = last = next(frames, None)
-    if start is None or last is None:
-        return
-    first, changed = 0, np.zeros(start.shape[:2], bool)
-    for index, frame in enumerate(frames, 1):
-        now = _differs(start, frame, tolerance)
-        undone = (changed & ~now).sum() > UNDONE * max(now.sum(), 1)
-        if undone or _differs(last, frame, tolerance).mean() > LARGEST_STEP:
-            first, start, now = index, frame, np.zeros_like(now)
-        last, changed = frame, now
-        yield first, index, int(now.sum())
 
 
 def _differs(a: Array, b: Array, tolerance: int) -> NDArray[np.bool_]:

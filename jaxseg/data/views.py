@@ -18,8 +18,10 @@ which no mark was ever drawn, because removal itself leaves traces. Where a fram
 plane, the plane's name is written on it, as sonographers do.
 """
 
+import re
 import zlib
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -27,8 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jaxseg.data.crops import FIXED_VIEWS
-from jaxseg.data.planes import label_of
-from jaxseg.errors import UsageError, check_choice
+from jaxseg.errors import JaxsegError, UsageError, check_choice
 
 ANNOTATED_SETS = ("clean", "annotated", "independent", "restored", "sequence")
 TEST_SETS = (*FIXED_VIEWS, *ANNOTATED_SETS)
@@ -99,7 +100,7 @@ test_view.__test__ = False  # pyright: ignore[reportFunctionMemberAccess]  # not
 
 
 def find_view(name: str, planes: str = "") -> View:
-    """The view called `name`; `planes` finds the plane in a frame's id, as for `planes.plane_of`.
+    """The view called `name`; `planes` finds the plane in a frame's id, as for `plane_of`.
 
     Raises UsageError for an unknown view.
     """
@@ -169,3 +170,57 @@ def _training_versions(
         return np.stack([remove(image)[0], remove(marked)[0]])
     spots = cv2.dilate(where.astype(np.uint8), _HALO) > 0
     return np.stack([image, remove(image, mask=spots)[0]])
+
+
+FIELD = "data.planes"
+
+
+def plane_of(ids: Iterable[str], pattern: str) -> list[str]:
+    """The plane of every id: the one group of the regular expression, found anywhere in the id.
+
+    `""` is for data of one plane and gives `""` for every id. Raises UsageError for a pattern
+    that is not a regular expression or has not one group, JaxsegError for an id in which it is not
+    found or its group is empty.
+    """
+    if not pattern:
+        return ["" for _ in ids]
+    expression, planes = _compiled(pattern), []
+    for name in ids:
+        match = expression.search(name)
+        if not match or not match[1]:
+            raise JaxsegError(
+                f"{FIELD}={pattern!r}: finds no plane in the id {name!r}; correct the pattern or "
+                "rename the frame"
+            )
+        planes.append(match[1])
+    return planes
+
+
+def label_of(image_id: str, pattern: str) -> str:
+    """The plane to write on a frame; empty where the id does not name one."""
+    match = _compiled(pattern).search(image_id) if pattern else None
+    return (match and match[1]) or ""
+
+
+def _compiled(pattern: str) -> re.Pattern[str]:
+    try:
+        expression = re.compile(pattern)
+    except re.error as error:
+        raise UsageError(f"{FIELD}={pattern!r}: not a regular expression ({error})") from error
+    if expression.groups != 1:
+        raise UsageError(
+            f"{FIELD}={pattern!r}: must hold one (group), the plane's name, "
+            f"holds {expression.groups}"
+        )
+    return expression
+
+
+def check_planes(train_planes: Sequence[str], test_planes: Sequence[str]) -> None:
+    """Raises JaxsegError for a plane that has training frames but no test frame."""
+    for plane, frames in sorted(Counter(train_planes).items()):
+        if plane not in test_planes:
+            there = ", ".join(sorted(set(test_planes))) or "none"
+            raise JaxsegError(
+                f"{FIELD}: plane {plane!r} has {frames} training frames but no test frame "
+                f"(planes tested: {there}); add some or take another data.test_split"
+            )

@@ -16,8 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from jaxseg.errors import JaxsegError
-from jaxseg.escape import one_line
+from jaxseg.errors import JaxsegError, one_line
 
 SUFFIXES = (".nii", ".nii.gz")
 _DAMAGE = (OSError, EOFError, ValueError, OverflowError, MemoryError, zlib.error)
@@ -62,7 +61,6 @@ def whole_file(path: Path) -> Path:
 
 def slices(path: Path) -> list[Path]:
     """One path a slice, the volume itself where it has one; JaxsegError for another file."""
-    frame_shape(path)
     volume = _volume(path)
     count = volume.turned_shape[volume.across]
     return [path.with_name(f"{path.name}#{k}") for k in range(count)] if count > 1 else [path]
@@ -71,8 +69,6 @@ def slices(path: Path) -> list[Path]:
 def frame_shape(path: Path) -> tuple[int, int]:
     """(height, width) that the header declares for the frame `path` names."""
     volume = _volume(whole_file(path))
-    if len(volume.shape) != 3:
-        raise JaxsegError(f"{path}: shape {volume.shape}; must have two or three axes")
     width, height = (n for axis, n in enumerate(volume.turned_shape) if axis != volume.across)
     return height, width
 
@@ -81,8 +77,6 @@ def read_slice(path: Path) -> NDArray:
     """Values [height, width] of the frame; JaxsegError naming the file when it is damaged."""
     name, index = split_name(path.name)
     volume = _volume(path.with_name(name))
-    if len(volume.shape) != 3:
-        raise JaxsegError(f"{path}: shape {volume.shape}; must have two or three axes")
     stored = int(np.flatnonzero(volume.steps[:, 0] == volume.across)[0])
     number = index or 0
     if number >= volume.shape[stored]:
@@ -149,19 +143,17 @@ def _volume(path: Path) -> _Volume:
     except (ImageFileError, HeaderDataError, WrapStructError, *_DAMAGE, np.linalg.LinAlgError) as e:
         raise JaxsegError(f"{path}: not a readable NIfTI file ({one_line(e)})") from e
     if len(shape) != 3:
-        return _Volume(image.dataobj, shape, steps, 2, image.affine)
+        raise JaxsegError(f"{path}: shape {shape}; must have two or three axes")
     if not np.isfinite(image.affine).all() or np.isnan(steps).any():
         raise JaxsegError(f"{path}: its affine drops an axis; write it with the affine of the scan")
     affine = image.affine @ inv_ornt_aff(steps, shape)
     volume = _Volume(image.dataobj, shape, steps, 2, affine)
-    return volume._replace(across=_across(volume))
-
-
-def _across(volume: _Volume) -> int:
-    """The common axis across which slices are cut."""
-    shape = volume.turned_shape
-    if 1 in shape:
-        return max(axis for axis, n in enumerate(shape) if n == 1)
-    sizes = np.linalg.norm(volume.affine[:3, :3], axis=0)
+    turned, sizes = volume.turned_shape, np.linalg.norm(affine[:3, :3], axis=0)
     thickest = int(sizes.argmax())
-    return thickest if sizes[thickest] > _ALIKE * np.delete(sizes, thickest).max() else 2
+    if 1 in turned:
+        across = max(axis for axis, n in enumerate(turned) if n == 1)
+    elif sizes[thickest] > _ALIKE * np.delete(sizes, thickest).max():
+        across = thickest
+    else:
+        across = 2
+    return volume._replace(across=across)

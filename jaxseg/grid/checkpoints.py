@@ -31,7 +31,6 @@ import numpy as np
 import orbax.checkpoint as ocp
 from etils.epath import Path
 
-from jaxseg.digests import check_digest, with_digest
 from jaxseg.errors import (
     DamagedError,
     JaxsegError,
@@ -43,7 +42,7 @@ from jaxseg.errors import (
 from jaxseg.grid.cells import Cell
 from jaxseg.grid.storage import as_folder, is_local
 from jaxseg.grid.train import TrainState
-from jaxseg.texts import is_number
+from jaxseg.texts import check_digest, is_number, with_digest
 
 FOLDER = "checkpoints"
 LIMIT_BYTES = 2**32  # of one cell: fifteen of the paper's networks with Adam's moments and the best

@@ -11,12 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from jaxseg.data.crops import POLICIES
+from jaxseg.data.crops import POLICIES, annotated_images
 from jaxseg.data.mask_coding import MaskOptions
-from jaxseg.data.planes import plane_of
 from jaxseg.data.sources import Reading
-from jaxseg.data.streams import annotated_images
-from jaxseg.data.views import ANNOTATED_SETS, TEST_SETS, Marking, training_view
+from jaxseg.data.views import ANNOTATED_SETS, TEST_SETS, Marking, plane_of, training_view
 from jaxseg.errors import UsageError, check_choice
 from jaxseg.grid.sweeps import MOST_SEED, flatten, nearest
 from jaxseg.metrics.dice import EMPTY

@@ -18,8 +18,7 @@ from typing import Any
 
 import jax
 
-from jaxseg.errors import JaxsegError
-from jaxseg.escape import one_line
+from jaxseg.errors import JaxsegError, one_line
 
 # glibc's mallopt parameters and what they are set to. XLA asks for the same large buffers at every
 # step; by default each is returned to the system and faulted in page by page again, which takes up

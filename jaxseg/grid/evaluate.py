@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxseg.data.crops import Stream, annotated_images
 from jaxseg.data.masks import IGNORED, foreground
-from jaxseg.data.streams import Stream, annotated_images
 from jaxseg.grid.config import REFERENCE_SIZE
 from jaxseg.grid.mapping import Layout, map_cells
 from jaxseg.grid.train import one_hot

@@ -8,8 +8,8 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxseg.data.crops import Stream, stream_rows
 from jaxseg.data.pipeline import train_batches
-from jaxseg.data.streams import Stream, stream_rows
 from jaxseg.grid.cells import Cell
 from jaxseg.grid.frames import Frames
 from jaxseg.grid.group import Group

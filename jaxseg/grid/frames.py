@@ -14,10 +14,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from jaxseg.data.crops import Stream
 from jaxseg.data.cuts import cut_batch
 from jaxseg.data.pipeline import check_feed, has_tensorflow
 from jaxseg.data.store import Prepared
-from jaxseg.data.streams import Stream
 from jaxseg.grid.mapping import Layout, map_cells, put
 
 _MEMORY_SHARE = 0.25  # of a device's memory, for prepared images under data.feed=auto

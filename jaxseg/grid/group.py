@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from jaxseg.data.crops import Stream
 from jaxseg.data.pipeline import steps_per_epoch
-from jaxseg.data.planes import check_planes, plane_of
 from jaxseg.data.store import Prepared, checksums
-from jaxseg.data.streams import Stream
+from jaxseg.data.views import check_planes, plane_of
 from jaxseg.errors import JaxsegError
 from jaxseg.grid.cells import Cell
 from jaxseg.grid.config import Config, DataConfig, make_net

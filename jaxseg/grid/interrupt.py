@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator
 
 from jaxseg.errors import Interrupted
-from jaxseg.escape import utf8
+from jaxseg.texts import utf8
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _GRACE_S = 2.0  # for the main thread to end by itself

@@ -19,9 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxseg.data import arrays as npz
-from jaxseg.digests import check_digest, with_digest
-from jaxseg.errors import DamagedError, JaxsegError, UsageError, check_permission
-from jaxseg.escape import one_line
+from jaxseg.errors import DamagedError, JaxsegError, UsageError, check_permission, one_line
 from jaxseg.grid.checkpoints import named_leaves, restore_cell, tree_digest
 from jaxseg.grid.config import Config, check_config, make_config, make_net
 from jaxseg.grid.devices import pinned
@@ -29,7 +27,7 @@ from jaxseg.grid.storage import as_folder, write_arrays
 from jaxseg.grid.train import SCALING, class_indices, normalise
 from jaxseg.homes import expand
 from jaxseg.nets.registry import Network
-from jaxseg.texts import parse_json
+from jaxseg.texts import check_digest, parse_json, with_digest
 
 FORMAT = "jaxseg export 1"
 DESCRIPTION = "description"

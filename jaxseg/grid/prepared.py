@@ -6,13 +6,13 @@ A config without the section `annotate` has no annotated frames.
 from collections.abc import Iterable
 
 from jaxseg.data import sources
+from jaxseg.data.crops import Stream
 from jaxseg.data.pipeline import check_feed
 from jaxseg.data.prepare import prepare_views
-from jaxseg.data.progress import Progress, track
 from jaxseg.data.store import Prepared
-from jaxseg.data.streams import Stream
 from jaxseg.data.views import test_view, training_view
 from jaxseg.grid.config import Config, DataConfig
+from jaxseg.progress import Progress, track
 
 # The fixed crops that resemble a training policy: what its networks are validated on.
 _VALIDATION_VIEWS = {"center": "full", "quarter": "quarter"}

@@ -22,7 +22,6 @@ from etils.epath import Path
 from jaxseg.command_line import this_command
 from jaxseg.data.masks import not_judged_as_background
 from jaxseg.errors import DamagedError, JaxsegError
-from jaxseg.escape import csv_text, utf8
 from jaxseg.grid import devices, storage
 from jaxseg.grid import workdir as files
 from jaxseg.grid.cells import Cell
@@ -39,6 +38,7 @@ from jaxseg.grid.evaluate import (
 from jaxseg.grid.group import Group
 from jaxseg.grid.processes import Share
 from jaxseg.grid.sweeps import resolve_overlays
+from jaxseg.texts import csv_text, utf8
 
 # Where a run's time went, as in progress.json; steps and waiting for data are parts of training.
 SECONDS: tuple[str, ...] = (

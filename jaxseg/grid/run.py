@@ -9,8 +9,7 @@ from typing import Any
 import jax
 from etils.epath import Path
 
-from jaxseg.data.progress import ProgressBar
-from jaxseg.escape import printable
+from jaxseg.errors import printable
 from jaxseg.grid import locks, record
 from jaxseg.grid import workdir as files
 from jaxseg.grid.cells import Cell, expand, group_cells
@@ -31,6 +30,7 @@ from jaxseg.grid.processes import Share, shares
 from jaxseg.grid.storage import as_folder
 from jaxseg.grid.sweeps import grid_axes, resolve_overlays
 from jaxseg.grid.tuning import tune
+from jaxseg.progress import ProgressBar
 
 
 @dataclass

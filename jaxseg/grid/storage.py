@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from etils.epath import Path
 
-from jaxseg.digests import with_digest
 from jaxseg.errors import disk_errors
+from jaxseg.texts import with_digest
 
 
 def as_folder(workdir: str | os.PathLike[str]) -> Path:

@@ -10,8 +10,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from jaxseg.errors import JaxsegError
-from jaxseg.escape import one_line
+from jaxseg.errors import JaxsegError, one_line
 from jaxseg.grid.group import Group, compile_step, is_out_of_memory, remap, stack_hyper
 from jaxseg.grid.mapping import fill, put
 from jaxseg.grid.storage import write_json

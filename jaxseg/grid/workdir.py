@@ -16,13 +16,12 @@ from typing import Any
 
 from etils.epath import Path
 
-from jaxseg.digests import AGAIN, read_with_digest
 from jaxseg.errors import DamagedError, JaxsegError, UsageError, check_permission
 from jaxseg.grid import storage
 from jaxseg.grid.cells import expand
 from jaxseg.grid.config import DEFAULTS
 from jaxseg.grid.sweeps import flatten
-from jaxseg.texts import is_number, read_json
+from jaxseg.texts import AGAIN, is_number, read_json, read_with_digest
 
 # These may change between the runs of one workdir, because no number depends on them.
 _MAY_DIFFER = ("run.", "data.data_dir", "data.manual_dir", "data.rehash", "eval.resamples")

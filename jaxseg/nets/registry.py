@@ -15,8 +15,7 @@ import jax
 import jax.numpy as jnp
 from flax.core import FrozenDict
 
-from jaxseg.errors import JaxsegError, UsageError, check_choice
-from jaxseg.escape import one_line
+from jaxseg.errors import JaxsegError, UsageError, check_choice, one_line
 from jaxseg.imports import import_named
 from jaxseg.nets.adapters import Hook, Variables, adapt, is_object, parameters
 from jaxseg.nets.dtunet import DTUNet

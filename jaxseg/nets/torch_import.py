@@ -27,8 +27,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxseg.errors import JaxsegError
-from jaxseg.escape import one_line
+from jaxseg.errors import JaxsegError, one_line
 from jaxseg.nets.unet import UNet
 
 _BLOCKS = {

@@ -1,5 +1,5 @@
 """Shows sections of any study on a page, on a terminal and as files; imports no study."""
 
-from jaxseg.matplotlib_import import import_matplotlib
+from jaxseg.homes import import_matplotlib
 
 import_matplotlib()

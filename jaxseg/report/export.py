@@ -9,13 +9,12 @@ import numpy as np
 from markupsafe import Markup
 
 from jaxseg.errors import UsageError, check_permission, check_writable
-from jaxseg.escape import csv_text, utf8
 from jaxseg.grid.storage import write_bytes
 from jaxseg.homes import expand
 from jaxseg.report.page import page_html, section_html
 from jaxseg.report.plot import rendered
 from jaxseg.report.section import Label, Measure, Section, Table
-from jaxseg.texts import read_text
+from jaxseg.texts import csv_text, read_text, utf8
 
 _HEADING = re.compile("<h2>(.*?)</h2>")
 

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
-from jaxseg.escape import printable
+from jaxseg.errors import printable
 from jaxseg.report.page import MAX_LEFT_OUT, right
 from jaxseg.report.section import Section, Table, below, shown
 from jaxseg.report.text import plural

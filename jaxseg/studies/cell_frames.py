@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jaxseg.data.masks import not_judged_as_background
-from jaxseg.data.progress import Progress, track
 from jaxseg.errors import UsageError, check_choice
 from jaxseg.grid.config import Config
 from jaxseg.grid.loading import load_cell
 from jaxseg.grid.prepared import prepared_views, views_of_tests
 from jaxseg.homes import expand
+from jaxseg.progress import Progress, track
 from jaxseg.studies.folders import Predicted
 
 _BATCH = 32

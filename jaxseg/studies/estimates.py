@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxseg.escape import printable
+from jaxseg.errors import printable
 from jaxseg.metrics import statistics
 from jaxseg.metrics.bootstrap import LEVEL
 from jaxseg.metrics.dice import dice

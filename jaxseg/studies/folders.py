@@ -13,11 +13,10 @@ from numpy.typing import NDArray
 from jaxseg.data.files import mask_groups, match_files
 from jaxseg.data.images import check_same_size, read_image
 from jaxseg.data.masks import Masks, look_at, not_judged_as_background
-from jaxseg.data.progress import Progress, silent
 from jaxseg.data.sources import Reading
-from jaxseg.errors import JaxsegError
-from jaxseg.escape import printable
+from jaxseg.errors import JaxsegError, printable
 from jaxseg.homes import expand
+from jaxseg.progress import Progress, silent
 
 Item = TypeVar("Item")
 Value = TypeVar("Value")

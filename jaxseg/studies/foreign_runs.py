@@ -13,12 +13,11 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
-from jaxseg.data.progress import Progress, silent
 from jaxseg.data.sources import Reading
-from jaxseg.errors import JaxsegError, UsageError
-from jaxseg.escape import printable
+from jaxseg.errors import JaxsegError, UsageError, printable
 from jaxseg.homes import expand
 from jaxseg.metrics.bands import FRAME
+from jaxseg.progress import Progress, silent
 from jaxseg.report.text import plural
 from jaxseg.studies.folders import Predicted, read_predictions
 from jaxseg.studies.predictions.counts import BORDER_PX, PairCounts, count_predictions

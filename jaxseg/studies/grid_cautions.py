@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 
-from jaxseg.escape import printable
+from jaxseg.errors import printable
 from jaxseg.metrics.verdict import ALPHA
 from jaxseg.report.text import p_text, plural
 from jaxseg.studies.results import Results

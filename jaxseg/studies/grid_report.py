@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from etils import epath
 
 from jaxseg.command_line import start_of
-from jaxseg.escape import printable, utf8
+from jaxseg.errors import printable
 from jaxseg.grid.storage import as_folder, is_local, names, write_bytes
 from jaxseg.report.export import table_csv, write_page
 from jaxseg.report.section import Table
@@ -21,6 +21,7 @@ from jaxseg.studies.findings import Findings
 from jaxseg.studies.results import Results
 from jaxseg.studies.rows import COMPARISON_COLUMNS, SUMMARY_COLUMNS
 from jaxseg.studies.workdir_files import load
+from jaxseg.texts import utf8
 
 # Each has `is_for(results) -> bool` and `findings(results) -> Findings`; the first that fits is
 # taken, and position fits every grid.

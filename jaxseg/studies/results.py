@@ -9,8 +9,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from jaxseg.errors import JaxsegError, check_choice
-from jaxseg.escape import printable
+from jaxseg.errors import JaxsegError, check_choice, printable
 from jaxseg.grid.config import Config, make_config
 from jaxseg.metrics.bootstrap import RESAMPLES
 

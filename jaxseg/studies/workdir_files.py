@@ -16,12 +16,11 @@ import numpy as np
 
 from jaxseg.data import arrays
 from jaxseg.data.views import TEST_SETS
-from jaxseg.errors import JaxsegError
-from jaxseg.escape import one_line, plain, printable
+from jaxseg.errors import JaxsegError, one_line, printable
 from jaxseg.grid.config import make_config
 from jaxseg.metrics.dice import EMPTY
 from jaxseg.studies.results import AGAIN, Cell, Examples, Results, Scoring
-from jaxseg.texts import is_number, parse_json, read_json, read_text
+from jaxseg.texts import is_number, parse_json, plain, read_json, read_text
 
 MEND = "restore it or run the same command again"
 MAX_NAME = 200  # characters of what becomes part of a file's name

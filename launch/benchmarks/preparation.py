@@ -7,9 +7,9 @@ import cv2
 
 from benchmarks.timing import Row, Setting, measure, rated, row, timed
 from benchmarks.whole_grid import draw_folder
+from jaxseg.data.crops import Stream
 from jaxseg.data.pipeline import train_batches
 from jaxseg.data.prepare import prepare_views
-from jaxseg.data.streams import Stream
 
 _POLICY = "quarter"
 

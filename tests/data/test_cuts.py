@@ -12,9 +12,17 @@ import numpy as np
 import pytest
 from data_oracles import draw_pair, pil_cut
 
-from jaxseg.data.crops import POLICIES, QUARTERS, WHOLE, crop_box, epoch_plan, pixel_box
+from jaxseg.data.crops import (
+    POLICIES,
+    QUARTERS,
+    WHOLE,
+    Stream,
+    crop_box,
+    epoch_plan,
+    pixel_box,
+    stream_rows,
+)
 from jaxseg.data.cuts import cut, cut_batch, nearest_pixels, resize_weights
-from jaxseg.data.streams import Stream, stream_rows
 
 N = 8
 BOXES = np.concatenate([QUARTERS, crop_box("random", np.random.default_rng(0).random((6, 4)))])

@@ -10,9 +10,9 @@ from PIL import Image
 from jaxseg.data.builders import Folders
 from jaxseg.data.images import read_image
 from jaxseg.data.prepare import prepare_views
-from jaxseg.data.progress import silent
 from jaxseg.data.sources import Pair, SourceFiles
 from jaxseg.errors import JaxsegError
+from jaxseg.progress import silent
 
 GREY = np.add.outer(np.arange(24, dtype=np.uint8), 3 * np.arange(40, dtype=np.uint8)) + 90
 COLOUR = np.dstack([GREY, GREY[::-1], 255 - GREY])

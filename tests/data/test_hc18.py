@@ -11,9 +11,9 @@ from scipy import ndimage
 
 from jaxseg.data.builders import fill_outline, outline_mask, rim
 from jaxseg.data.prepare import prepare_views
-from jaxseg.data.progress import silent
 from jaxseg.data.sources import check_split, find_files, hc18_pairs, hc18_split
 from jaxseg.errors import JaxsegError, UsageError
+from jaxseg.progress import silent
 
 STEMS = [f"{n:03d}_HC" for n in range(20)] + ["010_2HC", "010_3HC", "017_2HC"]
 

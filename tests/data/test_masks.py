@@ -11,7 +11,7 @@ from jaxseg.data.mask_coding import (
     labels_from_json,
     survey_file,
 )
-from jaxseg.data.masks import IGNORED, foreground, look_at, not_judged_as_background, read_masks
+from jaxseg.data.masks import IGNORED, foreground, look_at, not_judged_as_background
 from jaxseg.errors import JaxsegError, UsageError
 
 RNG = np.random.default_rng(0)
@@ -368,7 +368,8 @@ def test_several_masks_of_a_picture_are_joined_or_as_asked(tmp_path):
     np.testing.assert_array_equal(found.read(paths), ONE | disc(40, 40, 4))
     assert "1 of 1 pictures have several masks (they are joined)" in found.line
     assert "joined" in found.cautions[0]
-    np.testing.assert_array_equal(read_masks(paths, found.coding, "first"), ONE)
+    first = found._replace(options=MaskOptions(several="first"))
+    np.testing.assert_array_equal(first.read(paths), ONE)
     with pytest.raises(JaxsegError, match=r"1\.png: a second mask of the picture.*--several_masks"):
         look_at("masks", [("a", paths)], MaskOptions(several="refuse"))
     small = write(tmp_path, "2.png", np.zeros((9, 9), np.uint8))

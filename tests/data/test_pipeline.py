@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 from data_oracles import draw_pair, pil_cut
 
-from jaxseg.data.crops import POLICIES, QUARTERS, crop_box, epoch_plan
+from jaxseg.data.crops import POLICIES, QUARTERS, Stream, crop_box, epoch_plan
 from jaxseg.data.pipeline import cut, steps_per_epoch, tensorflow, train_batches
 from jaxseg.data.store import Prepared
-from jaxseg.data.streams import Stream
 from jaxseg.errors import UsageError
 
 pytest.importorskip("tensorflow")

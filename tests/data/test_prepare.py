@@ -12,8 +12,8 @@ from data_oracles import draw_pair, pil_cut
 from jaxseg.data import prepare as prepare_module
 from jaxseg.data.crops import fixed_boxes, pixel_box
 from jaxseg.data.prepare import prepare_views
-from jaxseg.data.progress import silent
 from jaxseg.errors import JaxsegError, UsageError
+from jaxseg.progress import silent
 
 SIZE = 24
 VIEWS = ["full", "quarter", "random", "frame2x"]
@@ -96,7 +96,7 @@ def test_where_tensorflow_is_missing_the_same_is_prepared(make_folder):
             return None if name == "tensorflow" else find_spec(name, *more)
         PathFinder.find_spec = classmethod(hide)
         from jaxseg.data.prepare import prepare_views
-        from jaxseg.data.progress import silent
+        from jaxseg.progress import silent
         prepare_views("folders", "train", size={SIZE}, views={VIEWS}, manual_dir={str(root)!r},
             data_dir={str(elsewhere)!r}, progress=silent)
         from jaxseg.data.pipeline import has_tensorflow

@@ -3,10 +3,11 @@
 import cv2
 import numpy as np
 import pytest
+import removal_quality
+from removal_quality import psnr, self_test, ssim_map
 from ultrasound_frames import real_heads, speckle_frame
 
-from jaxseg.data.annotations import draw_annotations, quality
-from jaxseg.data.annotations.quality import psnr, self_test, ssim_map
+from jaxseg.data.annotations import draw_annotations
 from jaxseg.data.annotations.removal import (
     METHODS,
     detect_annotations,
@@ -232,8 +233,8 @@ def test_self_test_figures_by_hand(monkeypatch):
         found[10, 11:16] = image[10, 10, 0] == 255
         return found
 
-    monkeypatch.setattr(quality, "draw_annotations", draw)
-    monkeypatch.setattr(quality, "detect_annotations", detect)
+    monkeypatch.setattr(removal_quality, "draw_annotations", draw)
+    monkeypatch.setattr(removal_quality, "detect_annotations", detect)
     frame, mask = np.full((40, 40), 51, np.uint8), np.zeros((40, 40), np.uint8)
     (row,) = self_test([frame, frame], [mask, mask], "ab", colours=["white"], methods=["black_box"])
     assert row["frames"] == 2 and row["precision"] == row["recall"] == 0.8

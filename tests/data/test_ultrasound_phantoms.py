@@ -218,7 +218,7 @@ def test_drawing_does_not_import_tensorflow():
 def test_builder_serves_the_drawn_frames(tmp_path, monkeypatch):
     from jaxseg.data.builders import UltrasoundPhantoms
     from jaxseg.data.prepare import prepare_views
-    from jaxseg.data.progress import silent
+    from jaxseg.progress import silent
 
     few = {"train": (0, 8), "validation": (1, 2), "test": (2, 4)}
     monkeypatch.setattr(UltrasoundPhantoms, "SPLITS", few)

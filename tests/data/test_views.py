@@ -9,9 +9,17 @@ from jaxseg.data.annotations import removal
 from jaxseg.data.phantoms.ultrasound import draw_frame
 from jaxseg.data.pipeline import cut
 from jaxseg.data.prepare import prepare_views
-from jaxseg.data.progress import silent
-from jaxseg.data.views import Marking, edition, find_view, training_view
-from jaxseg.errors import UsageError
+from jaxseg.data.views import (
+    Marking,
+    check_planes,
+    edition,
+    find_view,
+    label_of,
+    plane_of,
+    training_view,
+)
+from jaxseg.errors import JaxsegError, UsageError
+from jaxseg.progress import silent
 
 SIDE, SIZE = 96, 32
 WHOLE = [0.0, 0.0, 1.0, 1.0]
@@ -105,3 +113,48 @@ def test_names_on_disk_say_how_marks_looked():
 def test_an_unknown_view_names_the_nearest(name):
     with pytest.raises(UsageError, match="did you mean"):
         find_view(name)
+
+
+def test_the_group_is_the_plane():
+    ids = ["head_0_0000", "abdomen_0_0001", "head_0_0004"]
+    assert plane_of(ids, r"^([a-z]+)_") == ["head", "abdomen", "head"]
+    assert plane_of(["p12-femur-3.png"], r"-(femur|head)(?:-|$)") == ["femur"]
+
+
+def test_no_pattern_is_one_plane():
+    assert plane_of(["010_HC", "any"], "") == ["", ""]
+    check_planes(["", ""], [""])
+
+
+@pytest.mark.parametrize(
+    ("pattern", "words"),
+    [
+        ("([a-z]+", r"data\.planes='\(\[a-z\]\+': not a regular expression"),
+        ("[a-z]+", r"must hold one \(group\).*holds 0"),
+        ("([a-z]+)_([0-9])", r"must hold one \(group\).*holds 2"),
+    ],
+)
+def test_a_wrong_pattern_is_refused(pattern, words):
+    with pytest.raises(UsageError, match=words) as caught:
+        plane_of(["head_0_0000"], pattern)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("pattern", ["^([a-z]+)_", "([a-z]*)HC", "(x)?_HC"])
+def test_an_id_without_a_plane_is_named(pattern):
+    with pytest.raises(JaxsegError, match=r"finds no plane in the id '010_HC'"):
+        plane_of(["head_HC"] * (pattern == "^([a-z]+)_") + ["010_HC"], pattern)
+
+
+def test_a_frame_without_a_plane_gets_no_label():
+    pattern = "^([a-z]+)_"
+    assert [label_of(name, pattern) for name in ("head_0_0000", "010_HC")] == ["head", ""]
+    assert label_of("head_0_0000", "") == ""
+
+
+def test_a_plane_that_is_trained_on_must_be_tested():
+    check_planes(["head", "femur"], ["femur", "head", "cervix"])
+    with pytest.raises(JaxsegError, match="plane 'femur' has 2 training frames but no test frame"):
+        check_planes(["head", "femur", "femur"], ["head", "head"])
+    with pytest.raises(JaxsegError, match=r"planes tested: none"):
+        check_planes(["head"], [])

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from hypothesis import strategies as st
 
-from jaxseg.digests import with_digest
+from jaxseg.texts import with_digest
 
 EXTREME = (0, 1, 2, 3, 255, 256, 65535, 65536, 2**24, 2**31 - 1, 2**31, 2**32 - 1)
 TEXTS = ("", "=1+1", "-0.3", "a\nb", "<script>x</script>", "$\\frac{$", "$x$", "\ud800", "\x00")

@@ -14,9 +14,9 @@ import pytest
 from fake_workdir import fake_workdir
 
 from jaxseg.cli import audit
-from jaxseg.errors import JaxsegError, UsageError
-from jaxseg.escape import csv_text, plain, printable, utf8
+from jaxseg.errors import JaxsegError, UsageError, printable
 from jaxseg.studies.grid_report import write_report
+from jaxseg.texts import csv_text, plain, utf8
 
 NAMES = ("two words", 'it\'s "quoted"', "line\nbreak", "<script>alert(1)<", "a&amp;b", "größe 大")
 NAMES += ("=HYPERLINK(1)", "+1+cmd", "-x", "@SUM(A1)", "\ttab", "\rreturn", "$x^$", "\x1b[2Jred")

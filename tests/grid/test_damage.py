@@ -13,11 +13,11 @@ from etils import epath
 from run_oracles import PAIR, assert_equal, read_counts, read_metrics
 
 from jaxseg.data.arrays import naming, read_member
-from jaxseg.digests import check_digest, read_with_digest, with_digest
 from jaxseg.errors import DamagedError, JaxsegError
 from jaxseg.grid import checkpoints, chunk, loading, storage
 from jaxseg.grid import workdir as files
 from jaxseg.grid.run import run_grid
+from jaxseg.texts import check_digest, read_with_digest, with_digest
 
 CELLS = ("0.01-s0", "0.05-s0")
 

@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from run_oracles import PAIR
 
 import jaxseg
-from jaxseg.digests import with_digest
 from jaxseg.errors import JaxsegError, UsageError
 from jaxseg.grid import loading
 from jaxseg.grid.config import make_config, make_net
 from jaxseg.grid.run import run_grid
 from jaxseg.grid.train import SCALING, class_indices, normalise
+from jaxseg.texts import with_digest
 
 CELL = "0.05-s0"  # of the two the one that marks something
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jaxseg.data.streams import Stream, annotated_images
+from jaxseg.data.crops import Stream, annotated_images
 from jaxseg.errors import UsageError
 from jaxseg.grid.cells import expand, group_cells
 from jaxseg.grid.evaluate import stability, validation_items

@@ -4,9 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
-from jaxseg.data.progress import silent
 from jaxseg.errors import UsageError
 from jaxseg.grid.config import Config, DataConfig
+from jaxseg.progress import silent
 from jaxseg.studies.cell_frames import cell_frames, data_here
 
 

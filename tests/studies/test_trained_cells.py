@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from jaxseg.data.progress import silent
 from jaxseg.errors import UsageError
 from jaxseg.grid.loading import load_cell, load_variables
 from jaxseg.grid.run import run_grid
 from jaxseg.grid.train import class_indices, normalise
+from jaxseg.progress import silent
 from jaxseg.studies.cell_frames import cell_frames, frames_at
 from jaxseg.studies.features import features_section
 from jaxseg.studies.features.measures import (

@@ -34,8 +34,6 @@ Array = NDArray
 
 PLACEMENTS = ("tied", "jittered", "independent")
 SMALLEST = 32  # pixels: no text is legible on a smaller frame
-
-
 # Ranges of hue, saturation and value in [0, 1] from which a frame's shade is drawn.
 COLOURS = {
     "yellow": ((0.13, 0.16), (0.8, 1.0), (0.85, 1.0)),
@@ -71,7 +69,16 @@ def draw_annotations(
     their usual names, any other as D1, D2. Raises UsageError for an unknown placement or colour, a
     negative seed, frames that are too small, and masks of another size or type.
     """
-    images, annotated = _draw(image, mask, seed, image_id, placement, colour, plane, 2)
+    images, annotated = annotation_sequence(
+        image,
+        mask,
+        seed=seed,
+        image_id=image_id,
+        placement=placement,
+        colour=colour,
+        plane=plane,
+        stages=2,
+    )
     return images[-1], annotated[-1]
 
 
@@ -96,79 +103,45 @@ def annotation_sequence(
     """
     if stages < 2:
         raise UsageError(f"stages={stages}: must be at least 2, the clean and the annotated frame")
-    return _draw(image, mask, seed, image_id, placement, colour, plane, stages)
-
-
-def _draw(
-    image: ArrayLike,
-    mask: ArrayLike,
-    seed: int,
-    image_id: str,
-    placement: str,
-    colour: str,
-    plane: str,
-    stages: int,
-) -> tuple[Array, Array]:
     check_choice("placement", placement, PLACEMENTS)
     check_choice("colour", colour, COLOURS)
     clean, mask = as_rgb(image), np.asarray(mask)
-    _check(clean, mask, seed, image_id)
-    for_style, for_place = _streams(seed, image_id)
-    style = sample_style(for_style, colour)
-    measured = _measure(for_place, mask, placement, style.count)
-    return _paint(clean, layout(measured, style, plane, mask.shape), style.shade, stages)
-
-
-def _check(image: Array, mask: Array, seed: int, image_id: str) -> None:
+    height, width = clean.shape[:2]
     if seed < 0:
         raise UsageError(f"seed={seed}: must not be negative")
-    if min(image.shape[:2]) < SMALLEST:
+    if min(height, width) < SMALLEST:
         raise UsageError(
-            f"{image_id}: frame of {image.shape[0]}×{image.shape[1]} pixels; annotations require "
+            f"{image_id}: frame of {height}×{width} pixels; annotations require "
             f"at least {SMALLEST}×{SMALLEST}"
         )
-    if mask.shape != image.shape[:2] or mask.dtype != np.uint8:
+    if mask.shape != (height, width) or mask.dtype != np.uint8:
         raise UsageError(
             f"{image_id}: mask {mask.dtype} {mask.shape}; must be uint8 class indices of the "
-            f"image's size {image.shape[:2]}"
+            f"image's size {(height, width)}"
         )
-
-
-def _streams(seed: int, image_id: str) -> tuple[np.random.Generator, np.random.Generator]:
-    """Two generators, so that the draws of places do not change any other draw."""
-    root = np.random.SeedSequence([seed, zlib.crc32(image_id.encode())])
-    style, place = root.spawn(2)
-    return np.random.default_rng(style), np.random.default_rng(place)
-
-
-def _measure(rng: np.random.Generator, mask: Array, placement: str, count: int) -> list[Array]:
-    """What is measured, a structure int [n, 2, 2] of axes each."""
+    # Two generators, so that the draws of places do not change any other draw.
+    spawned = np.random.SeedSequence([seed, zlib.crc32(image_id.encode())]).spawn(2)
+    for_style, for_place = map(np.random.default_rng, spawned)
+    style = sample_style(for_style, colour)
     if placement == "independent":
-        return marks.independent(rng, count, mask.shape)
-    measured = marks.tied(mask, count)
-    if placement == "tied":
-        return measured
-    return marks.jittered(rng, measured, mask.shape)
-
-
-def _paint(clean: Array, drawn: list[marks.Mark], shade: Array, stages: int) -> tuple[Array, Array]:
-    """The frame with growing parts of the marks: uint8 [stages, H, W, 3]; where it has changed."""
+        measured = marks.independent(for_place, style.count, mask.shape)
+    else:
+        measured = marks.tied(mask, style.count)
+        if placement == "jittered":
+            measured = marks.jittered(for_place, measured, mask.shape)
+    drawn = layout(measured, style, plane, mask.shape)
     images = np.repeat(clean[None], stages, axis=0)
-    canvas, line, done = np.zeros(clean.shape[:2], np.uint8), marks.sizes_of(len(clean)).line, 0
+    canvas, line, done = np.zeros((height, width), np.uint8), marks.sizes_of(height).line, 0
     for stage in range(1, stages):
         upto = -(-stage * len(drawn) // (stages - 1))
-        marks.render(canvas, drawn[done:upto], line)
-        _blend(images[stage], marks.opacity(canvas), shade)
-        done = upto
+        opacity = marks.opacity(marks.render(canvas, drawn[done:upto], line))
+        done, place = upto, opacity > 0
+        weight = opacity[place][:, None]
+        # Every channel moves towards the shade's with growing opacity and never back: what has
+        # changed stays changed.
+        mixed = images[stage][place] * (1 - weight) + style.shade * weight
+        images[stage][place] = np.rint(mixed).astype(np.uint8)
     return images, (images != clean).any(-1)
-
-
-def _blend(image: Array, opacity: Array, shade: Array) -> None:
-    """Lays the shade over the image, in place. Every channel moves towards the shade's with
-    growing opacity and never back: what has changed stays changed."""
-    place = opacity > 0
-    weight = opacity[place][:, None]
-    image[place] = np.rint(image[place] * (1 - weight) + shade * weight).astype(np.uint8)
 
 
 class Style(NamedTuple):
@@ -217,7 +190,18 @@ def layout(measured: list[Array], style: Style, plane: str, frame: tuple[int, ..
     ]
     values = list(_values(measured, plane, per_cm))
     written = marks.text_block(values, box, frame, sizes, framed=True) if values else []
-    return furniture + list(_measuring(measured, style.glyphs, iter(written), sizes))
+    calipers, pair, written = [], 0, iter(written)
+    for axes in measured:
+        for axis in axes:
+            first, second = (
+                marks.caliper(at, style.glyphs[pair], sizes, str(pair + 1)) for at in axis
+            )
+            pair += 1
+            line = marks.dotted_line(axis, sizes)
+            calipers += [first, marks.together(second, line, next(written, Mark()))]
+        if len(axes) == 2:
+            calipers.append(next(written, Mark()))
+    return furniture + calipers
 
 
 def _values(measured: list[Array], plane: str, per_cm: float) -> Iterator[str]:
@@ -232,17 +216,3 @@ def _values(measured: list[Array], plane: str, per_cm: float) -> Iterator[str]:
         if len(axes) == 2:
             yield f"{names[-1]} {np.pi * spans.mean():.1f} cm"
         pair += len(axes)
-
-
-def _measuring(
-    measured: list[Array], glyphs: tuple[str, ...], written: Iterator[Mark], sizes: marks.Sizes
-) -> Iterator[Mark]:
-    pair = 0
-    for axes in measured:
-        for axis in axes:
-            ends = [marks.caliper(at, glyphs[pair], sizes, str(pair + 1)) for at in axis]
-            yield ends[0]
-            yield marks.together(ends[1], marks.dotted_line(axis, sizes), next(written, Mark()))
-            pair += 1
-        if len(axes) == 2:
-            yield next(written, Mark())

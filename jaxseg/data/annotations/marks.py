@@ -9,7 +9,7 @@ screen of 540 lines, with floors that keep them legible at 64 lines); what does 
 the frame. Points are (x, y) in pixels, (0, 0) the centre of the first pixel.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import cv2
@@ -23,8 +23,6 @@ FONT, SMALL_FONT, SMALL = cv2.FONT_HERSHEY_PLAIN, cv2.FONT_HERSHEY_DUPLEX, 9
 SHIFT = 4  # OpenCV's fixed-point bits: lines are placed to 1/16 pixel
 # OpenCV paints a one-pixel line at 230 with 60 beside it; cut off, it is crisp as on a screen.
 FAINTEST, FULL = 64, 176
-
-
 SHORTEST = 4  # pixels: what is shorter is not measured
 THIN = 3.0  # length over width from which on a structure is measured by its length alone
 JITTER = 0.1  # standard deviation of a jittered end along x and y, in lengths of its axis
@@ -132,7 +130,9 @@ def text_block(
     places = [(left + pad, top + pad + sizes.text + step * i) for i in range(len(lines))]
     marks = [Mark(words=(Words(*each, sizes.text),)) for each in zip(lines, places)]
     if framed:
-        marks[0] = marks[0]._replace(lines=(_rectangle(left, top, *size.tolist()),))
+        corners = [(0, 0), (1, 0), (1, 1), (0, 1), (0, 0)]
+        box = np.array([left, top]) + (size - 1) * np.array(corners, float)
+        marks[0] = marks[0]._replace(lines=(box,))
     return marks
 
 
@@ -165,11 +165,6 @@ def _corner_place(
     return inset + np.maximum(room, 0) * np.array(corner)
 
 
-def _rectangle(left: int, top: int, width: int, height: int) -> Array:
-    corners = [(0, 0), (width - 1, 0), (width - 1, height - 1), (0, height - 1), (0, 0)]
-    return np.array([left, top]) + np.array(corners, float)
-
-
 def tied(mask: Array, count: int) -> list[Array]:
     """Axes of the `count` largest classes of a mask, uint8 [H, W] of class indices.
 
@@ -182,9 +177,18 @@ def tied(mask: Array, count: int) -> list[Array]:
     caliper is longer than the frame; an axis wholly outside is left out. An empty mask, and one
     whose parts are shorter than 4 pixels, has no axes.
     """
-    found = (clip_axes(_diameters(c, mask.shape), mask.shape) for c in _outlines(mask))
-    measured = (axes for axes in found if len(axes))
-    return [axes for axes, _ in zip(measured, range(count))]
+    measured: list[Array] = []
+    pixels = np.bincount(mask.ravel(), minlength=2)
+    order = np.argsort(-pixels[1:], kind="stable") + 1
+    for label in order[pixels[order] > 0]:
+        if len(measured) == count:
+            break
+        region = (mask == label).astype(np.uint8)
+        contours, _ = cv2.findContours(region, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+        outline = max(contours, key=lambda c: (cv2.contourArea(c), len(c)))[:, 0]
+        axes = clip_axes(_diameters(outline, mask.shape), mask.shape)
+        measured += [axes] if len(axes) else []
+    return measured
 
 
 def jittered(
@@ -206,22 +210,22 @@ def independent(rng: np.random.Generator, count: int, shape: tuple[int, ...]) ->
     The long diameter is log-uniform in 0.15 … 0.8 of the frame's shorter side, its direction and
     place are uniform as far as all ends lie inside; two in three have a second diameter.
     """
-    return [_anywhere(rng, shape) for _ in range(count)]
+    height, width = shape[:2]
+    last = np.array([width - 1, height - 1])
+    measured = []
+    for _ in range(count):
+        long = min(height, width) * np.exp(rng.uniform(np.log(0.15), np.log(0.8)))
+        sides, angle = (long * rng.uniform(0.55, 0.95), long), rng.uniform(0, 180)
+        spans = _spans((0, 0), sides, angle)[0 if rng.random() < 2 / 3 else 1 :]
+        room = last - 2 * np.abs(spans).max((0, 1))
+        centre = last / 2 + room * rng.uniform(-0.5, 0.5, 2)
+        measured.append(clip_axes(spans + centre, shape))
+    return measured
 
 
 def lengths(axes: Array) -> Array:
     """Length in pixels of every axis of int [n, 2, 2]: float [n]."""
     return np.linalg.norm(np.diff(axes, axis=1)[:, 0], axis=-1)
-
-
-def _outlines(mask: Array) -> Iterator[Array]:
-    """The outline int [points, 2] of the largest part of every class, largest class first."""
-    pixels = np.bincount(mask.ravel(), minlength=2)
-    order = np.argsort(-pixels[1:], kind="stable") + 1
-    for label in order[pixels[order] > 0]:
-        region = (mask == label).astype(np.uint8)
-        contours, _ = cv2.findContours(region, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-        yield max(contours, key=lambda c: (cv2.contourArea(c), len(c)))[:, 0]
 
 
 def _diameters(outline: Array, shape: tuple[int, ...]) -> Array:
@@ -250,17 +254,6 @@ def _spans(centre: Sequence[float], sides: Sequence[float], angle: float) -> Arr
 def clip_axes(axes: Array, shape: tuple[int, ...]) -> Array:
     """Axes float [n, 2, 2] rounded and cut at the frame's edge: int [m, 2, 2], m <= n."""
     frame = (0, 0, shape[1], shape[0])
-    ends = np.rint(axes).astype(int).tolist()
-    cut = (cv2.clipLine(frame, first, second) for first, second in ends)
+    cut = (cv2.clipLine(frame, *ends) for ends in np.rint(axes).astype(int).tolist())
     kept = [(first, second) for inside, first, second in cut if inside]
     return np.array(kept, int).reshape(-1, 2, 2)
-
-
-def _anywhere(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
-    height, width = shape[:2]
-    long = min(height, width) * np.exp(rng.uniform(np.log(0.15), np.log(0.8)))
-    sides, angle = (long * rng.uniform(0.55, 0.95), long), rng.uniform(0, 180)
-    spans = _spans((0, 0), sides, angle)[0 if rng.random() < 2 / 3 else 1 :]
-    room = np.array([width - 1, height - 1]) - 2 * np.abs(spans).max((0, 1))
-    centre = np.array([width - 1, height - 1]) / 2 + room * rng.uniform(-0.5, 0.5, 2)
-    return clip_axes(spans + centre, shape)

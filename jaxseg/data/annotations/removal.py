@@ -29,18 +29,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.spatial import KDTree
 
+from jaxseg.data.annotations import COLOURS
 from jaxseg.data.annotations.marks import Sizes, sizes_of
 from jaxseg.data.images import as_rgb
 from jaxseg.errors import UsageError, check_choice
 
 Array = NDArray
-
 RADIUS = 3  # pixels round a removed one that inpainting looks at
-
-
 # Hue, of a turn, between which a colour lies.
 HUES = {"yellow": (0.11, 0.17), "green": (0.22, 0.45)}
-COLOURS = ("yellow", "white", "green")
 VIVID = 0.5  # saturation and value of a stroke's core, at least
 TINT = 4  # grey levels between the channels of a stroke's edge, at least
 COLOURLESS = 30  # grey levels between the channels of a white or grey overlay, at most
@@ -75,27 +72,23 @@ def remove_annotations(
     check_choice("method", method, METHODS)
     image = as_rgb(image)
     removed = detect_annotations(image, colour) if mask is None else np.asarray(mask)
-    _check(image, removed, seed)
+    if removed.shape != image.shape[:2] or removed.dtype != np.bool_:
+        raise UsageError(
+            f"mask of type {removed.dtype} and shape {removed.shape}: must be bool of the image's "
+            f"size {image.shape[:2]}"
+        )
+    if removed.all():
+        raise UsageError(
+            "mask: covers the whole frame; at least one pixel must remain to fill from"
+        )
+    if seed < 0:
+        raise UsageError(f"seed={seed}: must not be negative")
     if method == "black_box":
         removed = _boxes(removed)
     if not removed.any():
         return image.copy(), removed
     filled = METHODS[method](image, removed, seed)
     return np.where(removed[..., None], filled, image), removed
-
-
-def _check(image: Array, mask: Array, seed: int) -> None:
-    if mask.shape != image.shape[:2] or mask.dtype != np.bool_:
-        raise UsageError(
-            f"mask of type {mask.dtype} and shape {mask.shape}: must be bool of the image's size "
-            f"{image.shape[:2]}"
-        )
-    if mask.all():
-        raise UsageError(
-            "mask: covers the whole frame; at least one pixel must remain to fill from"
-        )
-    if seed < 0:
-        raise UsageError(f"seed={seed}: must not be negative")
 
 
 def _boxes(mask: Array) -> Array:
@@ -178,7 +171,15 @@ def detect_annotations(image: ArrayLike, colour: str = "yellow") -> NDArray[np.b
     """
     check_choice("colour", colour, COLOURS)
     image = as_rgb(image)
-    return _white(image) if colour == "white" else _tinted(image, *HUES[colour])
+    if colour == "white":
+        return _white(image)
+    low, high = HUES[colour]
+    hsv = cv2.cvtColor(image.astype(np.float32) / 255, cv2.COLOR_RGB2HSV)
+    hue, saturation, value = hsv[..., 0] / 360, hsv[..., 1], hsv[..., 2]
+    core = (hue > low) & (hue < high) & (saturation > VIVID) & (value > VIVID)
+    # Of a faint tint the hue is known only roughly.
+    tint = (np.abs(hue - (low + high) / 2) < (high - low) / 2 + 0.05) & (np.ptp(image, -1) >= TINT)
+    return core | (tint & _near(core, sizes_of(len(image)), 2))
 
 
 def field_of_view(image: ArrayLike) -> NDArray[np.bool_]:
@@ -202,15 +203,6 @@ def field_of_view(image: ArrayLike) -> NDArray[np.bool_]:
 
 def _disc(radius: int) -> Array:
     return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
-
-
-def _tinted(image: Array, low: float, high: float) -> Array:
-    hsv = cv2.cvtColor(image.astype(np.float32) / 255, cv2.COLOR_RGB2HSV)
-    hue, saturation, value = hsv[..., 0] / 360, hsv[..., 1], hsv[..., 2]
-    core = (hue > low) & (hue < high) & (saturation > VIVID) & (value > VIVID)
-    # Of a faint tint the hue is known only roughly.
-    tint = (np.abs(hue - (low + high) / 2) < (high - low) / 2 + 0.05) & (np.ptp(image, -1) >= TINT)
-    return core | (tint & _near(core, sizes_of(len(image)), 2))
 
 
 def _near(core: Array, sizes: Sizes, reach: int) -> Array:
@@ -286,3 +278,6 @@ def _in_row(places: Array, sizes: Sizes) -> Array:
         found &= np.isfinite(away)
         row.append(np.where(np.isfinite(away), following, 0))
     return np.isin(np.arange(len(places)), np.stack(row, -1)[found])
+
+
+Array = NDArray

@@ -102,11 +102,10 @@ def sample_parts(rng: np.random.Generator, plane: str) -> list[Part]:
     mirror = rng.choice([-1.0, 1.0])  # left to right: upside down and turned by half a turn
     tilt = rng.normal(0, 0.25) + (math.pi if mirror < 0 else 0)
     origin = np.array([0.5, 0.54]) + rng.normal(0, [0.06, 0.05])
-    pose = (origin, scale, tilt, mirror)
     rows = [(k, row) for k, row in enumerate(STRUCTURES, 1) if row.plane == plane]
     rows += [(0, row) for row in LANDMARKS if row.plane == plane]
     return [
-        Part(label, n == 0, row, _place(rng, row, pose, jitter=n > 0))
+        Part(label, n == 0, row, _place(rng, row, (origin, scale, tilt, mirror), jitter=n > 0))
         for n, (label, row) in enumerate(rows)
     ]
 
@@ -123,15 +122,12 @@ def _place(
     centre = origin + scale * np.array([x * cos - y * sin, x * sin + y * cos])
     angle = tilt + mirror * (row.angle + turn)
     axes = scale * np.array(row.axes) * stretch
-    return Shape(centre, axes, angle, mirror * row.bend, row.power, _outline(rng, row))
-
-
-def _outline(rng: np.random.Generator, row: Structure) -> Array:
     angles = np.linspace(0, 2 * np.pi, 256, endpoint=False)
     orders = np.arange(2, 7)[:, None]
     size = 0.035 * rng.standard_normal(orders.shape) / (orders - 1)
     wave = (size * np.cos(orders * angles + rng.uniform(0, 2 * np.pi, orders.shape))).sum(0)
-    return (np.exp(wave) * (1 + row.lobing * np.cos(row.lobes * angles))).astype(np.float32)
+    outline = (np.exp(wave) * (1 + row.lobing * np.cos(row.lobes * angles))).astype(np.float32)
+    return Shape(centre, axes, angle, mirror * row.bend, row.power, outline)
 
 
 def level(points: Array, shape: Shape) -> Array:

@@ -37,8 +37,6 @@ Array = np.ndarray
 
 BLOOD = np.array([0.35, 1.35, 1.30], np.float32)
 GREY = np.array([1.10, 1.00, 0.90], np.float32)
-
-
 # Absorbance per RGB channel; melanin is fitted to the median lesion/skin colour ratio.
 MELANIN = np.array([0.40, 1.06, 1.54], np.float32)
 HAIR = np.array([0.7, 1.0, 1.2], np.float32)
@@ -72,10 +70,16 @@ def draw_lesion(seed: int, index: int, size: int = 128) -> tuple[Array, Array]:
     """
     rng = generator(seed, index, size)
     points = _warped_grid(rng, size)
-    lesion = _sample_lesion(rng)
+    # Centred, area log-normal; large lesions are held nearer the middle, as the frame forces.
+    area = np.clip(rng.lognormal(np.log(0.13), 1.1), 0.012, 0.5)
+    radius = float(np.sqrt(area / np.pi))
+    spread = np.array([0.068, 0.075]) * (1 - radius)
+    centre = np.array([0.494, 0.505]) + spread * rng.standard_normal(2)
+    lesion = _sample_blob(rng, centre, radius)
     level = _level(points, lesion)
     mask = (level < 1).astype(np.uint8)
-    absorber = _sample_absorber(rng)
+    weights = rng.dirichlet([4.0, 0.5, 0.9])
+    absorber = (weights[:, None] * np.stack([MELANIN, BLOOD, GREY])).sum(0).astype(np.float32)
     strength = float(np.clip(rng.lognormal(np.log(0.38), 0.7), 0.1, 1.5))
     pigment = _pigment(rng, level, lesion, strength)
     for decoy in _sample_decoys(rng, mask):
@@ -103,27 +107,16 @@ def _warped_grid(rng: np.random.Generator, size: int) -> Array:
     return np.stack([x, y]) + np.stack(shake)
 
 
-def _sample_outline(rng: np.random.Generator) -> Array:
+def _sample_blob(rng: np.random.Generator, centre: Array, radius: float) -> Blob:
+    elongation = float(np.exp(np.abs(0.25 * rng.standard_normal())))
+    angle, softness = rng.uniform(0, np.pi), rng.uniform(0.03, 0.16)
     angles = np.linspace(0, 2 * np.pi, 256, endpoint=False)
     orders = np.arange(2, 14)[:, None]
     size = rng.uniform(0.1, 0.5) * rng.standard_normal(orders.shape) / orders**1.5
     wave = (size * np.cos(orders * angles + rng.uniform(0, 2 * np.pi, orders.shape))).sum(0)
-    radius = np.exp(wave)
-    return (radius / np.sqrt(np.mean(radius**2))).astype(np.float32)
-
-
-def _sample_blob(rng: np.random.Generator, centre: Array, radius: float) -> Blob:
-    elongation = float(np.exp(np.abs(0.25 * rng.standard_normal())))
-    angle, softness = rng.uniform(0, np.pi), rng.uniform(0.03, 0.16)
-    return Blob(centre, radius, elongation, angle, _sample_outline(rng), softness)
-
-
-def _sample_lesion(rng: np.random.Generator) -> Blob:
-    """Centred, area log-normal; large lesions are held nearer the middle, as the frame forces."""
-    area = np.clip(rng.lognormal(np.log(0.13), 1.1), 0.012, 0.5)
-    radius = float(np.sqrt(area / np.pi))
-    spread = np.array([0.068, 0.075]) * (1 - radius)
-    return _sample_blob(rng, np.array([0.494, 0.505]) + spread * rng.standard_normal(2), radius)
+    outline = np.exp(wave)
+    outline = (outline / np.sqrt(np.mean(outline**2))).astype(np.float32)
+    return Blob(centre, radius, elongation, angle, outline, softness)
 
 
 def _sample_decoys(rng: np.random.Generator, mask: Array) -> list[Blob]:
@@ -163,11 +156,6 @@ def _pigment(rng: np.random.Generator, level: Array, blob: Blob, strength: float
     # Annotators take in the fuzzy edge: the body is half-way down a little inside the outline.
     body = 1 / (1 + np.exp(np.clip((level - 1 + blob.softness) / blob.softness * 2, -30, 30)))
     return strength * body * np.maximum(texture, 0.2)
-
-
-def _sample_absorber(rng: np.random.Generator) -> Array:
-    weights = rng.dirichlet([4.0, 0.5, 0.9])
-    return (weights[:, None] * np.stack([MELANIN, BLOOD, GREY])).sum(0).astype(np.float32)
 
 
 def _skin_texture(rng: np.random.Generator, size: int) -> Array:

@@ -172,16 +172,12 @@ def draw_frame(seed: int, index: int, size: int = 128) -> tuple[Array, Array]:
     fan = sample_fan(rng)
     parts = sample_parts(rng, plane_of_frame(index))
     pixels = scan_convert(fan, _beams(rng, fan, parts), size)
-    return cv2.merge([np.rint(pixels).astype(np.uint8)] * 3), _labels(fan, parts, size)
-
-
-def _labels(fan: Fan, parts: list[Part], size: int) -> Array:
     points = pixel_points(size)
     mask = np.zeros((size, size), np.uint8)
     for part in parts:
         if part.label:
             mask[level(points, part.shape) < 1] = part.label
-    return mask * in_fan(fan, points)
+    return cv2.merge([np.rint(pixels).astype(np.uint8)] * 3), mask * in_fan(fan, points)
 
 
 def _beams(rng: np.random.Generator, fan: Fan, parts: list[Part]) -> Array:
@@ -192,7 +188,9 @@ def _beams(rng: np.random.Generator, fan: Fan, parts: list[Part]) -> Array:
     for part in parts:
         place = level(points, part.shape)
         scene = _surface(rng, fan, _body(rng, scene, place, part, contrast), place, part, contrast)
-    echo = attenuate(scene.echo, scene.attenuation, fan) + _depth_gain(rng, fan)
+    # What the operator's gain curve leaves over: a slope and the ripple of its sliders.
+    gain = rng.uniform(-8, 2) * (fan.depths - 0.4) + 1.5 * smooth_noise(rng, 8, 1)
+    echo = attenuate(scene.echo, scene.attenuation, fan) + gain
     signal = echo + speckle(rng, looks=int(rng.integers(1, 4)))
     noise = speckle(rng, looks=1) + rng.uniform(-32, -25)
     total = 10 * np.log10(10 ** (signal / 10) + 10 ** (noise / 10))
@@ -207,16 +205,13 @@ def _surroundings(rng: np.random.Generator, fan: Fan, points: Array, main: Shape
         place = rng.uniform(0.02, 0.25) + 0.02 * smooth_noise(rng, 2, 4)
         distance = (fan.depths - place) / rng.uniform(0.006, 0.02)
         echo += rng.uniform(5, 16) * np.exp(-0.5 * distance**2)
-    fluid = _fluid(rng, points, main) if rng.random() < 0.6 else np.zeros_like(echo)
+    fluid = np.zeros_like(echo)
+    if rng.random() < 0.6:  # amniotic fluid, beside and around the main structure
+        shift = rng.normal(0, 0.5, 2) * main.axes.max()
+        axes = main.axes * rng.uniform(0.8, 1.6, 2)
+        pocket = main._replace(centre=main.centre + shift, axes=axes)
+        fluid = _inside(level(points, pocket) + 0.06 * smooth_noise(rng, 9, 9), 0.05)
     return Scene(echo - 28 * fluid, 6 - 21 * fluid)
-
-
-def _fluid(rng: np.random.Generator, points: Array, main: Shape) -> Array:
-    """Where amniotic fluid lies, 0 to 1: a pocket beside and around the main structure."""
-    shift = rng.normal(0, 0.5, 2) * main.axes.max()
-    axes = main.axes * rng.uniform(0.8, 1.6, 2)
-    pocket = main._replace(centre=main.centre + shift, axes=axes)
-    return _inside(level(points, pocket) + 0.06 * smooth_noise(rng, 9, 9), 0.05)
 
 
 def _inside(place: Array, softness: float) -> Array:
@@ -251,8 +246,3 @@ def _surface(
         scene.echo + rim * part.structure.rim * (0.3 + 0.7 * contrast),
         scene.attenuation + rim * part.structure.rim_attenuation * contrast,
     )
-
-
-def _depth_gain(rng: np.random.Generator, fan: Fan) -> Array:
-    """What the operator's gain curve leaves over: a slope and the ripple of its sliders."""
-    return rng.uniform(-8, 2) * (fan.depths - 0.4) + 1.5 * smooth_noise(rng, 8, 1)

@@ -10,8 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxseg.errors import JaxsegError
-from jaxseg.escape import printable
+from jaxseg.errors import JaxsegError, printable
 from jaxseg.metrics import statistics
 from jaxseg.metrics.dice import dice
 from jaxseg.studies.annotations.arms import Roles, file_of, roles

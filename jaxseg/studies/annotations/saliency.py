@@ -9,8 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxseg.errors import JaxsegError
-from jaxseg.escape import printable
+from jaxseg.errors import JaxsegError, printable
 from jaxseg.metrics.statistics import item_mean
 from jaxseg.studies.annotations.measures import ALL, defined_mean
 from jaxseg.studies.estimates import Scored, row_of

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from jaxseg.data.duplicates import IMAGES, MASKS
-from jaxseg.data.progress import Progress, silent
 from jaxseg.data.sources import Reading
 from jaxseg.errors import JaxsegError, UsageError
+from jaxseg.progress import Progress, silent
 from jaxseg.report.section import Section, Table
 from jaxseg.report.text import interval, number, p_text, percent, plural, with_interval
 from jaxseg.studies.dataset.figures import figures

@@ -28,9 +28,9 @@ from jaxseg.data.duplicates import (
     joining,
     near_duplicates,
 )
-from jaxseg.data.progress import Progress, silent
 from jaxseg.data.sources import Reading
 from jaxseg.errors import JaxsegError
+from jaxseg.progress import Progress, silent
 from jaxseg.studies.dataset.placement import Placement, free_position, placement_test
 from jaxseg.studies.fixed_mask import GRID, CentrePrior, Sample, centre_prior
 from jaxseg.studies.folders import Paths, read_masks, readable

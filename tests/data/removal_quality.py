@@ -14,7 +14,6 @@ from jaxseg.data.images import as_rgb
 from jaxseg.errors import UsageError
 
 Array = NDArray
-Sums = Counter[str]
 
 
 def self_test(
@@ -22,8 +21,8 @@ def self_test(
     masks: Sequence[ArrayLike],
     ids: Sequence[str],
     *,
-    colours: Iterable[str] = tuple(COLOURS),
-    methods: Iterable[str] = tuple(METHODS),
+    colours: Iterable[str] = COLOURS,
+    methods: Iterable[str] = METHODS,
     placement: str = "tied",
     seed: int = 0,
 ) -> list[dict[str, Any]]:
@@ -50,24 +49,28 @@ def self_test(
     methods = tuple(methods)
     rows = []
     for colour in colours:
-        sums = {method: Sums() for method in methods}
+        sums = {method: Counter[str]() for method in methods}
         for image, mask, name in zip(frames, masks, ids):
             clean = as_rgb(image)
             drawn, truth = draw_annotations(
                 clean, mask, seed=seed, image_id=name, placement=placement, colour=colour
             )
             found = detect_annotations(drawn, colour)
-            shared = _detected(found, truth, detect_annotations(clean, colour))
+            false = detect_annotations(clean, colour)
+            pixels = {"hits": found & truth, "found": found, "truth": truth, "false": false}
+            shared = {name: int(where.sum()) for name, where in pixels.items()}
+            shared["pixels"] = truth.size
             for method in methods:
                 sums[method].update(shared | _restored(clean, drawn, truth, found, method, seed))
-        rows += [_row(colour, method, len(frames), sums[method]) for method in methods]
+        for method, found in sums.items():
+            row = {"colour": colour, "method": method, "frames": len(frames)}
+            row["precision"] = _share(found["hits"], found["found"])
+            row["recall"] = _share(found["hits"], found["truth"])
+            for part in ("", "_drawn", "_placebo"):
+                row["psnr" + part] = psnr(_share(found["error" + part], found["n" + part]))
+                row["ssim" + part] = _share(found["ssim" + part], found["n" + part])
+            rows.append(row | {"false_share": _share(found["false"], found["pixels"])})
     return rows
-
-
-def _detected(found: Array, truth: Array, false: Array) -> dict[str, int]:
-    """Pixels of one frame; `false` is what is detected where nothing was drawn."""
-    pixels = {"hits": found & truth, "found": found, "truth": truth, "false": false}
-    return {name: int(where.sum()) for name, where in pixels.items()} | {"pixels": truth.size}
 
 
 def _restored(
@@ -81,28 +84,13 @@ def _restored(
     sums = {}
     for part, (image, where) in parts.items():
         sums["n" + part] = int(where.sum())
-        sums["error" + part] = float(squared_error(image, clean)[where].sum())
+        sums["error" + part] = float(((image.astype(float) - clean) ** 2).mean(-1)[where].sum())
         sums["ssim" + part] = float(ssim_map(image, clean)[where].sum())
     return sums
 
 
-def _row(colour: str, method: str, n_frames: int, sums: Sums) -> dict[str, Any]:
-    row: dict[str, Any] = {"colour": colour, "method": method, "frames": n_frames}
-    row["precision"] = _share(sums["hits"], sums["found"])
-    row["recall"] = _share(sums["hits"], sums["truth"])
-    for part in ("", "_drawn", "_placebo"):
-        row["psnr" + part] = psnr(_share(sums["error" + part], sums["n" + part]))
-        row["ssim" + part] = _share(sums["ssim" + part], sums["n" + part])
-    return row | {"false_share": _share(sums["false"], sums["pixels"])}
-
-
 def _share(part: float, whole: float) -> float:
     return part / whole if whole else float("nan")
-
-
-def squared_error(a: Array, b: Array) -> Array:
-    """Squared difference, mean over the channels of uint8 [H, W, 3]: float64 [H, W]."""
-    return ((a.astype(float) - b) ** 2).mean(-1)
 
 
 def psnr(mean_squared_error: float) -> float:

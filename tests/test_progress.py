@@ -1,6 +1,6 @@
 """Progress in log files: few lines, with the time left."""
 
-from jaxseg.data import progress
+from jaxseg import progress
 
 
 def test_lines_are_rare_and_count(capsys, monkeypatch):

@@ -13,9 +13,10 @@ SECONDS_BETWEEN_LINES = 10.0
 
 def track(items: Iterable[Any], total: int, label: str, unit: str = "image") -> Iterator[Any]:
     """Yields `items` unchanged and shows how many of `total` are done and the time left."""
-    if sys.stderr.isatty():
-        return iter(tqdm(items, total=total, desc=label, unit=unit))
-    return _lines(items, total, label)
+    with ProgressBar(total, label, unit) as progress:
+        for item in items:
+            yield item
+            progress.update()
 
 
 class ProgressBar:
@@ -51,10 +52,3 @@ def silent(items: Iterable[Any], total: int, label: str, unit: str = "") -> Iter
     """Yields `items` and shows nothing."""
     del total, label, unit
     return iter(items)
-
-
-def _lines(items: Iterable[Any], total: int, label: str) -> Iterator[Any]:
-    progress = ProgressBar(total, label)
-    for item in items:
-        yield item
-        progress.update()
