@@ -17,9 +17,8 @@ from jaxseg.report.export import table_csv, write_page
 from jaxseg.report.section import Table
 from jaxseg.report.terminal import terminal_text
 from jaxseg.studies import annotations, position
-from jaxseg.studies.findings import Findings
 from jaxseg.studies.results import Results
-from jaxseg.studies.rows import COMPARISON_COLUMNS, SUMMARY_COLUMNS
+from jaxseg.studies.rows import COMPARISON_COLUMNS, SUMMARY_COLUMNS, Findings
 from jaxseg.studies.workdir_files import load
 
 # Each has `is_for(results) -> bool` and `findings(results) -> Findings`; the first that fits is

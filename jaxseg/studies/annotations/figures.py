@@ -36,16 +36,19 @@ from jaxseg.studies.annotations.arms import (
 from jaxseg.studies.annotations.measures import (
     ALL,
     ANNOTATED,
+    POINTING,
+    RANDOM,
+    RATIO,
     RELIANCE,
     SEQUENCE,
     TO_LAST,
+    Saliency,
     Study,
     defined_mean,
     difference_of,
     in_truth,
 )
-from jaxseg.studies.annotations.saliency import POINTING, RANDOM, RATIO, Saliency
-from jaxseg.studies.grid_figures import Look
+from jaxseg.studies.grid_sections import Look
 from jaxseg.studies.results import Results
 from jaxseg.studies.rows import EstimateRow, value_of
 

@@ -5,8 +5,8 @@ before any annotation), their `test_set` is `<set>-clean` for a difference betwe
 """
 
 import math
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,20 +14,37 @@ from jaxseg.errors import JaxsegError
 from jaxseg.escape import printable
 from jaxseg.metrics import statistics
 from jaxseg.metrics.dice import dice
-from jaxseg.studies.annotations.arms import Roles, file_of, roles
-from jaxseg.studies.estimates import (
+from jaxseg.metrics.statistics import item_mean
+from jaxseg.studies.annotations.arms import (
+    DOSE,
+    TREND_DOSES,
+    Line,
+    Roles,
+    arm_names,
+    file_of,
+    lines,
+    roles,
+)
+from jaxseg.studies.results import Results
+from jaxseg.studies.rows import (
     BAND_RESAMPLES,
     DIFFERENCE,
     SHARE,
+    ContrastRow,
+    Design,
+    EstimateRow,
     Scored,
     by_image,
     class_rows,
+    compare,
+    corrected,
+    designs,
     regions,
     row_of,
     spread_row,
+    value_of,
 )
-from jaxseg.studies.results import Results
-from jaxseg.studies.rows import EstimateRow
+from jaxseg.studies.workdir_files import SALIENCY, SALIENCY_TOO, read_forms
 
 CLEAN, ANNOTATED, SEQUENCE = "clean", "annotated", "sequence"
 ALL = "all"
@@ -232,3 +249,208 @@ def _to_last(results: Results, arm: str, shape: tuple[int, ...]) -> np.ndarray:
     held = in_truth(results.counts(arm, SEQUENCE, "border").sum(axis=2))
     scores = np.where(held, dice(results.stability(arm)), np.nan)
     return defined_mean(scores).reshape(len(scores), *shape)
+
+
+ARM, CONTRAST, PAIR, TREND = "arm", "contrast", "pair", "trend"
+SLOPE = "reliance_slope"
+Key = tuple[str, str, str]
+
+
+def contrasts(results: Results, study: Study) -> list[ContrastRow]:
+    """All rows: first what the study was made for, then every pair of the grid."""
+    gained, on_clean = (difference_of(ANNOTATED), ALL, RELIANCE), (CLEAN, ALL, DICE)
+    each_arm = [Design(ARM, "", (arm,)) for arm in results.arms]
+    baseline, mitigated, control, placebo = study.roles
+    # What removal takes away, what annotations brought, and what a removal's traces do.
+    wanted = [
+        ("baseline - mitigated", baseline, mitigated),
+        ("baseline - control", baseline, control),
+        ("mitigated - control", mitigated, control),
+        ("placebo - control", placebo, control),
+    ]
+    roles = [Design(CONTRAST, name, (a, b)) for name, a, b in wanted if a and b]
+    pairs = [design for design in designs(results) if design.kind == PAIR]
+    paired = [gained, on_clean, (ANNOTATED, ALL, DICE)]
+    paired += [(SEQUENCE, ALL, STABILITY)] if study.to_last else []
+    rows = []
+    for test_set in study.marked_sets:
+        rows += _family(results, study, (difference_of(test_set), ALL, RELIANCE), each_arm)
+    for key in (gained, on_clean):
+        rows += _family(results, study, key, roles)
+    rows += _trends(results, study)
+    for key in paired:
+        rows += _family(results, study, key, pairs)
+    return rows
+
+
+class Analysis(NamedTuple):
+    """All that the page is made of; `rows` are `estimates` and those of saliency."""
+
+    results: Results
+    study: Study
+    rows: list[EstimateRow]
+    contrasts: list[ContrastRow]
+
+    @property
+    def roles(self) -> Roles:
+        """The arms that the headline and its findings are about."""
+        return self.study.roles
+
+    @property
+    def names(self) -> dict[str, str]:
+        """The readers' name of every arm."""
+        return arm_names(self.results)
+
+    @property
+    def pairs(self) -> list[ContrastRow]:
+        """The comparisons that any grid has."""
+        return [row for row in self.contrasts if row.kind == PAIR]
+
+    def estimate(
+        self, arm: str | None, test_set: str, metric: str, band: str = ALL
+    ) -> EstimateRow | None:
+        """The one row with these keys, or None."""
+        return value_of(self.rows, arm, test_set, band, metric) if arm else None
+
+    def class_reliance(self, arm: str, name: str) -> EstimateRow | None:
+        """The reliance in one class, where there are several."""
+        return self.estimate(arm, difference_of(ANNOTATED), f"{RELIANCE}:{name}")
+
+    def reliance(self, arm: str, test_set: str = ANNOTATED) -> ContrastRow:
+        """The reliance of one arm on a marked test set; every finished arm has one."""
+        key = (ARM, RELIANCE, (arm,), difference_of(test_set))
+        return next(r for r in self.contrasts if (r.kind, r.metric, r.arms, r.test_set) == key)
+
+    def contrast(self, metric: str, arm: str | None, other: str | None) -> ContrastRow | None:
+        """The contrast of two arms of `roles`, or None."""
+        return self._find(CONTRAST, metric, arm, other)
+
+    def trend(self, line: Line) -> ContrastRow | None:
+        """The slope of reliance over the doses of a line, or None."""
+        arms = [*line.arms.values()]
+        return self._find(TREND, SLOPE, arms[-1], arms[0])
+
+    def _find(self, kind: str, metric: str, *arms: str | None) -> ContrastRow | None:
+        key = (kind, metric, arms)
+        return next((r for r in self.contrasts if (r.kind, r.metric, r.arms) == key), None)
+
+
+def _family(
+    results: Results, study: Study, key: Key, planned: Sequence[Design]
+) -> list[ContrastRow]:
+    parts = {arm: _scores(study, arm, key) for arm in results.arms}
+    return corrected(compare(results, parts, design, key, item_mean) for design in planned)
+
+
+def _scores(study: Study, arm: str, key: Key) -> np.ndarray:
+    """What a row of this key is the mean of: float [seeds, images]."""
+    test_set, _, metric = key
+    if metric == STABILITY:
+        return stage_dice(study, arm)
+    if metric == DICE:
+        return image_dice(study, arm, test_set)
+    return reliance(study, arm, test_set.removesuffix(f"-{CLEAN}"))
+
+
+def _trends(results: Results, study: Study) -> list[ContrastRow]:
+    """A least-squares slope is a weighted sum over doses, so that it is a contrast like others."""
+    key = (difference_of(ANNOTATED), ALL, SLOPE)
+    parts = {arm: reliance(study, arm) for arm in results.arms}
+    rows = []
+    for line in lines(results):
+        if len(line.arms) < TREND_DOSES:
+            continue
+        arms = tuple(line.arms.values())
+        away = np.array([*line.arms]) - np.mean([*line.arms])
+        weights = list(away / (away**2).sum())
+        row = compare(results, parts, Design(TREND, DOSE, arms), key, item_mean, weights)
+        if row is not None:
+            rows.append(row._replace(arm_a=arms[-1], arm_b=arms[0], arm_c="", arm_d=""))
+    return corrected(rows)
+
+
+RATIO, POINTING = "saliency_ratio", "saliency_pointing"
+RANDOM = "_random"
+
+
+class Saliency(NamedTuple):
+    """saliency.npz, its cells by arm and seed.
+
+    `arrays` are those of the file, unchanged: share and hit [cells, frames, classes], area
+    [frames], example_image uint8 [e, H, W, 3], example_annotated bool [e, H, W] and example_map
+    float32 [cells, e, H, W] in [0, 1] among them; example_class int [e] (whose map it is) and
+    example_rule where the file has them. `place` maps (arm, seed) to an index of cells.
+    """
+
+    layer: str
+    test_set: str
+    place: dict[tuple[str, int], int]
+    arrays: dict[str, Any]
+
+    @property
+    def example_names(self) -> list[str]:
+        """The structure of every example's map; empty text where the file does not say."""
+        images = self.arrays["example_image"]
+        places = self.arrays.get("example_class", np.zeros(len(images), int))
+        names = [printable(str(name)) for name in self.arrays["classes"]]
+        return [names[k - 1] if 0 < k <= len(names) else "" for k in places]
+
+    def cells(self, arm: str) -> list[int]:
+        """Places of the arm's cells, by seed."""
+        return [k for (name, _), k in sorted(self.place.items()) if name == arm]
+
+
+def read_saliency(results: Results) -> Saliency | None:
+    """The file of the workdir; None where there is none.
+
+    Cells that are no longer done take no part. Raises JaxsegError for a file that lacks an array or
+    holds none of the workdir's cells.
+    """
+    path = results.workdir / "saliency.npz" if results.workdir else None
+    if path is None or not path.is_file():
+        return None
+    arrays = read_forms(path, SALIENCY, SALIENCY_TOO)
+    done = {cell.name: (cell.arm, cell.seed) for cell in results.cells if cell.status == "done"}
+    place = {done[str(n)]: k for k, n in enumerate(arrays["cells"]) if str(n) in done}
+    if not place:
+        raise JaxsegError(
+            f"{path}: holds none of the finished cells of cells.csv; delete it and make it again"
+        )
+    layer, test_set = (printable(str(arrays[name])) for name in ("layer", "test_set"))
+    return Saliency(layer, test_set, place, arrays)
+
+
+def saliency_rows(results: Results, saliency: Saliency | None) -> list[EstimateRow]:
+    """Rows of summary.csv, arm by arm in grid order, and the same of randomised weights.
+
+    `saliency_ratio`: mean share of the saliency that lies on annotation pixels over these pixels'
+    mean share of the frame; 1 is chance. `saliency_pointing`: how often the map's maximum lies on
+    an annotation (the pointing game). Classes of a frame are averaged first, then frames; a class
+    without a map has no part. `…_random`: networks of the same form with randomised weights.
+    """
+    if saliency is None:
+        return []
+    return [row for arm in results.arms for row in _saliency_rows(results, saliency, arm)]
+
+
+def _saliency_rows(results: Results, saliency: Saliency, arm: str) -> Iterator[EstimateRow]:
+    cells, arrays = saliency.cells(arm), saliency.arrays
+    if not cells:
+        return
+    frame, resamples = arrays["frame"], results.scoring.resamples
+    for prefix, suffix in (("", ""), ("random_", RANDOM)):
+        share = defined_mean(arrays[f"{prefix}share"][cells].astype(float))
+        # Share and area [cells, frames, 2], both of the frames that have a map.
+        parts = np.stack([share, np.where(np.isnan(share), np.nan, arrays["area"])], axis=-1)
+        found = Scored(arm, saliency.test_set, parts, resamples)
+        yield row_of(found, ALL, RATIO + suffix, _ratio_of_means, frame, within=(0.0, math.inf))
+        hit = arrays[f"{prefix}hit"][cells].astype(float)
+        found = found._replace(parts=defined_mean(np.where(hit < 0, np.nan, hit)))
+        yield row_of(found, ALL, POINTING + suffix, item_mean, frame)
+
+
+def _ratio_of_means(parts: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    # A ratio for each frame would be ruled by frames with hardly an annotation in them.
+    area = item_mean(parts[..., 1], weights)
+    area = np.where(area > 0, area, np.nan)
+    return item_mean(parts[..., 0], weights) / area

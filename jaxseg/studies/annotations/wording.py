@@ -19,29 +19,36 @@ from jaxseg.studies.annotations.arms import (
     lines,
     shown_arms,
 )
-from jaxseg.studies.annotations.comparisons import ARM, Analysis
 from jaxseg.studies.annotations.measures import (
     ALL,
     ANNOTATED,
+    ARM,
     CLEAN,
     DICE,
+    POINTING,
+    RANDOM,
+    RATIO,
     RELIANCE,
     SEQUENCE,
     STABILITY,
+    Analysis,
     bands,
     difference_of,
     image_dice,
 )
-from jaxseg.studies.annotations.saliency import POINTING, RANDOM, RATIO
-from jaxseg.studies.grid_cautions import (
+from jaxseg.studies.rows import ContrastRow, EstimateRow
+from jaxseg.studies.wording import (
+    abs_interval,
+    amount,
+    brief_verdict,
     condition_cautions,
+    could_text,
     data_cautions,
     learning_cautions,
     left_out_cautions,
     seed_cautions,
+    verdict_text,
 )
-from jaxseg.studies.rows import ContrastRow, EstimateRow
-from jaxseg.studies.wording import abs_interval, amount, brief_verdict, could_text, verdict_text
 
 LABEL = "reliance: Dice on test frames with annotations minus the same frames without"
 MOST_CLASSES = 3

@@ -18,7 +18,7 @@ from jaxseg.report.plot import (
     total_counts,
     wrapped,
 )
-from jaxseg.studies.grid_figures import (
+from jaxseg.studies.grid_sections import (
     Look,
     grid_of_panels,
     label_rows,

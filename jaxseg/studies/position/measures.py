@@ -10,22 +10,25 @@ from jaxseg.errors import JaxsegError
 from jaxseg.metrics import statistics
 from jaxseg.metrics.bands import border_ring_edges, square_ring_edges
 from jaxseg.metrics.dice import dice, iou, recall
-from jaxseg.studies.comparisons import compare, corrected, designs
-from jaxseg.studies.estimates import (
+from jaxseg.studies.results import Results
+from jaxseg.studies.rows import (
     BAND_RESAMPLES,
     DIFFERENCE,
     INNER,
     OUTER,
     SHARE,
+    ContrastRow,
+    EstimateRow,
     Scored,
     by_image,
     class_rows,
+    compare,
+    corrected,
+    designs,
     regions,
     row_of,
     spread_row,
 )
-from jaxseg.studies.results import Results
-from jaxseg.studies.rows import ContrastRow, EstimateRow
 
 INDEX = "border_shortcut_index"
 

@@ -7,7 +7,7 @@ from fake_annotation_workdir import DOSES, PLANTED, WHOLE, default_arms, fake_st
 
 from jaxseg.metrics.paired import holm
 from jaxseg.metrics.verdict import NO_DIFFERENCE
-from jaxseg.studies.annotations import comparisons as c
+from jaxseg.studies.annotations import measures as c
 from jaxseg.studies.annotations import measures as r
 from jaxseg.studies.workdir_files import load
 

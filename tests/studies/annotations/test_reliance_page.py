@@ -15,8 +15,7 @@ from jaxseg.studies.annotations.figures import (
     saliency_maps,
     sequence,
 )
-from jaxseg.studies.annotations.measures import estimates, study
-from jaxseg.studies.annotations.saliency import read_saliency
+from jaxseg.studies.annotations.measures import estimates, read_saliency, study
 from jaxseg.studies.grid_report import write_report
 from jaxseg.studies.rows import COMPARISON_COLUMNS, SUMMARY_COLUMNS
 from jaxseg.studies.workdir_files import load

@@ -3,7 +3,7 @@ import pytest
 from fake_annotation_workdir import PLANTED, WHOLE, fake_study
 
 from jaxseg.errors import JaxsegError
-from jaxseg.studies.annotations.saliency import read_saliency, saliency_rows
+from jaxseg.studies.annotations.measures import read_saliency, saliency_rows
 from jaxseg.studies.rows import value_of
 from jaxseg.studies.workdir_files import load
 

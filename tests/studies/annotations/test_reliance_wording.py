@@ -5,8 +5,7 @@ import pytest
 from fake_annotation_workdir import PLANTED, WHOLE, fake_study
 
 from jaxseg.studies.annotations import findings, wording
-from jaxseg.studies.annotations.comparisons import Analysis
-from jaxseg.studies.annotations.measures import study
+from jaxseg.studies.annotations.measures import Analysis, study
 from jaxseg.studies.grid_report import terminal_report
 from jaxseg.studies.workdir_files import load
 
