@@ -78,7 +78,9 @@ def terminal_report(found: Findings, workdir: str | os.PathLike[str]) -> str:
 
 
 def _write_rows(path: Path, rows: Sequence[NamedTuple], columns: Sequence[str]) -> None:
-    table = Table(path.stem, "", columns, [row[: len(columns)] for row in rows])
+    table = Table(
+        path.stem, "", columns, [[getattr(row, name) for name in columns] for row in rows]
+    )
     write_bytes(path, utf8(table_csv(table)))
 
 

@@ -1,4 +1,7 @@
-"""The figures and sections that the page of any grid has, whatever its study asks."""
+"""The figures and sections that the page of any grid has, whatever its study asks.
+
+Arms differ by colour (one axis) and by line style or panel (the others), in all figures alike.
+"""
 
 import math
 import shlex
@@ -21,12 +24,13 @@ from jaxseg.studies.results import Results
 from jaxseg.studies.rows import ContrastRow, EstimateRow, families
 from jaxseg.studies.wording import label, metric_name, prominent
 
-# More lines than this in one panel cannot be told apart: the arms are then spread over panels.
+# More lines than this in one panel look alike: the arms are then spread over panels.
 ARMS_PER_PANEL = 8
-# More panels than this are no picture any more: those nearest to the first arm are kept.
+# More panels than this are too small to read: those nearest to the first arm are kept.
 MAX_PANELS = 12
 MAX_COLUMNS = 4
 MAX_ROWS = 24
+TERMINAL_ROWS = 12
 LEGEND_ROWS = 2
 SHOWN, NOT_SHOWN, DETECTABLE = "#0072B2", "#777777", "#e4e4e4"
 CURVES = {
@@ -34,40 +38,79 @@ CURVES = {
     "val_loss": "Validation loss",
     "val_dice": "Validation Dice",
 }
+CITATION = (
+    "Lin M., Weng N., Mikolaj K., Bashir Z., Svendsen M. B. S., Tolsgaard M., Christensen A. N., "
+    "Feragen A.: Shortcut Learning in Medical Image Segmentation. MICCAI 2024, arXiv 2403.06748."
+)
+RULE = (
+    "Each value is compared with the first value of its axis, all else equal. Differences are "
+    "paired by seed, and verdicts hold across seeds. “Higher” and “lower”: the interval excludes 0 "
+    "and p is at most 0.05. “Not significant”: only the interval excludes 0."
+)
+COLUMNS = ("Comparison", "Difference", "p", "p (Holm)", "Seeds", "Could have shown")
+COLUMNS += ("Seeds needed", "Verdict")
+# Terms that every grid needs.
+TERMS = {
+    "arm": "All training runs with equal settings except the seed.",
+    "cell": "One training run: one arm, one seed.",
+    "interval": "95 % interval over images and seeds: images are resampled (crops of one image "
+    "together), seeds enter through Student's t. With one seed it covers images only.",
+    "paired": "The same seed sees the same training images in the same order in every arm, so arms "
+    "are compared seed by seed.",
+    "p": "Exact sign-flip test over the seeds. With n seeds it cannot be below 2 / 2ⁿ.",
+    "shown, not significant": "Shown: the interval excludes 0 and p is at most 0.05. Not "
+    "significant: the interval excludes 0 and p is above; with fewer than 6 seeds it always is.",
+    "across seeds": "A verdict says what to expect of networks trained anew with other seeds on "
+    "the same training images.",
+    "p (Holm)": "p corrected for all comparisons of one metric on one test set.",
+    "could have shown": "The smallest true difference that would be shown with 80 % power by this "
+    "many seeds and images, from the spread seen here; none with fewer than 6 seeds.",
+    "seeds needed": "Seeds that would show a difference as large as the one seen with 80 % power, "
+    "on as many images. More than 1000 also means: more test images are needed first.",
+}
+
+
+# One look of every arm.
 
 
 class Look(NamedTuple):
-    """How a figure tells its arms apart: (title, arms) of its panels, styles and the legend."""
+    """How arms look in a figure: (title, arms) of its panels, styles and the legend."""
 
     panels: list[tuple[str, list[str]]]
     styles: dict[str, Style]
     legend: dict[str, Style]
     title: str | None = None
 
-    @property
-    def n_arms(self) -> int:
-        """How many arms the panels hold."""
-        return sum(len(arms) for _, arms in self.panels)
-
 
 def grid_look(results: Results) -> Look:
     """The look of any grid: colour by one axis, line style or panel by the others.
 
-    Colour stands for the first axis, unless only a later one fits the palette. Where panels already
-    tell the other axes apart, all lines are solid.
+    Colour is the first axis, unless only a later one fits the palette. One panel while all arms fit
+    in it; where panels already separate the other axes, all lines are solid. More than MAX_PANELS:
+    the first, and those that are one setting away from it.
     """
-    axes = list(results.axes)
+    axes, arms = list(results.axes), results.arms
     fitting = [axis for axis in axes if len(results.axes[axis]) <= len(COLOURS)]
     axis = (fitting or axes or [None])[0]
-    hues = {arm: results.settings[arm][axis] if axis else "" for arm in results.arms}
+    hues = {arm: results.settings[arm][axis] if axis else "" for arm in arms}
     rests = {
-        arm: "/".join(v for key, v in results.settings[arm].items() if key != axis)
-        for arm in results.arms
+        arm: "/".join(v for key, v in results.settings[arm].items() if key != axis) for arm in arms
     }
-    panels = _panels(results, axis, rests)
     order, rest_order = list(dict.fromkeys(hues.values())), list(dict.fromkeys(rests.values()))
+    if len(arms) <= ARMS_PER_PANEL:
+        panels = [("", arms)]
+    elif len(rest_order) == 1:
+        # One axis only: nothing to spread by, so equal runs of arms share a panel.
+        starts = range(0, len(arms), ARMS_PER_PANEL)[:MAX_PANELS]
+        panels = [("", arms[i : i + ARMS_PER_PANEL]) for i in starts]
+    else:
+        panels = [(rest, [arm for arm in arms if rests[arm] == rest]) for rest in rest_order]
+        if len(panels) > MAX_PANELS:
+            near = set(settings_apart(results, at_most=1, ignore=axis))
+            panels = [(title, inside) for title, inside in panels if near & set(inside)]
+        panels = panels[:MAX_PANELS]
     styles = {}
-    for arm in results.arms:
+    for arm in arms:
         # A colour used a second time gets another line style.
         line, hue = divmod(order.index(hues[arm]), len(COLOURS))
         line += rest_order.index(rests[arm]) if len(panels) == 1 else 0
@@ -76,28 +119,6 @@ def grid_look(results: Results) -> Look:
         named = {arm or "the one arm": style for arm, style in styles.items()}
         return Look(panels, styles, named, " / ".join(axes) or None)
     return Look(panels, styles, {hues[arm]: style for arm, style in styles.items()}, axis)
-
-
-def _panels(
-    results: Results, axis: str | None, rests: Mapping[str, str]
-) -> list[tuple[str, list[str]]]:
-    """(title, arms) of the panels that keep lines apart: one panel while all arms fit in it.
-
-    More than MAX_PANELS: the first, and those that are one setting away from it.
-    """
-    if len(results.arms) <= ARMS_PER_PANEL:
-        return [("", results.arms)]
-    panels: dict[str, list[str]] = {}
-    for arm in results.arms:
-        panels.setdefault(rests[arm], []).append(arm)
-    # One axis only: nothing to spread by, so equal runs of arms share a panel.
-    if len(panels) == 1:
-        starts = range(0, len(results.arms), ARMS_PER_PANEL)[:MAX_PANELS]
-        return [("", results.arms[i : i + ARMS_PER_PANEL]) for i in starts]
-    if len(panels) > MAX_PANELS:
-        near = set(settings_apart(results, at_most=1, ignore=axis))
-        panels = {title: arms for title, arms in panels.items() if near & set(arms)}
-    return list(panels.items())[:MAX_PANELS]
 
 
 def settings_apart(results: Results, at_most: int, ignore: str | None = None) -> list[str]:
@@ -112,9 +133,13 @@ def settings_apart(results: Results, at_most: int, ignore: str | None = None) ->
 
 def panels_note(results: Results, look: Look) -> str:
     """A sentence for the caption where panels leave arms out; else empty."""
-    if look.n_arms == len(results.arms):
+    shown = sum(len(arms) for _, arms in look.panels)
+    if shown == len(results.arms):
         return ""
-    return f" {look.n_arms} of {len(results.arms)} arms: the first and what is near to it."
+    return f" {shown} of {len(results.arms)} arms: the first and what is near to it."
+
+
+# Figures.
 
 
 def forest(results: Results, rows: Sequence[ContrastRow]) -> Drawing | None:
@@ -140,7 +165,11 @@ def forest(results: Results, rows: Sequence[ContrastRow]) -> Drawing | None:
         for ax, (name, family) in zip(axes, chosen.items()):
             for row in family:
                 _draw_difference(ax, row, lines.index(label(results, row)))
-            ax.set_xlim(_limits(family))
+            # Of the intervals alone: few seeds have grey bars that would squeeze all else together.
+            ends = [end for row in family for end in (row.ci_low, row.difference, row.ci_high)]
+            low, high = float(np.nanmin([*ends, 0])), float(np.nanmax([*ends, 0]))
+            margin = 0.08 * (high - low) or 0.01
+            ax.set_xlim(low - margin, high + margin)
             ax.axvline(0, color="black", linewidth=0.8)
             ax.set_title(name.replace(" on ", "\non "))
             ax.set_xlabel("Difference")
@@ -148,9 +177,22 @@ def forest(results: Results, rows: Sequence[ContrastRow]) -> Drawing | None:
             ax.grid(axis="y", visible=False)
         axes[0].set_yticks(range(len(lines)), lines)
         axes[0].set_ylim(len(lines) - 0.4, -0.6)
-        missable = any(np.isfinite(row.smallest_detectable) for row in rows)
-        kinds = {row.kind for row in rows}
-        _forest_legend(figure, "interaction" in kinds, missable)
+        dots = [
+            ("o", SHOWN, SHOWN, "interval excludes 0, p ≤ 0.05"),
+            ("o", SHOWN, "white", f"interval excludes 0, {NOT_SIGNIFICANT}"),
+            ("o", NOT_SHOWN, "white", NO_DIFFERENCE),
+        ]
+        if any(row.kind == "interaction" for row in rows):
+            dots.append(("D", "black", "black", "interaction"))
+        handles: list[Any] = [
+            Line2D([], [], color=colour, marker=marker, mfc=fill, label=text)
+            for marker, colour, fill, text in dots
+        ]
+        if any(np.isfinite(row.smallest_detectable) for row in rows):
+            text = "would often be missed (power below 80 %)"
+            handles.append(Patch(color=DETECTABLE, label=text))
+        columns = math.ceil(len(handles) / LEGEND_ROWS)
+        figure.legend(handles=handles, loc="outside lower center", ncols=columns)
     return figure
 
 
@@ -162,32 +204,6 @@ def _draw_difference(ax: Axes, row: ContrastRow, y: int) -> None:
     ax.plot([row.ci_low, row.ci_high], [y, y], color=colour, linewidth=1.6)
     marker = "o" if row.kind == "pair" else "D"
     ax.plot(row.difference, y, marker, color=colour, mfc=colour if row.is_shown else "white", ms=5)
-
-
-def _limits(family: Sequence[ContrastRow]) -> tuple[float, float]:
-    """Of the intervals alone: few seeds have grey bars that would squeeze all else together."""
-    ends = np.array([(row.ci_low, row.difference, row.ci_high) for row in family] + [(0, 0, 0)])
-    low, high = float(np.nanmin(ends)), float(np.nanmax(ends))
-    margin = 0.08 * (high - low) or 0.01
-    return low - margin, high + margin
-
-
-def _forest_legend(figure: Drawing, interactions: bool, missable: bool) -> None:
-    def dot(marker: str, colour: str, fill: str, text: str) -> Line2D:
-        return Line2D([], [], color=colour, marker=marker, mfc=fill, label=text)
-
-    handles: list[Any] = [
-        dot("o", SHOWN, SHOWN, "interval excludes 0, p ≤ 0.05"),
-        dot("o", SHOWN, "white", f"interval excludes 0, {NOT_SIGNIFICANT}"),
-        dot("o", NOT_SHOWN, "white", NO_DIFFERENCE),
-    ]
-    if interactions:
-        handles.append(dot("D", "black", "black", "interaction"))
-    if missable:
-        handles.append(Patch(color=DETECTABLE, label="would often be missed (power below 80 %)"))
-    figure.legend(
-        handles=handles, loc="outside lower center", ncols=math.ceil(len(handles) / LEGEND_ROWS)
-    )
 
 
 def learning_curves(results: Results, look: Look) -> Drawing | None:
@@ -208,12 +224,30 @@ def learning_curves(results: Results, look: Look) -> Drawing | None:
         blocks = axes if several else [[ax] for ax in axes[0]]
         for block, field in zip(blocks, found):
             for ax, (title, arms) in zip(block, panels):
-                _curves_of_arms(ax, results, field, {arm: look.styles[arm] for arm in arms})
+                for arm in arms:
+                    _curves_of_arm(ax, results, field, arm, look.styles[arm])
+                ax.xaxis.set_major_locator(MaxNLocator(integer=True))
                 ax.set(xlabel="Epoch", title=title, xlim=shown)
-            label_rows(block, CURVES[field])
-            share_limits(block)
+            name_and_align(block, CURVES[field])
         legend_below(figure, look.legend, look.title)
     return figure
+
+
+def _curves_of_arm(ax: Axes, results: Results, field: str, arm: str, style: Style) -> None:
+    by_epoch: dict[float, list[float]] = {}
+    for cell in results.cells:
+        if cell.arm != arm or cell.status != "done":
+            continue
+        rows = [row for row in results.curves.get(cell.name, []) if row.get(field) is not None]
+        epochs, values = [row["epoch"] for row in rows], [row[field] for row in rows]
+        ax.plot(epochs, values, color=style.colour, alpha=0.25, linewidth=0.5)
+        for epoch, value in zip(epochs, values):
+            by_epoch.setdefault(epoch, []).append(value)
+    epochs = sorted(by_epoch)
+    means = [np.mean(by_epoch[e]) for e in epochs]
+    # A single epoch, as under selection `last`, is a point: no line would show it.
+    marker = style.marker if len(epochs) == 1 else None
+    ax.plot(epochs, means, color=style.colour, linestyle=style.dash, linewidth=1.8, marker=marker)
 
 
 def grid_of_panels(blocks: int, columns: int) -> tuple[Drawing, list[list[Axes]]]:
@@ -229,91 +263,41 @@ def grid_of_panels(blocks: int, columns: int) -> tuple[Drawing, list[list[Axes]]
     return figure, [block[:columns] for block in lists]
 
 
-def label_rows(axes: Sequence[Axes], text: str) -> None:
-    """Names the scale at the left of every row."""
+def name_and_align(axes: Sequence[Axes], scale: str) -> None:
+    """Names the scale at the left of every row, and makes it the same in all panels of a block."""
     for ax in axes[::MAX_COLUMNS]:
-        ax.set_ylabel(text)
-
-
-def share_limits(axes: Sequence[Axes]) -> None:
-    """One scale for all panels of a metric: panels are there to be compared."""
+        ax.set_ylabel(scale)
     low = min(ax.get_ylim()[0] for ax in axes)
     high = max(ax.get_ylim()[1] for ax in axes)
     for ax in axes:
         ax.set_ylim(low, high)
 
 
-def _curves_of_arms(ax: Axes, results: Results, field: str, styles: Mapping[str, Style]) -> None:
-    for arm, style in styles.items():
-        cells = [cell.name for cell in results.cells if cell.arm == arm and cell.status == "done"]
-        by_epoch: dict[float, list[float]] = {}
-        for name in cells:
-            points = [r for r in results.curves.get(name, []) if r.get(field) is not None]
-            ax.plot(
-                [r["epoch"] for r in points],
-                [r[field] for r in points],
-                color=style.colour,
-                alpha=0.25,
-                linewidth=0.5,
-            )
-            for row in points:
-                by_epoch.setdefault(row["epoch"], []).append(row[field])
-        epochs = sorted(by_epoch)
-        means = [np.mean(by_epoch[e]) for e in epochs]
-        # A single epoch, as under selection `last`, is a point: no line would show it.
-        marker = style.marker if len(epochs) == 1 else None
-        ax.plot(
-            epochs, means, color=style.colour, linestyle=style.dash, linewidth=1.8, marker=marker
-        )
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-
-
-MAX_ROWS = 24
-TERMINAL_ROWS = 12
-CITATION = (
-    "Lin M., Weng N., Mikolaj K., Bashir Z., Svendsen M. B. S., Tolsgaard M., Christensen A. N., "
-    "Feragen A.: Shortcut Learning in Medical Image Segmentation. MICCAI 2024, arXiv 2403.06748."
-)
-RULE = (
-    "Each value is compared with the first value of its axis, all else equal. Differences are "
-    "paired by seed, and verdicts hold across seeds. “Higher” and “lower”: the interval excludes 0 "
-    "and p is at most 0.05. “Not significant”: only the interval excludes 0."
-)
-COLUMNS = ("Comparison", "Difference", "p", "p (Holm)", "Seeds", "Could have shown")
-COLUMNS += ("Seeds needed", "Verdict")
-# Terms that every grid needs; see `terms_section`.
-TERMS = {
-    "arm": "All training runs with equal settings except the seed.",
-    "cell": "One training run: one arm, one seed.",
-    "interval": "95 % interval over images and seeds: images are resampled (crops of one image "
-    "together), seeds enter through Student's t. With one seed it covers images only.",
-    "paired": "The same seed sees the same training images in the same order in every arm, so arms "
-    "are compared seed by seed.",
-    "p": "Exact sign-flip test over the seeds. With n seeds it cannot be below 2 / 2ⁿ.",
-    "shown, not significant": "Shown: the interval excludes 0 and p is at most 0.05. Not "
-    "significant: the interval excludes 0 and p is above; with fewer than 6 seeds it always is.",
-    "across seeds": "A verdict says what to expect of networks trained anew with other seeds on "
-    "the same training images.",
-    "p (Holm)": "p corrected for all comparisons of one metric on one test set.",
-    "could have shown": "The smallest true difference that would be shown with 80 % power by this "
-    "many seeds and images, from the spread seen here; none with fewer than 6 seeds.",
-    "seeds needed": "Seeds that would show a difference as large as the one seen with 80 % power, "
-    "on as many images. More than 1000 also means: more test images are needed first.",
-}
+# Fields of tables.
 
 
 def estimate_field(row: EstimateRow | None, *, signed: bool = False, below: str = "") -> Any:
-    """A number with its interval as a field of a table; None without a row."""
+    """A number with its interval; None without a row."""
     if row is None:
         return None
     return Measure(row.value, row.ci_low, row.ci_high, signed=signed, below=below)
 
 
+def difference_field(row: ContrastRow) -> Measure:
+    """A difference with its interval."""
+    return Measure(row.difference, row.ci_low, row.ci_high, signed=True)
+
+
+def p_field(p: float) -> Label:
+    """A p, set as a number."""
+    return Label(p_text(p), number=True)
+
+
+# Sections.
+
+
 def comparison_section(
-    results: Results,
-    contrasts: Sequence[ContrastRow],
-    *,
-    lead_metric: str,
+    results: Results, contrasts: Sequence[ContrastRow], *, lead_metric: str
 ) -> Section:
     """Forest plot and one table a family of `contrasts`, pairs and interactions.
 
@@ -331,7 +315,16 @@ def comparison_section(
     )
     tables = [_family_table(results, family) for family in families(contrasts)]
     lead = [row for row in contrasts if row.metric == lead_metric]
-    tables += [_terminal_table(results, lead)] if lead else []
+    if lead:
+        shown = prominent(results, lead, TERMINAL_ROWS)
+        rows = [
+            (label(results, row), difference_field(row), p_field(row.p), row.verdict)
+            for row in shown
+        ]
+        columns = (metric_name(lead[0]), "difference", "p", "verdict")
+        hidden = len(lead) - len(shown)
+        note = f"… and {hidden} more in comparisons.csv" if hidden else ""
+        tables.append(Table("", "", columns, rows, page_rows=0, note=note))
     return Section(
         "comparisons",
         "Comparisons",
@@ -340,6 +333,31 @@ def comparison_section(
         tables=tables,
         files=["comparisons.csv"],
     )
+
+
+def _family_table(results: Results, family: list[ContrastRow]) -> Table:
+    """All of one metric, or those of the first arm where there are many."""
+    shown = prominent(results, family, MAX_ROWS)
+    title = metric_name(family[0])
+    title = title[0].upper() + title[1:]
+    if len(shown) < len(family):
+        title += f": the {len(shown)} of {len(family)} that touch the first arm"
+    rows = []
+    for row in shown:
+        least, needed = row.smallest_detectable, row.seeds_needed
+        rows.append(
+            (
+                ("interaction: " if row.kind == "interaction" else "") + label(results, row),
+                difference_field(row),
+                p_field(row.p),
+                p_field(row.p_holm),
+                row.n_seeds,
+                Label("none" if least == math.inf else number(least), number=True),
+                Label("> 1000" if needed == math.inf else number(needed, 0), number=True),
+                row.verdict.replace(" ", "\u00a0"),
+            )
+        )
+    return Table("", title, COLUMNS, rows, page_rows=MAX_ROWS, terminal_rows=0)
 
 
 def learning_curves_section(results: Results, look: Look | None = None) -> Section:
@@ -360,7 +378,6 @@ def learning_curves_section(results: Results, look: Look | None = None) -> Secti
 
 def run_section(results: Results) -> Section:
     """What was run: data, amount, machine, files and every setting."""
-    done = sum(cell.status == "done" for cell in results.cells)
     facts: dict[str, Any] = {}
     if results.data:
         facts["Data"] = results.data.get("description") or results.data.get("name", "")
@@ -369,22 +386,33 @@ def run_section(results: Results) -> Section:
         facts["Training images"] = "differ by arm" if vary else results.data.get("n_train", "")
         facts["Test images"] = results.data.get("n_test", "")
     if results.cells:
+        done = sum(cell.status == "done" for cell in results.cells)
         arms = plural(len(results.arms), "arm")
         facts["Cells"] = f"{done} of {len(results.cells)} finished, {arms}"
     facts |= {f"{axis} (axis)": ", ".join(values) for axis, values in results.axes.items()}
-    facts |= dict(_costs(results.progress))
-    facts |= {
-        name: v for name, v in results.environment.items() if name not in ("conditions", "command")
-    }
+    progress = results.progress
+    for name in ("wall_s", "train_s", "prepare_s", "compile_s", "evaluate_s"):
+        if name in progress:
+            facts[f"Time, {name.removesuffix('_s')}"] = duration(progress[name])
+    if "data_wait_share" in progress:
+        share = 100 * progress["data_wait_share"]
+        facts["Devices waiting for data"] = f"at most {share:.1f} % of the training steps"
+    if "peak_memory_mb" in progress:
+        facts["Peak memory"] = f"{progress['peak_memory_mb']:.0f} MB"
+    hidden = ("conditions", "command")
+    facts |= {name: value for name, value in results.environment.items() if name not in hidden}
     files = ["summary.csv", "comparisons.csv"]
     files += ["cells.csv", "metrics.jsonl", "config.json"] if results.cells else []
     settings = dict(_flat(results.config))
     return Section("run", "What was run", facts=facts, files=files, settings=settings)
 
 
-def terms_section(terms: Mapping[str, str]) -> Section:
-    """The terms of the page: term to explanation."""
-    return Section("terms", "Terms", terms=terms)
+def _flat(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value
 
 
 def reproduce_section(results: Results) -> Section:
@@ -396,69 +424,3 @@ def reproduce_section(results: Results) -> Section:
     closing = f"{version}. The method follows: {CITATION}"
     code = [command] if command else []
     return Section("cite", "Reproduce and cite", code=code, closing=[closing])
-
-
-def _family_table(results: Results, family: list[ContrastRow]) -> Table:
-    """All of one metric, or those of the first arm where there are many."""
-    shown = prominent(results, family, MAX_ROWS)
-    title = metric_name(family[0])
-    title = title[0].upper() + title[1:]
-    if len(shown) < len(family):
-        title += f": the {len(shown)} of {len(family)} that touch the first arm"
-    rows = [
-        (
-            ("interaction: " if row.kind == "interaction" else "") + label(results, row),
-            _difference(row),
-            _number(p_text(row.p)),
-            _number(p_text(row.p_holm)),
-            row.n_seeds,
-            _number(_bounded(row.smallest_detectable, "none")),
-            _number(_bounded(row.seeds_needed, "> 1000", digits=0)),
-            row.verdict.replace(" ", "\u00a0"),
-        )
-        for row in shown
-    ]
-    return Table("", title, COLUMNS, rows, page_rows=MAX_ROWS, terminal_rows=0)
-
-
-def _terminal_table(results: Results, family: list[ContrastRow]) -> Table:
-    shown = prominent(results, family, TERMINAL_ROWS)
-    rows = [
-        (label(results, row), _difference(row), _number(p_text(row.p)), row.verdict)
-        for row in shown
-    ]
-    columns = (metric_name(family[0]), "difference", "p", "verdict")
-    hidden = len(family) - len(shown)
-    note = f"… and {hidden} more in comparisons.csv" if hidden else ""
-    return Table("", "", columns, rows, page_rows=0, note=note)
-
-
-def _difference(row: ContrastRow) -> Measure:
-    return Measure(row.difference, row.ci_low, row.ci_high, signed=True)
-
-
-def _number(text: str) -> Label:
-    return Label(text, number=True)
-
-
-def _bounded(value: float, beyond: str, digits: int = 3) -> str:
-    return beyond if value == math.inf else number(value, digits)
-
-
-def _costs(progress: Mapping[str, float]) -> Iterator[tuple[str, str]]:
-    for name in ("wall_s", "train_s", "prepare_s", "compile_s", "evaluate_s"):
-        if name in progress:
-            yield f"Time, {name[:-2]}", duration(progress[name])
-    if "data_wait_share" in progress:
-        share = 100 * progress["data_wait_share"]
-        yield "Devices waiting for data", f"at most {share:.1f} % of the training steps"
-    if "peak_memory_mb" in progress:
-        yield "Peak memory", f"{progress['peak_memory_mb']:.0f} MB"
-
-
-def _flat(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in config.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield prefix + key, value

@@ -182,6 +182,10 @@ class Results(NamedTuple):
         shared = set.intersection(*(set(self.seeds[arm]) for arm in arms))
         return tuple(sorted(shared))
 
+    def shown_seed(self, arms: Sequence[str]) -> int:
+        """The lowest seed that all `arms` have done; the first arm's own if none."""
+        return (self.common_seeds(arms) or self.seeds[arms[0]])[0]
+
     def example_prediction(
         self, arm: str, seed: int, key: str = "examples.prediction"
     ) -> np.ndarray | None:

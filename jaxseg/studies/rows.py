@@ -86,8 +86,8 @@ class ContrastRow(NamedTuple):
 
 
 # The columns of summary.csv and comparisons.csv.
-SUMMARY_COLUMNS = EstimateRow._fields[: EstimateRow._fields.index("n_left_out") + 1]
-COMPARISON_COLUMNS = ContrastRow._fields[: ContrastRow._fields.index("verdict") + 1]
+SUMMARY_COLUMNS = tuple(name for name in EstimateRow._fields if name != "cls")
+COMPARISON_COLUMNS = tuple(name for name in ContrastRow._fields if name != "n_left_out")
 
 
 def value_of(
@@ -215,14 +215,20 @@ def class_rows(scored: Scored, border: np.ndarray, names: Sequence[str]) -> Iter
 
 
 class Design(NamedTuple):
-    """What is compared: two arms (pair) or four (interaction), without any numbers."""
+    """What is compared, without any numbers: `weights` × the means of `arms`, summed.
+
+    Without weights one arm counts alone, a pair is a − b and four arms are (a − b) − (c − d).
+    `names` are the arms that the row names, by default all.
+    """
 
     kind: str
     axis: str
     arms: tuple[str, ...]
+    weights: tuple[float, ...] = ()
+    names: tuple[str, ...] = ()
 
 
-SIGNS = (1.0, -1.0, -1.0, 1.0)
+SIGNS = {1: (1.0,), 2: (1.0, -1.0), 4: (1.0, -1.0, -1.0, 1.0)}
 
 
 def designs(results: Results) -> list[Design]:
@@ -231,27 +237,20 @@ def designs(results: Results) -> list[Design]:
     A value is compared with the first value of its axis that has a finished arm at the same values
     of all other axes; arms without any finished cell take no part.
     """
-    return [*_pairs(results), *_interactions(results)]
-
-
-def _pairs(results: Results) -> Iterator[Design]:
-    for axis, values in results.axes.items():
+    axes, found = results.axes, []
+    for axis, values in axes.items():
         for rest in _others(results, (axis,)):
             arms = [_arm(results, rest | {axis: value}) for value in values]
             if arms[0] is not None:
-                yield from (Design("pair", axis, (arm, arms[0])) for arm in arms[1:] if arm)
-
-
-def _interactions(results: Results) -> Iterator[Design]:
-    for x, y in itertools.combinations(results.axes, 2):
-        xs, ys = results.axes[x], results.axes[y]
+                found += [Design("pair", axis, (arm, arms[0])) for arm in arms[1:] if arm]
+    for x, y in itertools.combinations(axes, 2):
         for rest in _others(results, (x, y)):
-            for new_x, new_y in itertools.product(xs[1:], ys[1:]):
-                corners = ((new_x, new_y), (new_x, ys[0]), (xs[0], new_y), (xs[0], ys[0]))
+            for new_x, new_y in itertools.product(axes[x][1:], axes[y][1:]):
+                corners = itertools.product((new_x, axes[x][0]), (new_y, axes[y][0]))
                 arms = [_arm(results, rest | {x: vx, y: vy}) for vx, vy in corners]
-                found = tuple(arm for arm in arms if arm is not None)
-                if len(found) == 4:
-                    yield Design("interaction", f"{x} x {y}", found)
+                if None not in arms:
+                    found.append(Design("interaction", f"{x} x {y}", tuple(filter(None, arms))))
+    return found
 
 
 def _others(results: Results, axes: Sequence[str]) -> list[dict[str, str]]:
@@ -264,27 +263,31 @@ def _arm(results: Results, settings: dict[str, str]) -> str | None:
     return next((arm for arm in results.arms if results.settings[arm] == settings), None)
 
 
-def corrected(family: Iterable[ContrastRow | None]) -> list[ContrastRow]:
-    """The rows of one family that there are, with Holm's correction over them."""
-    rows = [row for row in family if row is not None]
+def contrast_rows(
+    results: Results,
+    designs: Iterable[Design],
+    key: tuple[str, str, str],
+    parts: Mapping[str, np.ndarray],
+    statistic: statistics.Statistic,
+) -> list[ContrastRow]:
+    """One row a design whose arms have a seed in common, with Holm's correction over all of them.
+
+    `key` is (test set, band, metric); `parts` holds [seeds, images, …] of every arm, what
+    `statistic` takes.
+    """
+    compared = (_contrast_row(results, design, key, parts, statistic) for design in designs)
+    rows = [row for row in compared if row is not None]
     adjusted = holm(np.array([row.p for row in rows])) if rows else []
     return [row._replace(p_holm=float(p)) for row, p in zip(rows, adjusted)]
 
 
-def compare(
+def _contrast_row(
     results: Results,
-    parts: Mapping[str, np.ndarray],
     design: Design,
     key: tuple[str, str, str],
+    parts: Mapping[str, np.ndarray],
     statistic: statistics.Statistic,
-    weights: Sequence[float] = SIGNS,
 ) -> ContrastRow | None:
-    """One row, `p_holm` still to be filled in; None when the arms have no seed in common.
-
-    `parts` holds [seeds, images, …] of every arm, what `statistic` takes; `key` is (test set, band,
-    metric); `weights` has one number an arm of the design, by default those of a pair or an
-    interaction.
-    """
     seeds = results.common_seeds(design.arms)
     if not seeds:
         return None
@@ -293,19 +296,22 @@ def compare(
         paired = _without_missing(results, design.arms, seeds, paired)
     found = statistics.contrast(
         paired,
-        weights[: len(paired)],
+        design.weights or SIGNS[len(paired)],
         statistic,
         clusters=np.arange(paired[0].shape[1]),
         resamples=results.scoring.resamples,
         level=LEVEL,
         seed=SEED,
     )
-    names = (*design.arms, "", "", "")[:4]
+    names = dict(zip(("arm_a", "arm_b", "arm_c", "arm_d"), design.names or design.arms))
     test_set, band, metric = key
     return ContrastRow(
-        design.kind,
-        design.axis,
-        *names,
+        kind=design.kind,
+        axis=design.axis,
+        arm_a=names["arm_a"],
+        arm_b=names.get("arm_b", ""),
+        arm_c=names.get("arm_c", ""),
+        arm_d=names.get("arm_d", ""),
         test_set=test_set,
         band=band,
         metric=metric,

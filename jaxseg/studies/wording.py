@@ -42,27 +42,32 @@ def setting_text(results: Results, arm: str, without: tuple[str, ...] = ()) -> s
 def label(results: Results, row: ContrastRow) -> str:
     """One line: `padding: reflect − zeros (crop center)`, or for an interaction
     `crop random − center: under padding reflect minus under zeros`."""
-    a = results.settings[row.arm_a]
+    axes = tuple(row.axis.split(" x "))
+    a, last = results.settings[row.arm_a], results.settings[row.arms[-1]]
     if row.kind == "pair":
-        b = results.settings[row.arm_b]
-        rest = setting_text(results, row.arm_a, without=(row.axis,))
-        what = f"{short(row.axis)}: {a[row.axis]} − {b[row.axis]}"
-        return f"{what} ({rest})" if rest else what
-    x, y = row.axis.split(" x ")
-    d = results.settings[row.arm_d]
-    rest = setting_text(results, row.arm_a, without=(x, y))
-    what = f"{short(y)} {a[y]} − {d[y]}: under {short(x)} {a[x]} minus under {d[x]}"
+        what = f"{short(row.axis)}: {a[row.axis]} − {last[row.axis]}"
+    else:
+        x, y = axes
+        what = f"{short(y)} {a[y]} − {last[y]}: under {short(x)} {a[x]} minus under {last[x]}"
+    rest = setting_text(results, row.arm_a, without=axes)
     return f"{what} ({rest})" if rest else what
 
 
 def verdict_text(row: ContrastRow) -> str:
-    """The verdict, with why where nothing was shown: p, or what could have been shown."""
+    """The verdict, with why where nothing was shown: `p = 0.062`, `4 seeds cannot give p below
+    0.125, 6 can reach 0.05`, or what could have been shown."""
     if row.is_shown:
         return row.verdict
-    if row.verdict == NOT_SIGNIFICANT:
-        return f"{row.verdict} ({p_reason(row)})"
-    could = could_text(row)
-    return f"{row.verdict} ({could})" if could else row.verdict
+    if row.verdict != NOT_SIGNIFICANT:
+        why = could_text(row)
+    elif row.p_floor <= ALPHA:
+        why = f"p = {p_text(row.p)}"
+    else:
+        why = (
+            f"{plural(row.n_seeds, 'seed')} cannot give p below {p_text(row.p_floor)}, "
+            f"{seeds_for_level(ALPHA)} can reach {ALPHA}"
+        )
+    return f"{row.verdict} ({why})" if why else row.verdict
 
 
 def brief_verdict(row: ContrastRow) -> str:
@@ -78,23 +83,12 @@ def could_text(row: ContrastRow) -> str:
     return f"{seeds} could have shown ≥ {number(least)}" if least > 0 else ""
 
 
-def p_reason(row: ContrastRow) -> str:
-    """`4 seeds cannot give p below 0.125, 6 can reach 0.05`, or `p = 0.062`."""
-    if row.p_floor <= ALPHA:
-        return f"p = {p_text(row.p)}"
-    seeds = plural(row.n_seeds, "seed")
-    least = seeds_for_level(ALPHA)
-    return f"{seeds} cannot give p below {p_text(row.p_floor)}, {least} can reach {ALPHA}"
-
-
 def prominent(results: Results, rows: list[ContrastRow], limit: int) -> list[ContrastRow]:
     """At most `limit` rows of one metric: all if they fit, else those that touch the first arm."""
     if len(rows) <= limit:
         return rows
     first = [row for row in rows if results.arms[0] in row.arms]
-    pairs = [row for row in first if row.kind == "pair"]
-    others = [row for row in first if row.kind != "pair"]
-    return [*pairs, *others][:limit]
+    return sorted(first, key=lambda row: row.kind != "pair")[:limit]
 
 
 def amount(row: ContrastRow) -> str:
@@ -119,8 +113,14 @@ def seed_cautions(comparisons: Sequence[ContrastRow], rows: Sequence[EstimateRow
         if rows and max(row.n_seeds for row in rows) == 1:
             yield "One seed: intervals cover the images only, not the luck of a training run."
         return
+    for family in families(comparisons):
+        lost = sum(row.n_seeds == 0 for row in family)
+        if lost:
+            yield (
+                f"{metric_name(family[0]).capitalize()} has no value in {lost} of {len(family)} "
+                "comparisons: no true pixel lies there, so nothing is said about it."
+            )
     defined = [row for row in comparisons if row.n_seeds > 0]
-    yield from _undefined(comparisons)
     if not defined:
         return
     weakest = min(defined, key=lambda row: row.n_seeds)
@@ -147,16 +147,6 @@ def seed_cautions(comparisons: Sequence[ContrastRow], rows: Sequence[EstimateRow
             f"{p_text(min(1.0, floor * family))} here; {needed} seeds would allow 0.05. The "
             "verdicts rest on the interval and p of each comparison, which are not corrected."
         )
-
-
-def _undefined(comparisons: Sequence[ContrastRow]) -> Iterator[str]:
-    for family in families(comparisons):
-        lost = sum(row.n_seeds == 0 for row in family)
-        if lost:
-            yield (
-                f"{metric_name(family[0]).capitalize()} has no value in {lost} of {len(family)} "
-                "comparisons: no true pixel lies there, so nothing is said about it."
-            )
 
 
 def data_cautions(results: Results) -> list[str]:
@@ -193,7 +183,7 @@ def left_out_cautions(results: Results) -> Iterator[str]:
 
 
 def condition_cautions(results: Results) -> Iterator[str]:
-    """That not all cells were trained under the same versions and flags, as config.json tells."""
+    """That not all cells were trained under the same versions and flags, as config.json says."""
     kept = results.environment.get("conditions")
     runs = [run for run in kept if isinstance(run, dict)] if isinstance(kept, list) else []
     names = dict.fromkeys(name for run in runs for name in run)

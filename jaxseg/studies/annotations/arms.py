@@ -95,28 +95,24 @@ def _without(settings: Mapping[str, str], free: tuple[str, ...]) -> dict[str, st
 
 
 def arm_names(results: Results) -> dict[str, str]:
-    """A reader's name for every arm, such as `100 % annotated, tied, removed by telea`."""
-    brief = {arm: _arm_name(results, arm, brief=True) for arm in results.arms}
+    """A reader's name for every arm, such as `100 % annotated, tied, removed by telea`.
+
+    What has no effect where no annotation is drawn is left out, unless two arms then share a name.
+    """
+    brief, full = {}, {}
+    for arm in results.arms:
+        share, drawn, parts = dose(results, arm), is_drawn(results, arm), _name_parts(results, arm)
+        if share and not drawn:
+            start = f"{100 * share:g} % {parts.pop('removal', 'placebo without removal')}"
+        else:
+            start = f"{100 * share:g} % annotated" if share else "never annotated"
+        full[arm] = ", ".join([start, *parts.values()])
+        if not share:
+            idle = ("placement",) if drawn else ("placement", "removal")
+            parts = {name: part for name, part in parts.items() if name not in idle}
+        brief[arm] = ", ".join([start, *parts.values()])
     taken = list(brief.values())
-    return {
-        arm: name if taken.count(name) == 1 else _arm_name(results, arm, brief=False)
-        for arm, name in brief.items()
-    }
-
-
-def _arm_name(results: Results, arm: str, brief: bool) -> str:
-    """`brief` leaves out what has no effect where no annotation is drawn."""
-    share, drawn = dose(results, arm), is_drawn(results, arm)
-    parts = _name_parts(results, arm)
-    if share and not drawn:
-        start = f"{100 * share:g} % {parts.pop('removal', 'placebo without removal')}"
-    else:
-        start = f"{100 * share:g} % annotated" if share else "never annotated"
-        if brief and not share:
-            parts.pop("placement", None)
-            if not drawn:
-                parts.pop("removal", None)
-    return ", ".join([start, *parts.values()])
+    return {arm: name if taken.count(name) == 1 else full[arm] for arm, name in brief.items()}
 
 
 def line_name(results: Results, arm: str) -> str:
@@ -199,14 +195,17 @@ def shown_arms(results: Results) -> list[str]:
     if len(results.arms) <= MOST_SHOWN:
         return results.arms
     chosen = roles(results)
-    near = [
-        arm
-        for axis in results.axes
-        if axis != DOSE
-        for arm in _alike(results, chosen.baseline, (axis,))
-    ]
-    kept = list(dict.fromkeys([*chosen.present, *near]))[:MOST_SHOWN]
+    kept = chosen.present
+    for axis in results.axes:
+        kept += _alike(results, chosen.baseline, (axis,)) if axis != DOSE else []
+    kept = list(dict.fromkeys(kept))[:MOST_SHOWN]
     return [arm for arm in results.arms if arm in kept]
+
+
+def shown_roles(roles: Roles) -> list[str]:
+    """Arms of pictures: the baseline, and the mitigated arm or else the control or placebo."""
+    others = (roles.mitigated, roles.control, roles.placebo)
+    return [roles.baseline, *[arm for arm in others if arm is not None][:1]]
 
 
 def _closeness(results: Results, arm: str) -> tuple[bool, bool, bool, int, float]:

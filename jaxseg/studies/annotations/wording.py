@@ -64,11 +64,9 @@ LITTLE_ROOM = 0.95
 def headline(analysis: Analysis) -> str:
     """The reliance of the baseline, chosen by `arms.roles`, and what removal does to it."""
     lead = analysis.reliance(analysis.roles.baseline)
-    sentences = [_reliance_sentence(analysis, lead)]
+    sentence = _reliance_sentence(analysis, lead)
     row = analysis.contrast(RELIANCE, analysis.roles.baseline, analysis.roles.mitigated)
-    if row is not None:
-        sentences.append(_removal_sentence(analysis, row))
-    return " ".join(sentences)
+    return f"{sentence} {_removal_sentence(analysis, row)}" if row else sentence
 
 
 def findings(analysis: Analysis) -> list[str]:
@@ -99,9 +97,6 @@ def cautions(analysis: Analysis) -> list[str]:
         *left_out_cautions(analysis.results),
         *condition_cautions(analysis.results),
     ]
-
-
-# The headline.
 
 
 def _reliance_sentence(analysis: Analysis, lead: ContrastRow) -> str:
@@ -166,10 +161,9 @@ def _mitigated(analysis: Analysis) -> Iterator[str]:
     elif row.verdict == NOT_SIGNIFICANT:
         yield f"{start}: reliance {amount(row)}, {brief_verdict(row)}."
     else:
-        room = ""
+        room = share = ""
         if row.n_seeds > 1 and row.ci_high > 0:
             room = f"; its interval leaves room for at most {number(row.ci_high)}"
-        share = ""
         whole = analysis.reliance(analysis.roles.baseline)
         removed = analysis.contrast(RELIANCE, analysis.roles.baseline, arm)
         if removed is not None and whole.verdict == removed.verdict == HIGHER:
@@ -244,16 +238,16 @@ def _trends(analysis: Analysis) -> Iterator[str]:
 
 def _other_arms(analysis: Analysis) -> Iterator[str]:
     """Arms of the baseline's dose that are placed or removed otherwise, most reliance first."""
-    level, names = dose(analysis.results, analysis.roles.baseline), analysis.names
+    level = dose(analysis.results, analysis.roles.baseline)
     others = [
         analysis.reliance(arm)
         for arm in shown_arms(analysis.results)
         if arm not in analysis.roles and dose(analysis.results, arm) == level
     ]
-    parts = []
-    for row in sorted(others, key=lambda row: -row.difference):
-        verdict = "" if row.is_shown else f", {row.verdict}"
-        parts.append(f"{names[row.arm_a]}: {amount(row)}{verdict}")
+    parts = [
+        f"{analysis.names[row.arm_a]}: {amount(row)}{'' if row.is_shown else f', {row.verdict}'}"
+        for row in sorted(others, key=lambda row: -row.difference)
+    ]
     if parts:
         yield f"Reliance of other arms at the same dose: {'; '.join(parts)}."
 
@@ -281,11 +275,11 @@ def _planes(analysis: Analysis) -> Iterator[str]:
 
 def _classes(analysis: Analysis) -> Iterator[str]:
     """Structures whose interval lies above 0; such rows carry no test."""
-    each = {
-        name: analysis.class_reliance(analysis.roles.baseline, name)
+    found = {
+        name: row
         for name in analysis.study.classes
+        if (row := analysis.class_reliance(analysis.roles.baseline, name))
     }
-    found = {name: row for name, row in each.items() if row is not None}
     above = {name: row for name, row in found.items() if row.n_seeds > 1 and row.ci_low > 0}
     if not above:
         return
@@ -426,6 +420,7 @@ def _sized(row: ContrastRow) -> str:
 
 
 def _could(row: ContrastRow) -> str:
+    """What could have been shown, in brackets; empty where so few seeds cannot show any."""
     could = could_text(row) if row.p_floor <= ALPHA else ""
     return f" ({could})" if could else ""
 

@@ -1,30 +1,19 @@
 """The study of position: do networks lose objects near the border of the frame?
 
 It fits every grid: Dice and recall by distance from the centre and the border, the border shortcut
-index, and how arms differ in them.
+index, and how arms differ in them. Sentences are made from the rows alone.
 """
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from jaxseg.metrics.verdict import ALPHA, HIGHER, LOWER, NO_DIFFERENCE, NOT_SIGNIFICANT
 from jaxseg.nets.registry import BUILT_IN
 from jaxseg.report.section import Figure, Measure, Section, Table
 from jaxseg.report.text import interval, number, p_text, plural
-from jaxseg.studies.grid_sections import (
-    MAX_ROWS,
-    TERMS,
-    comparison_section,
-    estimate_field,
-    grid_look,
-    learning_curves_section,
-    panels_note,
-    reproduce_section,
-    run_section,
-    terms_section,
-)
-from jaxseg.studies.position.figures import band_dice, examples, shown_arms, shown_seed
+from jaxseg.studies import grid_sections as grid
+from jaxseg.studies.grid_sections import MAX_ROWS, estimate_field
+from jaxseg.studies.position.figures import band_dice, examples, shown_arms
 from jaxseg.studies.position.measures import INDEX, contrasts, estimates, headline
 from jaxseg.studies.results import Results
 from jaxseg.studies.rows import ContrastRow, EstimateRow, Findings, families, value_of
@@ -45,19 +34,7 @@ from jaxseg.studies.wording import (
     verdict_text,
 )
 
-
-def is_for(results: Results) -> bool:
-    """Whether the study fits: it fits all results of which there are counts by position."""
-    return bool(results.test_sets)
-
-
-def findings(results: Results) -> Findings:
-    """All rows, and the sections of the page."""
-    rows, compared = estimates(results), contrasts(results)
-    return Findings(results, rows, compared, sections(results, rows, compared))
-
-
-POSITION_TERMS = {
+TERMS = {
     "recall at the border": "Share of the true object pixels within {border} px of the frame's "
     "border that are found, all images together.",
     "border shortcut index": "Recall in the interior minus recall at the border. 0: the border is "
@@ -70,62 +47,68 @@ POSITION_TERMS = {
     "another.",
 }
 EMPTY = {"nan": "left out", "one": "scored 1", "smooth1": "scored 1 (smoothed as published)"}
+MAX_FINDINGS = 8
 
 
-def sections(
-    results: Results, rows: Sequence[EstimateRow], contrasts: Sequence[ContrastRow]
-) -> list[Section]:
-    """All of the page, in order; empty ones where the results hold nothing to show."""
-    return [
-        _headline(results, rows, contrasts),
+def is_for(results: Results) -> bool:
+    """Whether the study fits: it fits all results of which there are counts by position."""
+    return bool(results.test_sets)
+
+
+def findings(results: Results) -> Findings:
+    """All rows, and the sections of the page; empty ones where the results hold nothing to show."""
+    rows, compared = estimates(results), contrasts(results)
+    border, empty = results.scoring.border_px, EMPTY[results.scoring.empty]
+    terms = {name: text.format(border=border, empty=empty) for name, text in TERMS.items()}
+    sections = [
+        _headline(results, rows, compared),
         _bands(results, rows),
         _arms(results, rows),
-        comparison_section(results, contrasts, lead_metric=INDEX),
+        grid.comparison_section(results, compared, lead_metric=INDEX),
         _examples(results),
-        learning_curves_section(results),
-        run_section(results),
-        terms_section(terms(results)),
-        reproduce_section(results),
+        grid.learning_curves_section(results),
+        grid.run_section(results),
+        Section("terms", "Terms", terms=terms | grid.TERMS),
+        grid.reproduce_section(results),
     ]
+    return Findings(results, rows, compared, sections)
 
 
-def terms(results: Results) -> dict[str, str]:
-    """Term to explanation, with the border width and the rule for empty images of this run."""
-    border, empty = results.scoring.border_px, EMPTY[results.scoring.empty]
-    own = {k: text.format(border=border, empty=empty) for k, text in POSITION_TERMS.items()}
-    return own | TERMS
+# The sections.
 
 
 def _headline(
-    results: Results, rows: Sequence[EstimateRow], contrasts: Sequence[ContrastRow]
+    results: Results, rows: Sequence[EstimateRow], compared: Sequence[ContrastRow]
 ) -> Section:
-    lead = headline(results, contrasts)
+    lead, label = headline(results, compared), "border shortcut index"
     if lead is None:
         row = value_of(rows, results.arms[0], results.probe, "inner-outer", INDEX)
-        number, sentence = estimate_field(row, signed=True), arm_sentence(results, row)
+        index, sentence = estimate_field(row, signed=True), _arm_sentence(results, row)
     else:
-        number = Measure(-lead.difference, -lead.ci_high, -lead.ci_low, signed=True)
-        sentence = pair_sentence(results, lead)
+        new, old = (results.settings[arm][lead.axis] for arm in lead.arms)
+        label += f", {short(lead.axis)} {old} − {new}"
+        index = Measure(-lead.difference, -lead.ci_high, -lead.ci_low, signed=True)
+        sentence = _headline_sentence(results, lead)
     return Section(
         "reading",
         "Result",
-        lead=number,
-        lead_label=headline_label(results, lead),
+        lead=index,
+        lead_label=label,
         verdict=[sentence],
-        findings=[*_pair_findings(results, contrasts), *_interaction_findings(results, contrasts)],
-        notes=cautions(results, rows, contrasts),
+        findings=[*_pairs(results, compared), *_interactions(results, compared)],
+        notes=cautions(results, rows, compared),
     )
 
 
 def _bands(results: Results, rows: Sequence[EstimateRow]) -> Section:
-    look = grid_look(results)
+    look = grid.grid_look(results)
     only = f" Only the {results.probe} test set." if len(look.panels) > 1 else ""
     figure = Figure(
         "band_dice",
         "Dice by half-width of the square ring, and recall by distance to the border (rings of "
         f"{results.scoring.border_px} px). The border is at the right of every panel. Mean over "
         "seeds; shaded: 95 % interval. Rings that never hold an object have no point."
-        f"{only}{panels_note(results, look)}",
+        f"{only}{grid.panels_note(results, look)}",
         "Line plots of Dice and recall by position in the frame, one line per arm",
         band_dice(results, rows, look),
     )
@@ -138,46 +121,42 @@ def _arms(results: Results, rows: Sequence[EstimateRow]) -> Section:
     keys = {f"Dice, {test_set}": (test_set, "all", "dice") for test_set in results.test_sets}
     keys[f"Recall at the border, {probe}"] = (probe, "outer", "recall")
     keys[f"Border shortcut index, {probe}"] = (probe, "inner-outer", INDEX)
-    own: dict[str, list[EstimateRow]] = {arm: [] for arm in results.arms}
-    for row in rows:
-        own[row.arm].append(row)
-    fields = {arm: [_field(own[arm], arm, *key) for key in keys.values()] for arm in results.arms}
-    seeds = {arm: len(results.seeds[arm]) for arm in results.arms}
-    page = Table(
-        "",
-        "Pooled over images and averaged over seeds, with 95 % intervals; below Dice the mean ± SD "
-        "over images.",
-        [*(list(results.axes) or ["arm"]), "Seeds", *keys],
-        [
-            [*(results.settings[arm].values() or [arm]), seeds[arm], *fields[arm]]
-            for arm in results.arms
-        ],
-        page_rows=MAX_ROWS,
-        terminal_rows=0,
-    )
+    page, terminal = [], []
+    for arm in results.arms:
+        own = [row for row in rows if row.arm == arm]
+        fields = []
+        for test_set, band, metric in keys.values():
+            each = value_of(own, arm, test_set, band, f"{metric}_per_image")
+            spread = value_of(own, arm, test_set, band, f"{metric}_per_image_sd")
+            below = f"{number(each.value)} ± {number(spread.value)}" if each and spread else ""
+            row = value_of(own, arm, test_set, band, metric)
+            fields.append(estimate_field(row, below=below))
+        *shares, index = fields
+        seeds = len(results.seeds[arm])
+        page.append([*(results.settings[arm].values() or [arm]), seeds, *fields])
+        terminal.append([arm, seeds, *(field and field.value for field in shares), index])
     names = [f"Dice {test_set}" for test_set in results.test_sets]
-    terminal = Table(
-        "",
-        "",
-        ["arm", "seeds", *names, "border recall", "shortcut index"],
-        [[arm, seeds[arm], *map(_value, f[:-1]), f[-1]] for arm, f in fields.items()],
-        page_rows=0,
-        terminal_rows=len(results.arms),
-        note=f"(border recall and shortcut index: {probe} test set)",
-    )
-    return Section("arms", "Arms", tables=[page, terminal])
-
-
-def _field(rows: Sequence[EstimateRow], arm: str, test_set: str, band: str, metric: str) -> Any:
-    """The number, its interval, and the mean ± SD over images where there is one."""
-    each = value_of(rows, arm, test_set, band, f"{metric}_per_image")
-    spread = value_of(rows, arm, test_set, band, f"{metric}_per_image_sd")
-    below = f"{number(each.value)} ± {number(spread.value)}" if each and spread else ""
-    return estimate_field(value_of(rows, arm, test_set, band, metric), below=below)
-
-
-def _value(field: Measure | None) -> float | None:
-    return field.value if field else None
+    tables = [
+        Table(
+            "",
+            "Pooled over images and averaged over seeds, with 95 % intervals; below Dice the mean "
+            "± SD over images.",
+            [*(list(results.axes) or ["arm"]), "Seeds", *keys],
+            page,
+            page_rows=MAX_ROWS,
+            terminal_rows=0,
+        ),
+        Table(
+            "",
+            "",
+            ["arm", "seeds", *names, "border recall", "shortcut index"],
+            terminal,
+            page_rows=0,
+            terminal_rows=len(results.arms),
+            note=f"(border recall and shortcut index: {probe} test set)",
+        ),
+    ]
+    return Section("arms", "Arms", tables=tables)
 
 
 def _examples(results: Results) -> Section:
@@ -188,42 +167,19 @@ def _examples(results: Results) -> Section:
     some = f" {len(arms)} of {len(results.arms)} arms." if len(arms) < len(results.arms) else ""
     figure = Figure(
         "examples",
-        f"Rule: {results.examples.rule}. Seed {shown_seed(results, arms[0])}.{some}",
+        f"Rule: {results.examples.rule}. Seed {results.shown_seed(arms)}.{some}",
         "Example images with the true outline and each arm's errors",
         drawn,
     )
     return Section("examples", "Examples", figures=[figure])
 
 
-MAX_FINDINGS = 8
+# The headline in words.
 
 
-def cautions(
-    results: Results, rows: Sequence[EstimateRow], contrasts: Sequence[ContrastRow]
-) -> list[str]:
-    """Sentences, most general first."""
-    return [
-        *seed_cautions(contrasts, rows),
-        *_hollow_indices(contrasts),
-        *data_cautions(results),
-        *_design_cautions(results),
-        *learning_cautions([row for row in rows if (row.metric, row.band) == ("dice", "all")]),
-        *left_out_cautions(results),
-        *condition_cautions(results),
-    ]
-
-
-def headline_label(results: Results, lead: ContrastRow | None) -> str:
-    """What the headline number is."""
-    if lead is None:
-        return "border shortcut index"
+def _headline_sentence(results: Results, lead: ContrastRow) -> str:
+    """`lead` is the other arm minus the baseline, the sentence the reverse."""
     new, old = (results.settings[arm][lead.axis] for arm in lead.arms)
-    return f"border shortcut index, {short(lead.axis)} {old} − {new}"
-
-
-def pair_sentence(results: Results, lead: ContrastRow) -> str:
-    """The headline; `lead` is the other arm minus the baseline, the sentence the reverse."""
-    new, old = results.settings[lead.arm_a][lead.axis], results.settings[lead.arm_b][lead.axis]
     rest = setting_text(results, lead.arm_b, without=(lead.axis,))
     same = f", {rest} in both" if rest else ""
     apart = f"{number(-lead.difference, signed=True)} {interval(-lead.ci_high, -lead.ci_low)}"
@@ -241,13 +197,13 @@ def pair_sentence(results: Results, lead: ContrastRow) -> str:
         f"relative to the interior, than networks trained with {short(lead.axis)} {new} ({basis})."
     )
     if lead.verdict == NOT_SIGNIFICANT:
-        # p stands at the sentence's end; what the seeds could give is said nowhere else.
+        # p is at the sentence's end; what the seeds could give is said nowhere else.
         why = NOT_SIGNIFICANT if lead.p_floor <= ALPHA else verdict_text(lead)
         return f"{why.capitalize()}: {sentence}"
     return sentence[0].upper() + sentence[1:]
 
 
-def arm_sentence(results: Results, row: EstimateRow | None) -> str:
+def _arm_sentence(results: Results, row: EstimateRow | None) -> str:
     """The headline where no two arms could be compared."""
     if row is None or not math.isfinite(row.value):
         return "No border shortcut index: nothing lies at the border."
@@ -260,13 +216,16 @@ def arm_sentence(results: Results, row: EstimateRow | None) -> str:
     )
 
 
-def _pair_findings(results: Results, rows: Sequence[ContrastRow]) -> Iterator[str]:
+# Findings: what pairs of arms and interactions show, a sentence each.
+
+
+def _pairs(results: Results, rows: Sequence[ContrastRow]) -> Iterator[str]:
     pairs = [row for row in rows if row.kind == "pair"]
-    lead = prominent(results, [r for r in pairs if r.metric == INDEX], MAX_FINDINGS)
-    for row in lead:
-        yield _pair_sentence(results, row, [r for r in pairs if r.arms == row.arms])
+    chosen = prominent(results, [row for row in pairs if row.metric == INDEX], MAX_FINDINGS)
+    for row in chosen:
+        yield _pair_sentence(results, [other for other in pairs if other.arms == row.arms])
     for family in families(pairs):
-        if len(family) > len(lead):
+        if len(family) > len(chosen):
             shown = sum(row.is_shown for row in family)
             yield (
                 f"Over the whole grid, a difference in {metric_name(family[0])} is shown in "
@@ -274,21 +233,26 @@ def _pair_findings(results: Results, rows: Sequence[ContrastRow]) -> Iterator[st
             )
 
 
-def _pair_sentence(results: Results, row: ContrastRow, alike: Sequence[ContrastRow]) -> str:
+def _pair_sentence(results: Results, rows: Sequence[ContrastRow]) -> str:
     """All metrics of one pair: first what is shown, then what is not and what could have been."""
-    new, old = results.settings[row.arm_a][row.axis], results.settings[row.arm_b][row.axis]
+    row = rows[0]
+    new, old = (results.settings[arm][row.axis] for arm in row.arms)
     rest = setting_text(results, row.arm_a, without=(row.axis,))
     start = f"{short(row.axis).capitalize()} {new} instead of {old}"
     start += f" ({rest})" if rest else ""
-    shown = [
-        f"{metric_name(r)} {r.verdict} by {number(abs(r.difference))} {abs_interval(r)}"
-        for r in alike
-        if r.is_shown
-    ]
-    missed = [f"{metric_name(r)} ({_not_shown(r)})" for r in alike if r.verdict == NO_DIFFERENCE]
-    unsure = [
-        f"{metric_name(r)} {amount(r)}{_p_note(r)}" for r in alike if r.verdict == NOT_SIGNIFICANT
-    ]
+    shown, unsure, missed = [], [], []
+    for r in rows:
+        name = metric_name(r)
+        if r.is_shown:
+            shown.append(f"{name} {r.verdict} by {number(abs(r.difference))} {abs_interval(r)}")
+        elif r.verdict == NOT_SIGNIFICANT:
+            # What so few seeds cannot reach is said once, among the cautions; below too.
+            p = f" (p = {p_text(r.p)})" if r.p_floor <= ALPHA else ""
+            unsure.append(f"{name} {amount(r)}{p}")
+        else:
+            least = r.smallest_detectable
+            could = f", could have shown ≥ {number(least)}" if 0 < least < math.inf else ""
+            missed.append(f"{name} ({amount(r)}{could})")
     parts = [", ".join(shown)] if shown else []
     if unsure:
         parts.append(f"{NOT_SIGNIFICANT}: {', '.join(unsure)}")
@@ -297,28 +261,16 @@ def _pair_sentence(results: Results, row: ContrastRow, alike: Sequence[ContrastR
     return f"{start}: {'; '.join(parts)}."
 
 
-def _p_note(row: ContrastRow) -> str:
-    # What p so few seeds cannot reach stands once, among the cautions.
-    return f" (p = {p_text(row.p)})" if row.p_floor <= ALPHA else ""
-
-
-def _not_shown(row: ContrastRow) -> str:
-    least = row.smallest_detectable
-    # That few seeds cannot show any stands once, among the cautions.
-    could = f", could have shown ≥ {number(least)}" if 0 < least < math.inf else ""
-    return amount(row) + could
-
-
-def _interaction_findings(results: Results, rows: Sequence[ContrastRow]) -> Iterator[str]:
+def _interactions(results: Results, rows: Sequence[ContrastRow]) -> Iterator[str]:
     found = [row for row in rows if row.kind == "interaction" and row.metric == INDEX]
     pairs = {row.arms: row for row in rows if row.kind == "pair" and row.metric == INDEX}
-    lead = prominent(results, found, MAX_FINDINGS // 2)
-    for row in lead:
+    chosen = prominent(results, found, MAX_FINDINGS // 2)
+    for row in chosen:
         under_new = pairs.get((row.arm_a, row.arm_b))
         under_old = pairs.get((row.arm_c, row.arm_d))
         if under_new and under_old:
             yield _interaction_sentence(results, row, under_new, under_old)
-    if len(found) > len(lead):
+    if len(found) > len(chosen):
         shown = sum(row.is_shown for row in found)
         yield (
             f"Over the whole grid, {shown} of {len(found)} interactions of the border shortcut "
@@ -330,62 +282,69 @@ def _interaction_sentence(
     results: Results, row: ContrastRow, under_new: ContrastRow, under_old: ContrastRow
 ) -> str:
     """What one axis explains of another's effect, and what it leaves."""
-    x, y = row.axis.split(" x ")
+    x_axis, y_axis = row.axis.split(" x ")
+    x, y = short(x_axis), short(y_axis)
     a, d = results.settings[row.arm_a], results.settings[row.arm_d]
-    effect = f"{short(y).capitalize()} {a[y]} instead of {d[y]}"
-    new, old = f"{short(x)} {a[x]}", f"{short(x)} {d[x]}"
+    new, old = f"{x} {a[x_axis]}", f"{x} {d[x_axis]}"
     sentence = (
-        f"{effect} changes the border shortcut index by {amount(under_old)} under {old} and by "
-        f"{amount(under_new)} under {new}; the difference is {amount(row)}"
+        f"{y.capitalize()} {a[y_axis]} instead of {d[y_axis]} changes the border shortcut index by "
+        f"{amount(under_old)} under {old} and by {amount(under_new)} under {new}; the difference "
+        f"is {amount(row)}"
     )
     if not row.is_shown:
         return (
-            f"{sentence}: {brief_verdict(row)}. These runs do not say that {short(x)} plays a part "
-            f"in what {short(y)} does, nor that it plays none."
+            f"{sentence}: {brief_verdict(row)}. These runs do not say that {x} plays a part in "
+            f"what {y} does, nor that it plays none."
         )
     if not under_old.is_shown:
-        return f"{sentence}: what {short(y)} does depends on {short(x)}."
-    return f"{sentence}: {_share(row, under_new, under_old, new, old, short(x), short(y))}"
-
-
-def _share(
-    row: ContrastRow,
-    under_new: ContrastRow,
-    under_old: ContrastRow,
-    new: str,
-    old: str,
-    x: str,
-    y: str,
-) -> str:
+        return f"{sentence}: what {y} does depends on {x}."
     share = -row.difference / under_old.difference
     if share < 0:
-        return f"the effect of {y} is larger under {new} than under {old}."
+        return f"{sentence}: the effect of {y} is larger under {new} than under {old}."
     if share > 1:
-        return f"the effect of {y} under {old} is gone or reversed under {new}."
+        return f"{sentence}: the effect of {y} under {old} is gone or reversed under {new}."
     gone = f"about {100 * share:.0f} % of the effect of {y} goes away when {old} becomes {new}"
     if not under_new.is_shown:
-        return f"{gone}; under {new} no effect of {y} is shown."
-    return f"{gone}. The rest is there under {new} too: {x} does not explain it."
+        return f"{sentence}: {gone}; under {new} no effect of {y} is shown."
+    return f"{sentence}: {gone}. The rest is there under {new} too: {x} does not explain it."
 
 
-def _hollow_indices(comparisons: Sequence[ContrastRow]) -> Iterator[str]:
+# Cautions.
+
+
+def cautions(
+    results: Results, rows: Sequence[EstimateRow], compared: Sequence[ContrastRow]
+) -> list[str]:
+    """Sentences, most general first."""
+    return [
+        *seed_cautions(compared, rows),
+        *_index_cautions(compared),
+        *data_cautions(results),
+        *_design_cautions(results),
+        *learning_cautions([row for row in rows if (row.metric, row.band) == ("dice", "all")]),
+        *left_out_cautions(results),
+        *condition_cautions(results),
+    ]
+
+
+def _index_cautions(compared: Sequence[ContrastRow]) -> Iterator[str]:
     """An index also falls when recall in the interior does."""
     higher = {
         (row.arms, row.test_set)
-        for row in comparisons
+        for row in compared
         if (row.metric, row.band, row.verdict) == ("recall", "outer", HIGHER)
     }
-    hollow = [
+    doubtful = [
         f"{row.arm_a} against {row.arm_b}"
-        for row in comparisons
+        for row in compared
         if (row.kind, row.metric, row.verdict) == ("pair", INDEX, LOWER)
         and (row.arms, row.test_set) not in higher
     ]
-    if hollow:
-        more = f" and {len(hollow) - MAX_NAMED} more" if len(hollow) > MAX_NAMED else ""
+    if doubtful:
+        more = f" and {len(doubtful) - MAX_NAMED} more" if len(doubtful) > MAX_NAMED else ""
         yield (
             "The index is lower, but recall at the border is not shown to be higher, in "
-            f"{', '.join(hollow[:MAX_NAMED])}{more}: it can have fallen with recall in the "
+            f"{', '.join(doubtful[:MAX_NAMED])}{more}: it can have fallen with recall in the "
             "interior, which is no cure."
         )
 

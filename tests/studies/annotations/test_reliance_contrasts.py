@@ -17,7 +17,7 @@ LOST = ["0.5-tied-none-True-s2"]
 def compared(path, **options):
     results = load(fake_study(path, saliency=False, **options))
     study = r.study(results)
-    return results, study, c.contrasts(results, study)
+    return results, study, c.contrasts(study)
 
 
 @pytest.fixture(scope="module")

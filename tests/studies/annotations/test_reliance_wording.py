@@ -94,7 +94,7 @@ def test_removal_that_fails_is_told(tmp_path):
         else row
         for row in found.contrasts
     ]
-    analysis = Analysis(found.results, study(found.results), found.estimates, rows)
+    analysis = Analysis(study(found.results), found.estimates, rows)
     words = wording.findings(analysis)
     assert "still relies on annotations" in " ".join(words)
 
@@ -152,7 +152,7 @@ def test_networks_without_room_or_without_skill_are_told(tmp_path):
 
     def cautions(factor):
         rows = [row._replace(value=factor * row.value) for row in found.estimates]
-        analysis = Analysis(found.results, study(found.results), rows, found.contrasts)
+        analysis = Analysis(study(found.results), rows, found.contrasts)
         return " ".join(wording.cautions(analysis))
 
     assert "hardly learnt" not in cautions(1) and "little room" not in cautions(1)
