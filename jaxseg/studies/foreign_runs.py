@@ -6,7 +6,7 @@ are scored in the same rings.
 
 import glob
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -164,8 +164,8 @@ def read_runs(
         cautions |= dict.fromkeys(found.cautions)
         left_out |= dict.fromkeys(found.left_out)
     names = sorted({name for counts in counted.values() for name in counts.ids})
-    results = _results(counted, names, resamples, _examples(counted, read))
-    notes = [*cautions, *_missing_seeds(results), *_missing_images(counted, names)]
+    results = _results(counted, names, resamples, *_examples(counted, read))
+    notes = [*cautions, *_missing(results, counted, names)]
     read_as = [_of_runs(line, those) for line, those in taken.items()]
     return ForeignRuns(results, names, read_as, notes, list(left_out))
 
@@ -185,11 +185,12 @@ def _results(
     counted: Mapping[Run, PairCounts],
     images: list[str],
     resamples: int,
-    shown: tuple[Examples | None, Arrays],
+    examples: Examples | None,
+    predicted: Arrays,
 ) -> Results:
     classes = max(counts.border.shape[3] for counts in counted.values())
     arms = list(dict.fromkeys(run.arm for run in counted))
-    examples, stored = shown
+    stored = dict(predicted)
     missing: dict[tuple[str, int], np.ndarray] = {}
     for run, counts in counted.items():
         place = {name: k for k, name in enumerate(counts.ids)}
@@ -244,24 +245,21 @@ def _square(picture: np.ndarray) -> np.ndarray:
     return cv2.resize(picture.astype(np.uint8), (FRAME, FRAME), interpolation=way)
 
 
-def _missing_seeds(results: Results) -> list[str]:
+def _missing(
+    results: Results, counted: Mapping[Run, PairCounts], images: Sequence[str]
+) -> Iterator[str]:
+    """Seeds and images that some runs have and others lack."""
     every = sorted(set().union(*results.seeds.values()))
-    return [
-        f"{arm} lacks {plural(len(lost), 'seed')} that another arm has "
-        f"({', '.join(map(str, lost))}): left out of its comparisons."
-        for arm in results.arms
-        if (lost := [seed for seed in every if seed not in results.seeds[arm]])
-    ]
-
-
-def _missing_images(counted: Mapping[Run, PairCounts], images: Sequence[str]) -> list[str]:
-    notes = []
-    for run, counts in counted.items():
-        lost = sorted(set(images) - set(counts.ids))
-        if lost:
-            more = f" and {len(lost) - MOST_NAMED} more" if len(lost) > MOST_NAMED else ""
-            notes.append(
-                f"{run.arm}, seed {run.seed}, lacks {plural(len(lost), 'image')} that another run "
-                f"has ({', '.join(lost[:MOST_NAMED])}{more}): left out of its comparisons."
+    for arm in results.arms:
+        if lost := [seed for seed in every if seed not in results.seeds[arm]]:
+            yield (
+                f"{arm} lacks {plural(len(lost), 'seed')} that another arm has "
+                f"({', '.join(map(str, lost))}): left out of its comparisons."
             )
-    return notes
+    for run, counts in counted.items():
+        if names := sorted(set(images) - set(counts.ids)):
+            more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+            yield (
+                f"{run.arm}, seed {run.seed}, lacks {plural(len(names), 'image')} that another run "
+                f"has ({', '.join(names[:MOST_NAMED])}{more}): left out of its comparisons."
+            )

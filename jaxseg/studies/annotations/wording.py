@@ -69,36 +69,6 @@ def headline(analysis: Analysis) -> str:
     return f"{sentence} {_removal_sentence(analysis, row)}" if row else sentence
 
 
-def findings(analysis: Analysis) -> list[str]:
-    """The other arms of `Roles` and trends first, then where, in what, and how else."""
-    return [
-        *_mitigated(analysis),
-        *_control(analysis),
-        *_placebo(analysis),
-        *_trends(analysis),
-        *_other_arms(analysis),
-        *_other_test_sets(analysis),
-        *_planes(analysis),
-        *_classes(analysis),
-        *_stability(analysis),
-        *_saliency(analysis),
-    ]
-
-
-def cautions(analysis: Analysis) -> list[str]:
-    """What limits the numbers, most general first."""
-    of_arms = [row for row in analysis.contrasts if row.kind == ARM]
-    return [
-        *seed_cautions(analysis.pairs or of_arms, analysis.rows),
-        *_baseline_cautions(analysis),
-        *_frame_cautions(analysis),
-        *_design_cautions(analysis),
-        *data_cautions(analysis.results),
-        *left_out_cautions(analysis.results),
-        *condition_cautions(analysis.results),
-    ]
-
-
 def _reliance_sentence(analysis: Analysis, lead: ContrastRow) -> str:
     found = [analysis.estimate(lead.arm_a, t, DICE) for t in (ANNOTATED, CLEAN)]
     levels = " against ".join(number(row.value) for row in found if row)
@@ -145,6 +115,22 @@ def _removal_sentence(analysis: Analysis, row: ContrastRow) -> str:
 
 
 # Findings.
+
+
+def findings(analysis: Analysis) -> list[str]:
+    """The other arms of `Roles` and trends first, then where, in what, and how else."""
+    return [
+        *_mitigated(analysis),
+        *_control(analysis),
+        *_placebo(analysis),
+        *_trends(analysis),
+        *_other_arms(analysis),
+        *_other_test_sets(analysis),
+        *_planes(analysis),
+        *_classes(analysis),
+        *_stability(analysis),
+        *_saliency(analysis),
+    ]
 
 
 def _mitigated(analysis: Analysis) -> Iterator[str]:
@@ -335,14 +321,28 @@ def _saliency(analysis: Analysis) -> Iterator[str]:
 # Cautions.
 
 
+def cautions(analysis: Analysis) -> list[str]:
+    """What limits the numbers, most general first."""
+    of_arms = [row for row in analysis.contrasts if row.kind == ARM]
+    return [
+        *seed_cautions(analysis.pairs or of_arms, analysis.rows),
+        *_baseline_cautions(analysis),
+        *_frame_cautions(analysis),
+        *data_cautions(analysis.results),
+        *left_out_cautions(analysis.results),
+        *condition_cautions(analysis.results),
+    ]
+
+
 def _baseline_cautions(analysis: Analysis) -> Iterator[str]:
-    if not is_planned(analysis.results, analysis.roles.baseline):
+    roles = analysis.roles
+    if not is_planned(analysis.results, roles.baseline):
         yield (
             "The headline is meant for annotations that are drawn, tied, not removed and at the "
             "highest contamination. No such arm has finished, so it is about "
-            f"“{analysis.names[analysis.roles.baseline]}”."
+            f"“{analysis.names[roles.baseline]}”."
         )
-    row = analysis.estimate(analysis.roles.control or analysis.roles.baseline, CLEAN, DICE)
+    row = analysis.estimate(roles.control or roles.baseline, CLEAN, DICE)
     if row is not None and row.value > LITTLE_ROOM:
         yield (
             f"Dice on clean frames is {row.value:.3f} already, without any annotation seen. There "
@@ -355,45 +355,43 @@ def _baseline_cautions(analysis: Analysis) -> Iterator[str]:
 
 
 def _frame_cautions(analysis: Analysis) -> Iterator[str]:
-    """Few frames of a plane, structures and frames without a score."""
+    """Few frames of a plane, structures and frames without a score; then arms that are missing."""
+    study, roles = analysis.study, analysis.roles
     sizes = {
-        band: int(mask.sum()) for band, mask in bands(analysis.study, CLEAN).items() if band != ALL
+        band.removeprefix("plane:"): int(mask.sum())
+        for band, mask in bands(study, CLEAN).items()
+        if band != ALL
     }
-    few = [f"{b.removeprefix('plane:')} ({n})" for b, n in sizes.items() if n < FEW_FRAMES]
+    few = [f"{plane} ({n})" for plane, n in sizes.items() if n < FEW_FRAMES]
     if few:
         yield f"Planes with fewer than {FEW_FRAMES} test frames: {', '.join(few)}."
-    scores = analysis.study.by_class[CLEAN, analysis.roles.baseline]
-    absent = [
-        name for k, name in enumerate(analysis.study.classes) if np.isnan(scores[..., k]).all()
-    ]
+    scores = study.by_class[CLEAN, roles.baseline]
+    absent = [name for k, name in enumerate(study.classes) if np.isnan(scores[..., k]).all()]
     if absent:
         yield f"No test frame holds {', '.join(absent)}: nothing is said about it."
-    empty = int(np.isnan(image_dice(analysis.study, analysis.roles.baseline, CLEAN)[0]).sum())
+    empty = int(np.isnan(image_dice(study, roles.baseline, CLEAN)[0]).sum())
     if empty:
         are = "holds no structure and is" if empty == 1 else "hold no structure and are"
         yield f"{plural(empty, 'test frame')} {are} left out of Dice and reliance."
-    if len(absent) < len(analysis.study.classes) - 1:
+    if len(absent) < len(study.classes) - 1:
         yield (
             "Dice of a frame is the mean over the structures it holds; pixels predicted as a "
             "structure that it does not hold lower it only where they take the place of one that "
             "it does."
         )
-    row = analysis.estimate(analysis.roles.baseline, SEQUENCE, STABILITY)
+    row = analysis.estimate(roles.baseline, SEQUENCE, STABILITY)
     if row is not None and row.n_left_out > 0:
         yield (
             f"Of {row.n_images} sequences, stability has no value in {row.n_left_out:.3g} "
             "(baseline, averaged over seeds): neither prediction finds a structure that the frame "
             "holds."
         )
-
-
-def _design_cautions(analysis: Analysis) -> Iterator[str]:
-    if analysis.roles.control is None:
+    if roles.control is None:
         yield (
             "No arm was trained without any annotation (contamination 0): how much of the "
             "reliance comes from training with annotations is not known."
         )
-    if analysis.roles.mitigated is not None and analysis.roles.placebo is None:
+    if roles.mitigated is not None and roles.placebo is None:
         yield (
             "No placebo (annotate.drawn False): the effect of removal cannot be separated from "
             "that of the traces it leaves."
