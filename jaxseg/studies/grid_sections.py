@@ -17,7 +17,17 @@ from matplotlib.ticker import MaxNLocator
 
 from jaxseg.command_line import start_of
 from jaxseg.metrics.verdict import NO_DIFFERENCE, NOT_SIGNIFICANT
-from jaxseg.report.plot import COLOURS, DASHES, MARKERS, Style, legend_below, page_style
+from jaxseg.report.plot import (
+    COLOURS,
+    DASHES,
+    MARKERS,
+    Style,
+    bare,
+    draw_errors,
+    legend_below,
+    page_style,
+    wrapped,
+)
 from jaxseg.report.section import Figure, Label, Measure, Section, Table
 from jaxseg.report.text import duration, number, p_text, plural
 from jaxseg.studies.results import Results
@@ -106,7 +116,7 @@ def grid_look(results: Results) -> Look:
     else:
         panels = [(rest, [arm for arm in arms if rests[arm] == rest]) for rest in rest_order]
         if len(panels) > MAX_PANELS:
-            near = set(settings_apart(results, at_most=1, ignore=axis))
+            near = set(near_first(results, ignore=axis))
             panels = [(title, inside) for title, inside in panels if near & set(inside)]
         panels = panels[:MAX_PANELS]
     styles = {}
@@ -121,13 +131,13 @@ def grid_look(results: Results) -> Look:
     return Look(panels, styles, {hues[arm]: style for arm, style in styles.items()}, axis)
 
 
-def settings_apart(results: Results, at_most: int, ignore: str | None = None) -> list[str]:
-    """The arms that differ from the first one in at most so many axes other than `ignore`."""
+def near_first(results: Results, ignore: str | None = None) -> list[str]:
+    """The first arm and those that differ from it in one axis only, besides `ignore`."""
     first = results.settings[results.arms[0]]
     return [
         arm
         for arm in results.arms
-        if sum(results.settings[arm][k] != v for k, v in first.items() if k != ignore) <= at_most
+        if sum(results.settings[arm][k] != v for k, v in first.items() if k != ignore) <= 1
     ]
 
 
@@ -271,6 +281,33 @@ def name_and_align(axes: Sequence[Axes], scale: str) -> None:
     high = max(ax.get_ylim()[1] for ax in axes)
     for ax in axes:
         ax.set_ylim(low, high)
+
+
+def keep_to_shares(ax: Axes) -> None:
+    """Ends the scale of shares at 0 and 1, which an interval may pass by its Student part."""
+    low, high = ax.get_ylim()
+    ax.set_ylim(max(low, -0.02), min(high, 1.02))
+
+
+def picture_axes(
+    labels: Sequence[str], columns: int, size: tuple[float, float]
+) -> tuple[Drawing, np.ndarray]:
+    """Axes [labels, columns] for pictures, every row with its label at the left."""
+    figure = Drawing(figsize=size, layout="constrained")
+    axes = np.asarray(figure.subplots(len(labels), columns, squeeze=False))
+    bare(axes)
+    for ax, text in zip(axes[:, 0], labels):
+        ax.set_ylabel(wrapped(text), rotation=0, ha="right", va="center")
+    return figure, axes
+
+
+def draw_scored(
+    ax: Axes, image: np.ndarray, truth: np.ndarray, prediction: np.ndarray, score: float
+) -> None:
+    """The picture of `draw_errors` with its Dice below."""
+    draw_errors(ax, image, truth, prediction)
+    text = "nothing to find" if np.isnan(score) else f"Dice {score:.2f}"
+    ax.set_xlabel(text, fontsize=8, labelpad=2)
 
 
 # Fields of tables.

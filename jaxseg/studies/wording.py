@@ -33,7 +33,7 @@ def short(axis: str) -> str:
     return axis.rsplit(".", 1)[-1]
 
 
-def setting_text(results: Results, arm: str, without: tuple[str, ...] = ()) -> str:
+def setting_text(results: Results, arm: str, without: tuple[str, ...]) -> str:
     """`padding reflect, crop center`: the arm's values on all axes but those in `without`."""
     pairs = results.settings[arm].items()
     return ", ".join(f"{short(key)} {value}" for key, value in pairs if key not in without)
@@ -165,7 +165,7 @@ def learning_cautions(rows: Sequence[EstimateRow]) -> Iterator[str]:
 
 
 def left_out_cautions(results: Results) -> Iterator[str]:
-    """Cells of which no number of the report knows."""
+    """Cells that no number of the report contains."""
     lost = results.left_out
     if not lost:
         return

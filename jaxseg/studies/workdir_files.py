@@ -171,8 +171,7 @@ def _read_examples(path: Path) -> Examples | None:
     """The items of examples.npz; None for no file, JaxsegError for a damaged one."""
     if not path.is_file():
         return None
-    required = {name: form for name, form in EXAMPLES.items() if name != "clean_image"}
-    found = read_forms(path, required, EXAMPLES, "delete it; the report then shows no examples")
+    found = read_forms(path, EXAMPLES, "delete it; the report then shows no examples")
     labels = [_check_name(f"{path}: label", printable(str(label))) for label in found["label"]]
     rule = printable(str(found["rule"]))
     return Examples(found["image"], found["truth"], labels, rule, found.get("clean_image"))
@@ -188,6 +187,7 @@ class Form(NamedTuple):
     axes: tuple[str | int, ...]
     least: float = -np.inf
     most: float = np.inf
+    optional: bool = False
 
 
 _ITEMS, _COUNT = ("items", "bands", "classes", 3), 2**31 - 1
@@ -203,7 +203,7 @@ EXAMPLES = {
     "truth": Form("u", ("k", "h", "w")),
     "label": Form("U", ("k",)),
     "rule": Form("U", ()),
-    "clean_image": Form("u", ("k", "h", "w", 3), 0, 255),
+    "clean_image": Form("u", ("k", "h", "w", 3), 0, 255, optional=True),
 }
 _MAPS = ("cells", "frames", "classes")
 SALIENCY = {
@@ -221,39 +221,36 @@ SALIENCY = {
     "example_image": Form("u", ("e", "h", "w", 3), 0, 255),
     "example_annotated": Form("b", ("e", "h", "w")),
     "example_map": Form("f", ("cells", "e", "h", "w"), 0, 1),
+    "example_class": Form("iu", ("e",), 0, _COUNT, optional=True),
+    "example_rule": Form("U", (), optional=True),
 }
-SALIENCY_TOO = {"example_class": Form("iu", ("e",), 0, _COUNT), "example_rule": Form("U", ())}
 
 
-def read_forms(
-    path: Path, forms: Mapping[str, Form], more: Mapping[str, Form], mend: str = AGAIN
-) -> dict:
-    """The arrays of `forms`, and those of `more` that are there; JaxsegError for other forms."""
+def read_forms(path: Path, forms: Mapping[str, Form], mend: str = AGAIN) -> dict[str, Any]:
+    """The arrays of a file; JaxsegError for other forms, and for one that lacks an array."""
     with arrays.naming(path, mend):
         names = arrays.array_names(path)
-    lacking = [name for name in forms if name not in names]
-    if lacking:
-        raise JaxsegError(f"{path}: holds no {lacking[0]!r}; {AGAIN}")
-    wanted = dict(forms) | {name: form for name, form in more.items() if name in names}
+    for name, form in forms.items():
+        if name not in names and not form.optional:
+            raise JaxsegError(f"{path}: holds no {name!r}; {AGAIN}")
     with arrays.naming(path, mend):
-        found = {name: arrays.read_member(path, name) for name in wanted}
+        found = {name: arrays.read_member(path, name) for name in forms if name in names}
     lengths: dict[str, int] = {}
-    for name, form in wanted.items():
-        check_form(path, name, found[name], form, lengths)
+    for name, array in found.items():
+        _check_form(path, name, array, forms[name], lengths)
     return found
 
 
-def check_form(
-    path: Path, name: str, array: np.ndarray, form: Form, lengths: dict[str, int] | None = None
+def _check_form(
+    path: Path, name: str, array: np.ndarray, form: Form, lengths: dict[str, int]
 ) -> None:
-    """Raises JaxsegError unless the array is of this form; `lengths` are those of axes so far."""
-    known = {} if lengths is None else lengths
+    """`lengths` are those of the axes that other arrays have, and gets those of this one."""
     fits = array.dtype.kind in form.kinds and array.ndim == len(form.axes)
     for axis, length in zip(form.axes, array.shape):
-        wanted = axis if isinstance(axis, int) else known.setdefault(axis, length)
+        wanted = axis if isinstance(axis, int) else lengths.setdefault(axis, length)
         fits = fits and length == wanted and length > 0
     if not fits:
-        shape = ", ".join(f"{a}={known[a]}" if a in known else f"{a}" for a in form.axes)
+        shape = ", ".join(f"{a}={lengths[a]}" if a in lengths else f"{a}" for a in form.axes)
         raise JaxsegError(
             f"{path}: {name!r} is {array.dtype} of shape {array.shape}, must be of kind "
             f"{form.kinds} and shape [{shape}]; {AGAIN}"
@@ -279,7 +276,7 @@ class CountsOfWorkdir(NamedTuple):
                 return None
             found = arrays.read_member(path, key)
         form = next(form for end, form in COUNTS.items() if key.endswith(end))
-        check_form(path, key, found, form)
+        _check_form(path, key, found, form, {})
         return found
 
     def place(self, arm: str, seed: int) -> str:

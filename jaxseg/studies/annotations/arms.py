@@ -58,7 +58,7 @@ def arm_value(results: Results, arm: str, field: str) -> str:
     value = results.fields.flat().get(field)
     if value is None:
         raise JaxsegError(
-            f"{file_of(results, 'config.json')}: has no {field}, though test frames with "
+            f"{results.file('config.json')}: has no {field}, though test frames with "
             "annotations were scored; run the same command again"
         )
     return text(value)
@@ -67,7 +67,7 @@ def arm_value(results: Results, arm: str, field: str) -> str:
 def dose(results: Results, arm: str) -> float:
     """Share of the arm's training frames that carry annotations, in [0, 1]."""
     value = arm_value(results, arm, DOSE)
-    check_shares(f"{file_of(results, 'cells.csv')}: arm {arm!r}: {DOSE}", [value])
+    check_shares(f"{results.file('cells.csv')}: arm {arm!r}: {DOSE}", [value])
     return float(value)
 
 
@@ -79,11 +79,6 @@ def removes(results: Results, arm: str) -> bool:
 def is_drawn(results: Results, arm: str) -> bool:
     """False for a placebo: marks' places are removed without a mark ever drawn there."""
     return arm_value(results, arm, DRAWN) == "True"
-
-
-def file_of(results: Results, name: str) -> str:
-    """The file or folder of the workdir, for messages."""
-    return str(results.workdir / name) if results.workdir else name
 
 
 def _without(settings: Mapping[str, str], free: tuple[str, ...]) -> dict[str, str]:

@@ -15,9 +15,7 @@ from jaxseg.report.plot import (
     DASHES,
     MARKERS,
     Style,
-    bare,
     curve,
-    draw_errors,
     errors_legend,
     legend_below,
     page_style,
@@ -49,7 +47,7 @@ from jaxseg.studies.annotations.measures import (
     difference_of,
     in_truth,
 )
-from jaxseg.studies.grid_sections import Look
+from jaxseg.studies.grid_sections import Look, draw_scored, keep_to_shares, picture_axes
 from jaxseg.studies.results import Results
 from jaxseg.studies.rows import EstimateRow, value_of
 
@@ -166,8 +164,7 @@ def sequence(study: Study, rows: Sequence[EstimateRow]) -> Figure | None:
         ax.set_xlabel("Stage of annotating the frame (0: no annotation yet, last: all)")
         ax.set_ylabel("Dice to the prediction at the last stage")
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-        bottom, top = ax.get_ylim()
-        ax.set_ylim(max(bottom, -0.02), min(top, 1.02))
+        keep_to_shares(ax)
         legend_below(figure, look.legend)
     return figure
 
@@ -196,11 +193,8 @@ def examples(study: Study) -> Figure | None:
     columns, frames = len(pictures) + 1 + len(predicted), len(shown.truth)
     with page_style():
         size = 1.5 * columns + 0.9, 1.8 * frames + 0.9
-        figure = Figure(figsize=size, layout="constrained")
-        axes = np.asarray(figure.subplots(frames, columns, squeeze=False))
-        bare(axes)
+        figure, axes = picture_axes(shown.label, columns, size)
         for k, row in enumerate(axes):
-            row[0].set_ylabel(wrapped(shown.label[k]), rotation=0, ha="right", va="center")
             for ax, image in zip(row, pictures.values()):
                 ax.imshow(image[k])
             truth_ax = row[len(pictures)]
@@ -214,10 +208,8 @@ def examples(study: Study) -> Figure | None:
                 truth_ax.text(0.5, -0.03 - 0.1 * line, text, color=colour, fontsize=7, **place)
             truth_ax.imshow(canvas)
             for ax, ((_, name), prediction) in zip(row[len(pictures) + 1 :], predicted.items()):
-                draw_errors(ax, pictures[name][k], shown.truth[k], prediction[k])
                 score = frame_dice(shown.truth[k], prediction[k])
-                text = "nothing to find" if np.isnan(score) else f"Dice {score:.2f}"
-                ax.set_xlabel(text, fontsize=8, labelpad=2)
+                draw_scored(ax, pictures[name][k], shown.truth[k], prediction[k], score)
         for ax, title in zip(axes[0], [*pictures, "truth", *titles]):
             ax.set_title(title, fontsize=8)
         figure.legend(handles=errors_legend(), loc="outside lower center", ncols=3)
@@ -251,17 +243,14 @@ def saliency_maps(study: Study, saliency: Saliency) -> Figure | None:
         return None
     with page_style():
         size = 2.0 * len(images) + 1.3, 2.15 * (1 + len(shown)) + 0.4
-        figure = Figure(figsize=size, layout="constrained")
-        axes = np.asarray(figure.subplots(1 + len(shown), len(images), squeeze=False))
-        bare(axes)
+        labels = [f"{saliency.test_set} frame", *shown]
+        figure, axes = picture_axes(labels, len(images), size)
         for ax, image, name in zip(axes[0], images, saliency.example_names):
             ax.imshow(image)
             ax.set_title(name)
         for row, maps in zip(axes[1:], shown.values()):
             for ax, image, marks, heat in zip(row, images, marked, maps):
                 _map(ax, image, marks, heat)
-        for ax, title in zip(axes[:, 0], [f"{saliency.test_set} frame", *shown]):
-            ax.set_ylabel(wrapped(title), rotation=0, ha="right", va="center")
         handle = Line2D([], [], color=OUTLINE, linewidth=1, label="outline of the annotations")
         figure.legend(handles=[handle], loc="outside lower center")
     return figure

@@ -30,13 +30,12 @@ from jaxseg.studies.annotations.arms import (
     Line,
     Roles,
     arm_names,
-    file_of,
     lines,
     roles,
 )
 from jaxseg.studies.results import Results
 from jaxseg.studies.rows import BAND_RESAMPLES, ContrastRow, Design, EstimateRow, Scored, row_of
-from jaxseg.studies.workdir_files import SALIENCY, SALIENCY_TOO, read_forms
+from jaxseg.studies.workdir_files import SALIENCY, read_forms
 
 CLEAN, ANNOTATED, SEQUENCE = "clean", "annotated", "sequence"
 ALL = "all"
@@ -103,7 +102,7 @@ def study(results: Results) -> Study:
     planes = results.planes
     if planes and len(planes) < frames:
         raise JaxsegError(
-            f"{file_of(results, 'config.json')}: data.planes names {len(planes)} frames, counts "
+            f"{results.file('config.json')}: data.planes names {len(planes)} frames, counts "
             f"hold {frames}; run the same command again"
         )
     return Study(results, roles(results), classes, image, by_class, to_last)
@@ -116,7 +115,7 @@ def _is_paired(results: Results, test_set: str) -> bool:
         return False
     if not np.array_equal(image, clean):
         raise JaxsegError(
-            f"{file_of(results, 'counts')}: test sets clean and {test_set} hold other frames "
+            f"{results.file('counts')}: test sets clean and {test_set} hold other frames "
             f"({len(clean)} and {len(image)}); they are paired by frame, run the evaluation again"
         )
     return True
@@ -129,7 +128,7 @@ def _stages_by_frame(results: Results) -> np.ndarray:
     by_frame = image.reshape(frames, -1) if len(image) % frames == 0 else image[:, None]
     if len(by_frame) != frames or (by_frame != by_frame[:, :1]).any():
         raise JaxsegError(
-            f"{file_of(results, 'counts')}: sequence.image must hold the stages of each frame "
+            f"{results.file('counts')}: sequence.image must hold the stages of each frame "
             f"together, equally many ({len(image)} items of {frames} frames); run the evaluation "
             "again"
         )
@@ -389,7 +388,7 @@ def read_saliency(results: Results) -> Saliency | None:
     path = results.workdir / "saliency.npz" if results.workdir else None
     if path is None or not path.is_file():
         return None
-    arrays = read_forms(path, SALIENCY, SALIENCY_TOO)
+    arrays = read_forms(path, SALIENCY)
     done = {cell.name: (cell.arm, cell.seed) for cell in results.cells if cell.status == "done"}
     place = {done[str(n)]: k for k, n in enumerate(arrays["cells"]) if str(n) in done}
     if not place:

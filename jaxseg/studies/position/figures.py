@@ -9,20 +9,20 @@ from matplotlib.figure import Figure
 from jaxseg.metrics.dice import dice
 from jaxseg.report.plot import (
     Style,
-    bare,
     curve,
-    draw_errors,
     errors_legend,
     legend_below,
     page_style,
     total_counts,
-    wrapped,
 )
 from jaxseg.studies.grid_sections import (
     Look,
+    draw_scored,
     grid_of_panels,
+    keep_to_shares,
     name_and_align,
-    settings_apart,
+    near_first,
+    picture_axes,
 )
 from jaxseg.studies.results import Results
 from jaxseg.studies.rows import EstimateRow
@@ -53,14 +53,9 @@ def band_dice(results: Results, rows: Sequence[EstimateRow], look: Look) -> Figu
             for ax, (test_set, title, arms) in zip(axes, columns):
                 for arm in arms:
                     _curve(ax, of_layout, arm, test_set, look.styles[arm])
-                # Values are shares; an interval may pass 1 by its Student part.
-                low, high = ax.get_ylim()
-                ax.set(
-                    title=title or f"{test_set} test set",
-                    xlabel=f"{distance} (px of {size})",
-                    xlim=limits,
-                    ylim=(max(low, -0.02), min(high, 1.02)),
-                )
+                ax.set(title=title or f"{test_set} test set", xlim=limits)
+                ax.set_xlabel(f"{distance} (px of {size})")
+                keep_to_shares(ax)
             name_and_align(axes, f"{name} in the ring")
         legend_below(figure, look.legend, look.title)
     return figure
@@ -79,7 +74,7 @@ def shown_arms(results: Results) -> list[str]:
     """Arms of the figure: all when they fit, else the first and those one axis away from it."""
     if len(results.arms) <= MAX_ARMS:
         return results.arms
-    return settings_apart(results, at_most=1)[:MAX_ARMS]
+    return near_first(results)[:MAX_ARMS]
 
 
 def examples(results: Results) -> Figure | None:
@@ -98,21 +93,17 @@ def examples(results: Results) -> Figure | None:
         found = results.example_prediction(arm, seed)
         if found is not None:
             predictions[arm] = found
-    shown, truth = results.examples, results.examples.truth
-    columns, rows = 2 + len(predictions), len(truth)
+    shown, columns = results.examples, 2 + len(predictions)
     with page_style():
-        figure = Figure(figsize=(1.5 * columns + 1.1, 1.72 * rows + 0.5), layout="constrained")
-        axes = np.asarray(figure.subplots(rows, columns, squeeze=False))
-        bare(axes)
-        for k in range(rows):
-            axes[k, 0].imshow(shown.image[k])
-            axes[k, 0].set_ylabel(wrapped(shown.label[k]), rotation=0, ha="right", va="center")
-            axes[k, 1].imshow(truth[k] > 0, cmap="gray", vmin=0, vmax=1)
-            for ax, prediction in zip(axes[k, 2:], predictions.values()):
-                draw_errors(ax, shown.image[k], truth[k], prediction[k])
-                score = dice(total_counts(truth[k], prediction[k]))
-                text = "nothing to find" if np.isnan(score) else f"Dice {score:.2f}"
-                ax.set_xlabel(text, fontsize=8, labelpad=2)
+        size = 1.5 * columns + 1.1, 1.72 * len(shown.truth) + 0.5
+        figure, axes = picture_axes(shown.label, columns, size)
+        for k, row in enumerate(axes):
+            image, truth = shown.image[k], shown.truth[k]
+            row[0].imshow(image)
+            row[1].imshow(truth > 0, cmap="gray", vmin=0, vmax=1)
+            for ax, predicted in zip(row[2:], predictions.values()):
+                score = float(dice(total_counts(truth, predicted[k])))
+                draw_scored(ax, image, truth, predicted[k], score)
         for ax, title in zip(axes[0], ["image", "truth", *predictions]):
             ax.set_title(title.replace("/", "\n"), fontsize=8)
         figure.legend(handles=errors_legend(), loc="outside lower center", ncols=3)

@@ -70,7 +70,7 @@ def band_labels(results: Results, layout: str, bands: int) -> list[str]:
         labels = [f"border:{low:g}-{high:g}" for low, high in itertools.pairwise(edges)]
     if len(labels) != bands:
         raise JaxsegError(
-            f"{results.place}: {bands} {layout} rings, but config.json (data.size, "
+            f"{results.file('counts')}: {bands} {layout} rings, but config.json (data.size, "
             f"eval.ring_width, eval.border_px) makes {len(labels)}; run the evaluation again"
         )
     return labels
