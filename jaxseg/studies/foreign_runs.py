@@ -24,10 +24,10 @@ from jaxseg.studies.folders import Predicted, read_predictions
 from jaxseg.studies.predictions.counts import BORDER_PX, PairCounts, count_predictions
 from jaxseg.studies.predictions.figures import choose_examples, example_rule
 from jaxseg.studies.results import CountsInMemory, Examples, Results, Scoring
+from jaxseg.studies.wording import listed
 
 ARM, SEED = "{arm}", "{seed}"
 TEST_SET = "given"
-MOST_NAMED = 10
 Arrays = dict[tuple[str, int, str], np.ndarray]
 
 
@@ -77,9 +77,18 @@ def find_runs(pattern: str, arms: Sequence[str] = ()) -> list[Run]:
     if other := re.search(r"\{(?!arm\}|seed\})[^}]*\}?", pattern):
         raise UsageError(f"--runs {pattern!r}: {other[0]!r} is unknown; known are {ARM} and {SEED}")
     path = str(expand(pattern))
+    meanings = {
+        re.escape(ARM): r"(?P<arm>[^/]+?)",
+        re.escape(SEED): r"(?P<seed>[0-9]{1,9})",
+        re.escape("*"): "[^/]*",
+        re.escape("?"): "[^/]",
+    }
+    expression = re.escape(path)
+    for text, meaning in meanings.items():
+        expression = expression.replace(text, meaning)
     found: dict[tuple[str, int], Path] = {}
     for folder in sorted(glob.glob(path.replace(ARM, "*").replace(SEED, "*"))):
-        match = re.fullmatch(_expression(path), folder)
+        match = re.fullmatch(expression, folder)
         if match is None or not Path(folder).is_dir():
             continue
         key = printable(match["arm"]), int(match["seed"])
@@ -101,19 +110,6 @@ def find_runs(pattern: str, arms: Sequence[str] = ()) -> list[Run]:
         for arm in wanted
         for seed in sorted(seed for name, seed in found if name == arm)
     ]
-
-
-def _expression(path: str) -> str:
-    parts = {
-        re.escape(ARM): r"(?P<arm>[^/]+?)",
-        re.escape(SEED): r"(?P<seed>[0-9]{1,9})",
-        re.escape("*"): "[^/]*",
-        re.escape("?"): "[^/]",
-    }
-    expression = re.escape(path)
-    for text, meaning in parts.items():
-        expression = expression.replace(text, meaning)
-    return expression
 
 
 def read_runs(
@@ -258,8 +254,7 @@ def _missing(
             )
     for run, counts in counted.items():
         if names := sorted(set(images) - set(counts.ids)):
-            more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
             yield (
                 f"{run.arm}, seed {run.seed}, lacks {plural(len(names), 'image')} that another run "
-                f"has ({', '.join(names[:MOST_NAMED])}{more}): left out of its comparisons."
+                f"has ({listed(names)}): left out of its comparisons."
             )

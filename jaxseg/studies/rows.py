@@ -1,4 +1,4 @@
-"""The rows that every study makes, and how they are made from the counts of arms."""
+"""The rows that studies make: an estimate and a contrast, and how they follow from counts."""
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -109,7 +109,7 @@ def families(rows: Sequence[ContrastRow]) -> list[list[ContrastRow]]:
 class Findings(NamedTuple):
     """`estimates` are the rows of summary.csv, `contrasts` those of comparisons.csv.
 
-    `sections` are those of the page, in order; the first one leads with the headline.
+    `sections` are those of the page, in order; the first one has the headline.
     """
 
     results: Results
@@ -169,8 +169,8 @@ def row_of(
 ) -> EstimateRow:
     """The estimate of `statistic` as a row; `image` int [items] where items share images.
 
-    Student's t over few seeds knows no bounds: the interval is cut to `within`, which what is
-    estimated cannot leave, and covers it as often.
+    Student's t over few seeds has no bounds: the interval is cut to `within`, the range of what is
+    estimated, and covers it as often.
     """
     found = statistics.estimate(
         scored.parts,

@@ -107,6 +107,12 @@ MAX_NAMED = 10
 LITTLE_LEARNT = 0.2
 
 
+def listed(names: Sequence[str], where: str = "") -> str:
+    """`a, b`; of more than MAX_NAMED the first ones, how many more there are, and `where`."""
+    more = f" and {len(names) - MAX_NAMED} more{where}" if len(names) > MAX_NAMED else ""
+    return ", ".join(names[:MAX_NAMED]) + more
+
+
 def seed_cautions(comparisons: Sequence[ContrastRow], rows: Sequence[EstimateRow]) -> Iterator[str]:
     """What so few seeds cannot show, of any comparisons."""
     if not comparisons:
@@ -170,10 +176,9 @@ def left_out_cautions(results: Results) -> Iterator[str]:
     if not lost:
         return
     named = [f"{c.name} ({c.status}{': ' + c.message if c.message else ''})" for c in lost]
-    more = f" and {len(lost) - MAX_NAMED} more (cells.csv)" if len(lost) > MAX_NAMED else ""
     yield (
         f"Left out: {len(lost)} of {plural(len(results.cells), 'cell')}: "
-        f"{', '.join(named[:MAX_NAMED])}{more}. Arms are compared on the seeds both have."
+        f"{listed(named, ' (cells.csv)')}. Arms are compared on the seeds both have."
     )
     if any(cell.status == "diverged" for cell in lost):
         yield "Leaving out diverged runs can make their arm look better than it trained."

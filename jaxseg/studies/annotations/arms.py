@@ -1,6 +1,6 @@
-"""The arms of a study of annotations: their settings, their names for readers, and their parts.
+"""The arms of a study of annotations: their settings, their names for readers, and their roles.
 
-Which is the baseline, which the others are held against, and which belong to one dose-response.
+Which is the baseline, with which the others are compared, and which belong to one dose-response.
 """
 
 from collections.abc import Mapping
@@ -42,7 +42,10 @@ class Roles(NamedTuple):
 
 
 class Line(NamedTuple):
-    """Arms that differ only in the dose: `arms` maps contamination in [0, 1], ascending, to arm."""
+    """Arms that differ only in the dose: `arms` maps contamination in [0, 1], ascending, to arm.
+
+    `name` is what they share.
+    """
 
     name: str
     arms: dict[float, str]
@@ -77,7 +80,7 @@ def removes(results: Results, arm: str) -> bool:
 
 
 def is_drawn(results: Results, arm: str) -> bool:
-    """False for a placebo: marks' places are removed without a mark ever drawn there."""
+    """False for a placebo: places are cleared on which no annotation was drawn."""
     return arm_value(results, arm, DRAWN) == "True"
 
 
@@ -110,11 +113,6 @@ def arm_names(results: Results) -> dict[str, str]:
     return {arm: name if taken.count(name) == 1 else full[arm] for arm, name in brief.items()}
 
 
-def line_name(results: Results, arm: str) -> str:
-    """What an arm shares with all that differ from it only in the dose."""
-    return ", ".join(_name_parts(results, arm).values()) or "annotations not removed"
-
-
 def _name_parts(results: Results, arm: str) -> dict[str, str]:
     """How annotations are placed and removed, then all other axes; what is the same is left out."""
     parts = {}
@@ -128,7 +126,7 @@ def _name_parts(results: Results, arm: str) -> dict[str, str]:
     return parts | {axis: f"{short(axis)} {value}" for axis, value in others.items()}
 
 
-# Parts.
+# Roles and lines.
 
 
 def roles(results: Results) -> Roles:
@@ -179,7 +177,8 @@ def lines(results: Results) -> list[Line]:
         one = next(iter(arms.values()))
         zero = zeros.get(_at_zero(results, one))
         whole = ({0.0: zero} if zero else {}) | arms
-        found.append(Line(line_name(results, one), dict(sorted(whole.items()))))
+        name = ", ".join(_name_parts(results, one).values()) or "annotations not removed"
+        found.append(Line(name, dict(sorted(whole.items()))))
     starts = {line.arms.get(0.0) for line in found if len(line.arms) > 1}
     return [line for line in found if set(line.arms) != {0.0} or line.arms[0.0] not in starts]
 

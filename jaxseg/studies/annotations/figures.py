@@ -1,4 +1,4 @@
-"""Figures of a study of annotations: dose-response, stability along a sequence, examples."""
+"""Figures of a study of annotations: dose-response, sequences, examples, saliency."""
 
 from collections.abc import Sequence
 
@@ -56,7 +56,7 @@ CONTROL = "#777777"
 
 NEVER = Style("#000000", ":", "o")
 HUES = tuple(colour for colour in COLOURS if colour != NEVER.colour)
-# Structures that lie in one frame stand next to each other in the list of classes: they differ.
+# Structures that lie in one frame are neighbours in the list of classes: their colours differ.
 STRUCTURE_HUES = COLOURS[:6]
 # Percent of contamination by which neighbouring lines stand apart, so that no bar hides another.
 APART = 1.2

@@ -425,7 +425,7 @@ def saliency_rows(results: Results, saliency: Saliency | None) -> Iterator[Estim
 
 
 def _ratio_of_means(parts: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    # A ratio for each frame would be ruled by frames with hardly an annotation in them.
+    # Frames with hardly an annotation in them would dominate a mean of ratios.
     area = item_mean(parts[..., 1], weights)
     area = np.where(area > 0, area, np.nan)
     return item_mean(parts[..., 0], weights) / area

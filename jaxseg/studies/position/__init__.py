@@ -18,7 +18,6 @@ from jaxseg.studies.position.measures import INDEX, contrasts, estimates, headli
 from jaxseg.studies.results import Results
 from jaxseg.studies.rows import ContrastRow, EstimateRow, Findings, families, value_of
 from jaxseg.studies.wording import (
-    MAX_NAMED,
     abs_interval,
     amount,
     brief_verdict,
@@ -26,6 +25,7 @@ from jaxseg.studies.wording import (
     data_cautions,
     learning_cautions,
     left_out_cautions,
+    listed,
     metric_name,
     prominent,
     seed_cautions,
@@ -341,11 +341,9 @@ def _index_cautions(compared: Sequence[ContrastRow]) -> Iterator[str]:
         and (row.arms, row.test_set) not in higher
     ]
     if doubtful:
-        more = f" and {len(doubtful) - MAX_NAMED} more" if len(doubtful) > MAX_NAMED else ""
         yield (
             "The index is lower, but recall at the border is not shown to be higher, in "
-            f"{', '.join(doubtful[:MAX_NAMED])}{more}: it can have fallen with recall in the "
-            "interior, which is no cure."
+            f"{listed(doubtful)}: it can have fallen with recall in the interior, which is no cure."
         )
 
 
