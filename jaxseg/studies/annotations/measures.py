@@ -23,7 +23,6 @@ from jaxseg.escape import printable
 from jaxseg.metrics import statistics
 from jaxseg.metrics.dice import dice
 from jaxseg.metrics.statistics import item_mean
-from jaxseg.studies import rows as made
 from jaxseg.studies.annotations.arms import (
     DOSE,
     TREND_DOSES,
@@ -34,7 +33,23 @@ from jaxseg.studies.annotations.arms import (
     roles,
 )
 from jaxseg.studies.results import Results
-from jaxseg.studies.rows import BAND_RESAMPLES, ContrastRow, Design, EstimateRow, Scored, row_of
+from jaxseg.studies.rows import (
+    BAND_RESAMPLES,
+    DIFFERENCE,
+    SHARE,
+    ContrastRow,
+    Design,
+    EstimateRow,
+    Scored,
+    by_image,
+    class_rows,
+    contrast_rows,
+    designs,
+    regions,
+    row_of,
+    spread_row,
+    value_of,
+)
 from jaxseg.studies.workdir_files import SALIENCY, read_forms
 
 CLEAN, ANNOTATED, SEQUENCE = "clean", "annotated", "sequence"
@@ -210,22 +225,22 @@ def _arm_rows(study: Study, arm: str) -> Iterator[EstimateRow]:
     for test_set in results.test_sets:
         if test_set != SEQUENCE:
             counts = results.counts(arm, test_set, "border")
-            border = made.by_image(counts, results.clusters(test_set))
-            scored = Scored(arm, test_set, made.regions(border), BAND_RESAMPLES)
+            border = by_image(counts, results.clusters(test_set))
+            scored = Scored(arm, test_set, regions(border), BAND_RESAMPLES)
             yield row_of(scored, ALL, "dice", statistics.pooled(dice))
-            yield from made.class_rows(scored, border, study.classes)
+            yield from class_rows(scored, border, study.classes)
     for test_set in study.test_sets:
         scores, masks = image_dice(study, arm, test_set), bands(study, test_set)
         for mean in _by_band(study, arm, test_set, DICE, scores):
             yield mean
-            yield made.spread_row(mean, scores[:, masks[mean.band]])
+            yield spread_row(mean, scores[:, masks[mean.band]])
     for test_set in study.marked_sets:
         yield from _by_band(study, arm, test_set, RELIANCE, reliance(study, arm, test_set))
     if len(study.classes) > 1:
         gained = study.by_class[ANNOTATED, arm] - study.by_class[CLEAN, arm]
         for k, name in enumerate(study.classes):
             scored = Scored(arm, gained_on, gained[:, :, k], BAND_RESAMPLES)
-            yield row_of(scored, ALL, f"{RELIANCE}:{name}", item_mean, within=made.DIFFERENCE)
+            yield row_of(scored, ALL, f"{RELIANCE}:{name}", item_mean, within=DIFFERENCE)
     if study.to_last:
         yield from _by_band(study, arm, SEQUENCE, STABILITY, stage_dice(study, arm))
         for k in range(study.to_last[arm].shape[-1]):
@@ -238,7 +253,7 @@ def _by_band(
 ) -> Iterator[EstimateRow]:
     is_difference = metric == RELIANCE
     name = difference_of(test_set) if is_difference else test_set
-    within = made.DIFFERENCE if is_difference else made.SHARE
+    within = DIFFERENCE if is_difference else SHARE
     for band, mask in bands(study, test_set).items():
         scored = Scored(arm, name, scores[:, mask], study.results.scoring.resamples)
         yield row_of(scored, band, metric, item_mean, within=within)
@@ -262,7 +277,7 @@ def contrasts(study: Study) -> list[ContrastRow]:
     for test_set in study.marked_sets:
         key = difference_of(test_set), ALL, RELIANCE
         parts = {arm: reliance(study, arm, test_set) for arm in results.arms}
-        found += made.contrast_rows(results, each_arm, key, parts, item_mean)
+        found += contrast_rows(results, each_arm, key, parts, item_mean)
 
     # What removal takes away, what annotations brought, and what a removal's traces do.
     wanted = [
@@ -273,7 +288,7 @@ def contrasts(study: Study) -> list[ContrastRow]:
     ]
     of_roles = [Design(CONTRAST, name, (a, b)) for name, a, b in wanted if a and b]
     for key, parts in families.items():
-        found += made.contrast_rows(results, of_roles, key, parts, item_mean)
+        found += contrast_rows(results, of_roles, key, parts, item_mean)
 
     # A least-squares slope is a weighted sum over doses, so that it is a contrast like others.
     trends = []
@@ -284,14 +299,14 @@ def contrasts(study: Study) -> list[ContrastRow]:
             weights = tuple(away / (away**2).sum())
             trends.append(Design(TREND, DOSE, arms, weights, names=(arms[-1], arms[0])))
     key = difference_of(ANNOTATED), ALL, SLOPE
-    found += made.contrast_rows(results, trends, key, gained, item_mean)
+    found += contrast_rows(results, trends, key, gained, item_mean)
 
     families[ANNOTATED, ALL, DICE] = {arm: image_dice(study, arm, ANNOTATED) for arm in gained}
     if study.to_last:
         families[SEQUENCE, ALL, STABILITY] = {arm: stage_dice(study, arm) for arm in gained}
-    pairs = [design for design in made.designs(results) if design.kind == PAIR]
+    pairs = [design for design in designs(results) if design.kind == PAIR]
     for key, parts in families.items():
-        found += made.contrast_rows(results, pairs, key, parts, item_mean)
+        found += contrast_rows(results, pairs, key, parts, item_mean)
     return found
 
 
@@ -326,7 +341,7 @@ class Analysis(NamedTuple):
         self, arm: str | None, test_set: str, metric: str, band: str = ALL
     ) -> EstimateRow | None:
         """The one row with these keys, or None."""
-        return made.value_of(self.rows, arm, test_set, band, metric) if arm else None
+        return value_of(self.rows, arm, test_set, band, metric) if arm else None
 
     def class_reliance(self, arm: str, name: str) -> EstimateRow | None:
         """The reliance in one class, where there are several."""
