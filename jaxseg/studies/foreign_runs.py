@@ -6,7 +6,7 @@ are scored in the same rings.
 
 import glob
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,10 +23,10 @@ from jaxseg.studies.folders import Predicted, read_predictions
 from jaxseg.studies.predictions.counts import BORDER_PX, PairCounts, count_predictions
 from jaxseg.studies.predictions.figures import choose_examples, example_rule
 from jaxseg.studies.results import CountsInMemory, Examples, Results, Scoring
+from jaxseg.studies.wording import listed
 
 ARM, SEED = "{arm}", "{seed}"
 TEST_SET = "given"
-MOST_NAMED = 10
 Arrays = dict[tuple[str, int, str], np.ndarray]
 
 
@@ -76,9 +76,18 @@ def find_runs(pattern: str, arms: Sequence[str] = ()) -> list[Run]:
     if other := re.search(r"\{(?!arm\}|seed\})[^}]*\}?", pattern):
         raise UsageError(f"--runs {pattern!r}: {other[0]!r} is unknown; known are {ARM} and {SEED}")
     path = str(expand(pattern))
+    meanings = {
+        re.escape(ARM): r"(?P<arm>[^/]+?)",
+        re.escape(SEED): r"(?P<seed>[0-9]{1,9})",
+        re.escape("*"): "[^/]*",
+        re.escape("?"): "[^/]",
+    }
+    expression = re.escape(path)
+    for text, meaning in meanings.items():
+        expression = expression.replace(text, meaning)
     found: dict[tuple[str, int], Path] = {}
     for folder in sorted(glob.glob(path.replace(ARM, "*").replace(SEED, "*"))):
-        match = re.fullmatch(_expression(path), folder)
+        match = re.fullmatch(expression, folder)
         if match is None or not Path(folder).is_dir():
             continue
         key = printable(match["arm"]), int(match["seed"])
@@ -100,19 +109,6 @@ def find_runs(pattern: str, arms: Sequence[str] = ()) -> list[Run]:
         for arm in wanted
         for seed in sorted(seed for name, seed in found if name == arm)
     ]
-
-
-def _expression(path: str) -> str:
-    parts = {
-        re.escape(ARM): r"(?P<arm>[^/]+?)",
-        re.escape(SEED): r"(?P<seed>[0-9]{1,9})",
-        re.escape("*"): "[^/]*",
-        re.escape("?"): "[^/]",
-    }
-    expression = re.escape(path)
-    for text, meaning in parts.items():
-        expression = expression.replace(text, meaning)
-    return expression
 
 
 def read_runs(
@@ -163,8 +159,8 @@ def read_runs(
         cautions |= dict.fromkeys(found.cautions)
         left_out |= dict.fromkeys(found.left_out)
     names = sorted({name for counts in counted.values() for name in counts.ids})
-    results = _results(counted, names, resamples, _examples(counted, read))
-    notes = [*cautions, *_missing_seeds(results), *_missing_images(counted, names)]
+    results = _results(counted, names, resamples, *_examples(counted, read))
+    notes = [*cautions, *_missing(results, counted, names)]
     read_as = [_of_runs(line, those) for line, those in taken.items()]
     return ForeignRuns(results, names, read_as, notes, list(left_out))
 
@@ -184,11 +180,12 @@ def _results(
     counted: Mapping[Run, PairCounts],
     images: list[str],
     resamples: int,
-    shown: tuple[Examples | None, Arrays],
+    examples: Examples | None,
+    predicted: Arrays,
 ) -> Results:
     classes = max(counts.border.shape[3] for counts in counted.values())
     arms = list(dict.fromkeys(run.arm for run in counted))
-    examples, stored = shown
+    stored = dict(predicted)
     missing: dict[tuple[str, int], np.ndarray] = {}
     for run, counts in counted.items():
         place = {name: k for k, name in enumerate(counts.ids)}
@@ -243,24 +240,20 @@ def _square(picture: np.ndarray) -> np.ndarray:
     return cv2.resize(picture.astype(np.uint8), (FRAME, FRAME), interpolation=way)
 
 
-def _missing_seeds(results: Results) -> list[str]:
+def _missing(
+    results: Results, counted: Mapping[Run, PairCounts], images: Sequence[str]
+) -> Iterator[str]:
+    """Seeds and images that some runs have and others lack."""
     every = sorted(set().union(*results.seeds.values()))
-    return [
-        f"{arm} lacks {plural(len(lost), 'seed')} that another arm has "
-        f"({', '.join(map(str, lost))}): left out of its comparisons."
-        for arm in results.arms
-        if (lost := [seed for seed in every if seed not in results.seeds[arm]])
-    ]
-
-
-def _missing_images(counted: Mapping[Run, PairCounts], images: Sequence[str]) -> list[str]:
-    notes = []
-    for run, counts in counted.items():
-        lost = sorted(set(images) - set(counts.ids))
-        if lost:
-            more = f" and {len(lost) - MOST_NAMED} more" if len(lost) > MOST_NAMED else ""
-            notes.append(
-                f"{run.arm}, seed {run.seed}, lacks {plural(len(lost), 'image')} that another run "
-                f"has ({', '.join(lost[:MOST_NAMED])}{more}): left out of its comparisons."
+    for arm in results.arms:
+        if lost := [seed for seed in every if seed not in results.seeds[arm]]:
+            yield (
+                f"{arm} lacks {plural(len(lost), 'seed')} that another arm has "
+                f"({', '.join(map(str, lost))}): left out of its comparisons."
             )
-    return notes
+    for run, counts in counted.items():
+        if names := sorted(set(images) - set(counts.ids)):
+            yield (
+                f"{run.arm}, seed {run.seed}, lacks {plural(len(names), 'image')} that another run "
+                f"has ({listed(names)}): left out of its comparisons."
+            )

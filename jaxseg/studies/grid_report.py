@@ -17,9 +17,8 @@ from jaxseg.report.export import table_csv, write_page
 from jaxseg.report.section import Table
 from jaxseg.report.terminal import terminal_text
 from jaxseg.studies import annotations, position
-from jaxseg.studies.findings import Findings
 from jaxseg.studies.results import Results
-from jaxseg.studies.rows import COMPARISON_COLUMNS, SUMMARY_COLUMNS
+from jaxseg.studies.rows import COMPARISON_COLUMNS, SUMMARY_COLUMNS, Findings
 from jaxseg.studies.workdir_files import load
 from jaxseg.texts import utf8
 
@@ -80,7 +79,9 @@ def terminal_report(found: Findings, workdir: str | os.PathLike[str]) -> str:
 
 
 def _write_rows(path: Path, rows: Sequence[NamedTuple], columns: Sequence[str]) -> None:
-    table = Table(path.stem, "", columns, [row[: len(columns)] for row in rows])
+    table = Table(
+        path.stem, "", columns, [[getattr(row, name) for name in columns] for row in rows]
+    )
     write_bytes(path, utf8(table_csv(table)))
 
 

@@ -123,6 +123,11 @@ class Results(NamedTuple):
     missing: Mapping[tuple[str, int], np.ndarray] = {}
 
     @property
+    def fields(self) -> Config:
+        """The config with its types; what an older or foreign workdir lacks has its default."""
+        return make_config(self.config, strict=False)
+
+    @property
     def left_out(self) -> list[Cell]:
         """Cells that diverged or are pending: no number of the report contains them."""
         return [cell for cell in self.cells if cell.status != "done"]
@@ -132,10 +137,9 @@ class Results(NamedTuple):
         """Test set on which border behaviour is judged: quarter, else random, else the first."""
         return next((t for t in ("quarter", "random") if t in self.test_sets), self.test_sets[0])
 
-    @property
-    def place(self) -> str:
-        """Where the counts lie, for messages."""
-        return str(self.workdir / "counts") if self.workdir else "counts"
+    def file(self, name: str) -> str:
+        """The file or folder of the workdir, for messages."""
+        return str(self.workdir / name) if self.workdir else name
 
     @property
     def planes(self) -> list[str]:
@@ -143,17 +147,15 @@ class Results(NamedTuple):
         named = [printable(plane) for plane in self.data.get("planes") or []]
         return named if any(named) else []
 
-    def counts(
-        self, arm: str, test_set: str, layout: str, seeds: Sequence[int] | None = None
-    ) -> np.ndarray:
+    def counts(self, arm: str, test_set: str, layout: str) -> np.ndarray:
         """Counts of one arm, int32 [seeds, items, bands, classes, 3], last axis (tp, fp, fn).
 
         `layout` is `centre` (square rings, innermost first) or `border` (rings by distance to the
-        border, outermost first). `seeds` defaults to every done seed of the arm. Raises JaxsegError
-        when a file is missing or the seeds were not scored on the same items.
+        border, outermost first). Raises JaxsegError when a file is missing or the seeds were not
+        scored on the same items.
         """
         check_choice("layout", layout, LAYOUTS)
-        return self._stacked(arm, f"{test_set}.{layout}", seeds)
+        return self._stacked(arm, f"{test_set}.{layout}")
 
     def stability(self, arm: str) -> np.ndarray:
         """Counts of the predictions along the sequences, int32 [seeds, items, classes, 3].
@@ -161,7 +163,7 @@ class Results(NamedTuple):
         Every prediction is scored against the same cell's prediction at the frame's last stage.
         Raises JaxsegError as `counts` does.
         """
-        return self._stacked(arm, "sequence.stability", None)
+        return self._stacked(arm, "sequence.stability")
 
     def clusters(self, test_set: str) -> np.ndarray:
         """Image index of every item, int32 [items]; items of one image are resampled together."""
@@ -181,6 +183,10 @@ class Results(NamedTuple):
         shared = set.intersection(*(set(self.seeds[arm]) for arm in arms))
         return tuple(sorted(shared))
 
+    def shown_seed(self, arms: Sequence[str]) -> int:
+        """The lowest seed that all `arms` have done; the first arm's own if none."""
+        return (self.common_seeds(arms) or self.seeds[arms[0]])[0]
+
     def example_prediction(
         self, arm: str, seed: int, key: str = "examples.prediction"
     ) -> np.ndarray | None:
@@ -198,14 +204,8 @@ class Results(NamedTuple):
             )
         return found
 
-    @property
-    def fields(self) -> Config:
-        """The config with its types; what an older or foreign workdir lacks has its default."""
-        return make_config(self.config, strict=False)
-
-    def _stacked(self, arm: str, key: str, seeds: Sequence[int] | None) -> np.ndarray:
-        seeds = self.seeds[arm] if seeds is None else seeds
-        stacks = [self._array(arm, seed, key) for seed in seeds]
+    def _stacked(self, arm: str, key: str) -> np.ndarray:
+        stacks = [self._array(arm, seed, key) for seed in self.seeds[arm]]
         if len({stack.shape for stack in stacks}) != 1:
             shapes = ", ".join(str(stack.shape) for stack in stacks)
             raise JaxsegError(

@@ -3,7 +3,6 @@
 Whatever such a file holds, it becomes these values or a JaxsegError: one line that names the file.
 """
 
-import copy
 import csv
 import io
 import re
@@ -24,22 +23,66 @@ from jaxseg.texts import is_number, parse_json, plain, read_json, read_text
 
 MEND = "restore it or run the same command again"
 MAX_NAME = 200  # characters of what becomes part of a file's name
-_CELL = re.compile(r"[\w.+-]+")
-_SCORES = ("loss", "val_loss", "val_dice")
 
 
-def read_about(workdir: Path) -> dict[str, Any]:
-    """config.json, whose fields are of the types that a report needs; JaxsegError names it."""
-    path = workdir / "config.json"
-    _check_exists(path)
-    about = read_json(path, MEND)
-    about |= {"config": _with_constants(about)}
-    _check_about(path, about)
-    return about
+def load(workdir: str | Path) -> Results:
+    """Reads config.json, cells.csv, metrics.jsonl, progress.json and examples.npz of `workdir`.
+
+    Counts are read later. Raises JaxsegError when a file is missing or damaged, or when no cell is
+    done.
+    """
+    workdir = Path(workdir)
+    about = _read_about(workdir / "config.json")
+    axes = _read_axes(workdir / "config.json", about)
+    cells = _read_cells(workdir / "cells.csv", list(axes))
+    done = [cell for cell in cells if cell.status == "done"]
+    if not done:
+        states = ", ".join(f"{c.name} {c.status}" for c in cells[:4]) or "none listed"
+        diverged = cells and all(cell.status == "diverged" for cell in cells)
+        mend = "lower optim.learning_rate" if diverged else "run the same command again"
+        raise JaxsegError(f"{workdir / 'cells.csv'}: no cell is done ({states}); {mend}")
+
+    def place(cell: Cell) -> list[int]:
+        return [
+            values.index(cell.settings[axis]) if cell.settings[axis] in values else len(values)
+            for axis, values in axes.items()
+        ]
+
+    arms = list(dict.fromkeys(cell.arm for cell in sorted(done, key=place)))
+    fields = make_config(about.get("config", {}), strict=False)
+    return Results(
+        arms=arms,
+        seeds={arm: tuple(sorted(c.seed for c in done if c.arm == arm)) for arm in arms},
+        settings={cell.arm: cell.settings for cell in done},
+        axes=axes,
+        test_sets=_stored_test_sets(workdir / "counts" / f"{done[0].name}.npz"),
+        stored=CountsOfWorkdir(workdir, {(c.arm, c.seed): c.name for c in done}),
+        scoring=Scoring(
+            size=fields.data.size,
+            ring_width=fields.eval.ring_width,
+            border_px=fields.eval.border_px,
+            resamples=fields.eval.resamples,
+            empty=fields.eval.empty,
+        ),
+        workdir=workdir,
+        config=about.get("config", {}),
+        environment=about.get("environment", {}),
+        data=about.get("data", {}),
+        progress=_read_progress(workdir / "progress.json"),
+        cells=cells,
+        curves=_read_curves(workdir / "metrics.jsonl"),
+        examples=_read_examples(workdir / "examples.npz"),
+    )
 
 
-def read_progress(path: Path) -> dict[str, float]:
-    """progress.json, numbers from 0 by name; empty without the file."""
+def _existing(path: Path) -> Path:
+    if not path.is_file():
+        raise JaxsegError(f"{path}: not found; a report requires the workdir of a finished grid")
+    return path
+
+
+def _read_progress(path: Path) -> dict[str, float]:
+    """Numbers from 0 by name; empty without the file."""
     progress = read_json(path, MEND) if path.is_file() else {}
     for name, value in progress.items():
         if not is_number(value, least=0):
@@ -47,21 +90,30 @@ def read_progress(path: Path) -> dict[str, float]:
     return progress
 
 
-def read_cells(path: Path, axes: Sequence[str]) -> list[Cell]:
-    """The rows of cells.csv. Raises JaxsegError for no file and for one that cannot be used."""
-    _check_exists(path)
-    rows = read_rows(path, ("cell", "status", "arm", "seed", *axes))
-    cells = [_cell(f"{path}:{number}", row, axes) for number, row in enumerate(rows, start=2)]
+# cells.csv and metrics.jsonl.
+
+
+def _read_cells(path: Path, axes: Sequence[str]) -> list[Cell]:
+    cells = []
+    rows = read_rows(_existing(path), ("cell", "status", "arm", "seed", *axes))
+    for number, row in enumerate(rows, start=2):
+        where = f"{path}:{number}"
+        if not re.fullmatch(r"[\w.+-]+", row["cell"]):
+            # It becomes a file's name: counts/<cell>.npz.
+            raise JaxsegError(f"{where}: cell {row['cell']!r}: must be of [A-Za-z0-9_.+-]")
+        if not re.fullmatch(r"\d{1,18}", row["seed"], re.ASCII):
+            raise JaxsegError(f"{where}: seed {row['seed'][:40]!r}: must be a whole number")
+        for key in ("cell", "arm", *axes):
+            _check_name(f"{where}: {key}", row[key])
+        rest = {key: row.get(key, "") for key in ("epochs", "wall_s", "message")}
+        settings = {axis: row[axis] for axis in axes}
+        seed = int(row["seed"])
+        cells.append(Cell(row["cell"], row["arm"], seed, row["status"], **rest, settings=settings))
     for held in (Counter(c.name for c in cells), Counter((c.arm, c.seed) for c in cells)):
         value, times = max(held.items(), key=lambda item: item[1], default=("", 0))
         if times > 1:
             raise JaxsegError(f"{path}: holds {value!r} twice; {MEND}")
     return cells
-
-
-def _check_exists(path: Path) -> None:
-    if not path.is_file():
-        raise JaxsegError(f"{path}: not found; a report needs the workdir of a finished grid")
 
 
 def read_rows(path: Any, required: Sequence[str]) -> list[dict[str, str]]:
@@ -78,27 +130,7 @@ def read_rows(path: Any, required: Sequence[str]) -> list[dict[str, str]]:
     return [{k: printable(plain(v)) for k, v in row.items() if isinstance(v, str)} for row in rows]
 
 
-def _cell(where: str, row: dict[str, str], axes: Sequence[str]) -> Cell:
-    if not _CELL.fullmatch(row["cell"]):
-        # It becomes a file's name: counts/<cell>.npz.
-        raise JaxsegError(f"{where}: cell {row['cell']!r}: must be of [A-Za-z0-9_.+-]")
-    if not re.fullmatch(r"\d{1,18}", row["seed"], re.ASCII):
-        raise JaxsegError(f"{where}: seed {row['seed'][:40]!r}: must be a whole number")
-    for key in ("cell", "arm", *axes):
-        check_name(f"{where}: {key}", row[key])
-    rest = {key: row.get(key, "") for key in ("epochs", "wall_s", "message")}
-    settings = {axis: row[axis] for axis in axes}
-    return Cell(row["cell"], row["arm"], int(row["seed"]), row["status"], **rest, settings=settings)
-
-
-def check_name(where: str, name: str) -> str:
-    """Raises JaxsegError for a name that is too long to be one."""
-    if len(name) > MAX_NAME:
-        raise JaxsegError(f"{where}: {len(name)} characters, must be at most {MAX_NAME}; {MEND}")
-    return name
-
-
-def read_curves(path: Path) -> dict[str, list[dict[str, Any]]]:
+def _read_curves(path: Path) -> dict[str, list[dict[str, Any]]]:
     """Rows of every cell by step; a step written twice (a resumed run) keeps its last row."""
     curves: dict[str, dict[int, dict[str, Any]]] = {}
     lines = read_text(path, MEND).splitlines() if path.is_file() else []
@@ -111,30 +143,35 @@ def read_curves(path: Path) -> dict[str, list[dict[str, Any]]]:
             if number == len(lines):
                 break
             raise
-        _check_point(where, row)
+        if not isinstance(row.get("cell"), str):
+            raise JaxsegError(f"{where}: cell={row.get('cell')!r}: must be text; {MEND}")
+        for key in ("epoch", "step"):
+            if not is_number(row.get(key), least=0, most=2**53):
+                problem = f"{key}={row.get(key)!r}: must be a number from 0"
+                raise JaxsegError(f"{where}: {problem}; {MEND}")
+        for key in ("loss", "val_loss", "val_dice"):
+            value = row.get(key)
+            if not (value is None or isinstance(value, float) or is_number(value)):
+                raise JaxsegError(f"{where}: {key}={value!r}: must be a number or null; {MEND}")
         curves.setdefault(row["cell"], {})[row["step"]] = row
     return {cell: [rows[step] for step in sorted(rows)] for cell, rows in curves.items()}
 
 
-def _check_point(where: str, row: dict[str, Any]) -> None:
-    if not isinstance(row.get("cell"), str):
-        raise JaxsegError(f"{where}: cell={row.get('cell')!r}: must be text; {MEND}")
-    for key in ("epoch", "step"):
-        if not is_number(row.get(key), least=0, most=2**53):
-            raise JaxsegError(f"{where}: {key}={row.get(key)!r}: must be a number from 0; {MEND}")
-    for key in _SCORES:
-        value = row.get(key)
-        if not (value is None or isinstance(value, float) or is_number(value)):
-            raise JaxsegError(f"{where}: {key}={value!r}: must be a number or null; {MEND}")
+def _check_name(where: str, name: str) -> str:
+    if len(name) > MAX_NAME:
+        raise JaxsegError(f"{where}: {len(name)} characters, must be at most {MAX_NAME}; {MEND}")
+    return name
 
 
-def read_examples(path: Path) -> Examples | None:
+# Arrays.
+
+
+def _read_examples(path: Path) -> Examples | None:
     """The items of examples.npz; None for no file, JaxsegError for a damaged one."""
     if not path.is_file():
         return None
-    required = {name: form for name, form in EXAMPLES.items() if name != "clean_image"}
-    found = read_forms(path, required, EXAMPLES, "delete it; the report then shows no examples")
-    labels = [check_name(f"{path}: label", printable(str(label))) for label in found["label"]]
+    found = read_forms(path, EXAMPLES, "delete it; the report then shows no examples")
+    labels = [_check_name(f"{path}: label", printable(str(label))) for label in found["label"]]
     rule = printable(str(found["rule"]))
     return Examples(found["image"], found["truth"], labels, rule, found.get("clean_image"))
 
@@ -149,6 +186,7 @@ class Form(NamedTuple):
     axes: tuple[str | int, ...]
     least: float = -np.inf
     most: float = np.inf
+    optional: bool = False
 
 
 _ITEMS, _COUNT = ("items", "bands", "classes", 3), 2**31 - 1
@@ -164,7 +202,7 @@ EXAMPLES = {
     "truth": Form("u", ("k", "h", "w")),
     "label": Form("U", ("k",)),
     "rule": Form("U", ()),
-    "clean_image": Form("u", ("k", "h", "w", 3), 0, 255),
+    "clean_image": Form("u", ("k", "h", "w", 3), 0, 255, optional=True),
 }
 _MAPS = ("cells", "frames", "classes")
 SALIENCY = {
@@ -182,39 +220,36 @@ SALIENCY = {
     "example_image": Form("u", ("e", "h", "w", 3), 0, 255),
     "example_annotated": Form("b", ("e", "h", "w")),
     "example_map": Form("f", ("cells", "e", "h", "w"), 0, 1),
+    "example_class": Form("iu", ("e",), 0, _COUNT, optional=True),
+    "example_rule": Form("U", (), optional=True),
 }
-SALIENCY_TOO = {"example_class": Form("iu", ("e",), 0, _COUNT), "example_rule": Form("U", ())}
 
 
-def read_forms(
-    path: Path, forms: Mapping[str, Form], more: Mapping[str, Form], mend: str = AGAIN
-) -> dict:
-    """The arrays of `forms`, and those of `more` that are there; JaxsegError for other forms."""
+def read_forms(path: Path, forms: Mapping[str, Form], mend: str = AGAIN) -> dict[str, Any]:
+    """The arrays of a file; JaxsegError for other forms, and for one that lacks an array."""
     with arrays.naming(path, mend):
         names = arrays.array_names(path)
-    lacking = [name for name in forms if name not in names]
-    if lacking:
-        raise JaxsegError(f"{path}: holds no {lacking[0]!r}; {AGAIN}")
-    wanted = dict(forms) | {name: form for name, form in more.items() if name in names}
+    for name, form in forms.items():
+        if name not in names and not form.optional:
+            raise JaxsegError(f"{path}: holds no {name!r}; {AGAIN}")
     with arrays.naming(path, mend):
-        found = {name: arrays.read_member(path, name) for name in wanted}
+        found = {name: arrays.read_member(path, name) for name in forms if name in names}
     lengths: dict[str, int] = {}
-    for name, form in wanted.items():
-        check_form(path, name, found[name], form, lengths)
+    for name, array in found.items():
+        _check_form(path, name, array, forms[name], lengths)
     return found
 
 
-def check_form(
-    path: Path, name: str, array: np.ndarray, form: Form, lengths: dict[str, int] | None = None
+def _check_form(
+    path: Path, name: str, array: np.ndarray, form: Form, lengths: dict[str, int]
 ) -> None:
-    """Raises JaxsegError unless the array is of this form; `lengths` are those of axes so far."""
-    known = {} if lengths is None else lengths
+    """`lengths` are those of the axes that other arrays have, and gets those of this one."""
     fits = array.dtype.kind in form.kinds and array.ndim == len(form.axes)
     for axis, length in zip(form.axes, array.shape):
-        wanted = axis if isinstance(axis, int) else known.setdefault(axis, length)
+        wanted = axis if isinstance(axis, int) else lengths.setdefault(axis, length)
         fits = fits and length == wanted and length > 0
     if not fits:
-        shape = ", ".join(f"{a}={known[a]}" if a in known else f"{a}" for a in form.axes)
+        shape = ", ".join(f"{a}={lengths[a]}" if a in lengths else f"{a}" for a in form.axes)
         raise JaxsegError(
             f"{path}: {name!r} is {array.dtype} of shape {array.shape}, must be of kind "
             f"{form.kinds} and shape [{shape}]; {AGAIN}"
@@ -226,46 +261,108 @@ def check_form(
         )
 
 
+class CountsOfWorkdir(NamedTuple):
+    """The files `counts/<cell>.npz`; `cells` has the name of every (arm, seed)."""
+
+    workdir: Path
+    cells: Mapping[tuple[str, int], str]
+
+    def __call__(self, arm: str, seed: int, key: str) -> np.ndarray | None:
+        """The array, or None where the file has none; JaxsegError names a damaged file."""
+        path = self._path(arm, seed)
+        with arrays.naming(path, AGAIN):
+            if key not in arrays.array_names(path):
+                return None
+            found = arrays.read_member(path, key)
+        form = next(form for end, form in COUNTS.items() if key.endswith(end))
+        _check_form(path, key, found, form, {})
+        return found
+
+    def place(self, arm: str, seed: int) -> str:
+        """The path of the file."""
+        return str(self._path(arm, seed))
+
+    def _path(self, arm: str, seed: int) -> Path:
+        return self.workdir / "counts" / f"{self.cells[arm, seed]}.npz"
+
+
+def _stored_test_sets(path: Path) -> list[str]:
+    with arrays.naming(path, AGAIN):
+        stored = arrays.array_names(path)
+    names = {key.removesuffix(".border") for key in stored if key.endswith(".border")}
+    if not names:
+        raise JaxsegError(f"{path}: holds counts of no test set; run the evaluation again")
+    if unknown := sorted(names - set(TEST_SETS)):
+        raise JaxsegError(
+            f"{path}: holds counts of test set {unknown[0]!r}; known are {', '.join(TEST_SETS)}"
+        )
+    return [t for t in TEST_SETS if t in names]
+
+
+# config.json.
+
+
 _DOSE = "annotate.contamination"
 _PARTS = {"config": dict, "grid": list, "axes": dict, "environment": dict, "data": dict}
-# Least and most: what a report computes with takes memory by them.
+# Kind, least and most: what a report computes with takes memory by them.
 _NUMBERS = {
-    "data.size": (1, 2**14),
-    "eval.ring_width": (0, 2**14),
-    "eval.border_px": (1, 2**14),
-    "eval.resamples": (1, 10**5),
-    _DOSE: (0, 1),
+    "data.size": ("whole number", 1, 2**14),
+    "eval.ring_width": ("number", 0, 2**14),
+    "eval.border_px": ("whole number", 1, 2**14),
+    "eval.resamples": ("whole number", 1, 10**5),
+    _DOSE: ("number", 0, 1),
 }
-_WHOLE = ("data.size", "eval.border_px", "eval.resamples")
 
 
-def _check_about(path: Path, about: dict[str, Any]) -> None:
+def _read_about(path: Path) -> dict[str, Any]:
+    """The file, whose fields are of the types that a report requires.
+
+    `config` has the fields that all overlays of the grid set to the same value.
+    """
+    about = read_json(_existing(path), MEND)
     for name, kind in _PARTS.items():
         if not isinstance(about.get(name, kind()), kind):
             what = "an object" if kind is dict else "a list"
             raise JaxsegError(f"{path}: {name}: must be {what}; {MEND}")
-    config, data = about.get("config", {}), about.get("data", {})
-    for field, (least, most) in _NUMBERS.items():
-        value = config_field(config, field, least)
-        kind = "whole number" if field in _WHOLE else "number"
+    config, grid = about.get("config"), about.get("grid") or []
+    if config is not None and grid and all(isinstance(overlay, dict) for overlay in grid):
+        for field, value in grid[0].items():
+            section, name = _section_of(config, field)
+            everywhere = all(field in overlay and overlay[field] == value for overlay in grid)
+            if field != "seed" and everywhere and isinstance(section, dict):
+                section[name] = value
+    for field, (kind, least, most) in _NUMBERS.items():
+        section, name = _section_of(config, field)
+        value = section.get(name, least) if isinstance(section, dict) else least
         fits = is_number(value, least, most)
-        if not fits or (field in _WHOLE and value != int(value)):
+        if not fits or (kind == "whole number" and value != int(value)):
             raise JaxsegError(
                 f"{path}: {field}={value!r}: must be a {kind} from {least} to {most}; {MEND}"
             )
-    empty = config_field(config, "eval.empty", EMPTY[0])
+    section, name = _section_of(config, "eval.empty")
+    empty = section.get(name, EMPTY[0]) if isinstance(section, dict) else EMPTY[0]
     if empty not in EMPTY:
         raise JaxsegError(f"{path}: eval.empty={empty!r}: must be one of {', '.join(EMPTY)}")
+    data = about.get("data", {})
     for name in ("classes", "planes"):
         _check_names(f"{path}: data.{name}", data.get(name) or [])
+    return about
+
+
+def _section_of(config: Any, field: str) -> tuple[Any, str]:
+    """The object that holds a field given by dotted name, None without one, and its last name."""
+    *sections, name = field.split(".")
+    for section in sections:
+        config = config.get(section) if isinstance(config, dict) else None
+    return config, name
 
 
 def text(value: Any) -> str:
-    """The text that cells.csv gives an axis value, as `read_cells` reads it."""
+    """The text that cells.csv gives an axis value, as `load` reads it."""
     return "" if value is None else printable(str(value))
 
 
-def axes_of(path: Path, about: dict[str, Any]) -> dict[str, list[str]]:
+def _read_axes(path: Path, about: dict[str, Any]) -> dict[str, list[str]]:
     """The axes of config.json with their values as text; JaxsegError for other things there."""
     axes = about.get("axes", {})
     for name, values in axes.items():
@@ -295,128 +392,4 @@ def _check_names(where: str, names: Any) -> None:
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise JaxsegError(f"{where}: must be a list of names; {MEND}")
     for name in names:
-        check_name(where, name)
-
-
-def _with_constants(about: dict[str, Any]) -> Any:
-    """The config with the fields that all overlays of the grid set to the same value.
-
-    What is no config or no grid is left to `_check_about`.
-    """
-    config, grid = about.get("config"), about.get("grid")
-    if not (isinstance(config, dict) and isinstance(grid, list) and grid):
-        return config
-    if not all(isinstance(overlay, dict) for overlay in grid):
-        return config
-    merged = copy.deepcopy(config)
-    for field, value in grid[0].items():
-        if field == "seed" or any(field not in o or o[field] != value for o in grid):
-            continue
-        *sections, name = field.split(".")
-        place: Any = merged
-        for section in sections:
-            place = place.get(section) if isinstance(place, dict) else None
-        if isinstance(place, dict):
-            place[name] = value
-    return merged
-
-
-def config_field(config: Any, field: str, default: Any) -> Any:
-    """Field of a nested object by dotted name; `default` when absent."""
-    for part in field.split("."):
-        if not isinstance(config, dict) or part not in config:
-            return default
-        config = config[part]
-    return config
-
-
-class CountsOfWorkdir(NamedTuple):
-    """The files `counts/<cell>.npz`; `cells` has the name of every (arm, seed)."""
-
-    workdir: Path
-    cells: Mapping[tuple[str, int], str]
-
-    def __call__(self, arm: str, seed: int, key: str) -> np.ndarray | None:
-        """The array, or None where the file has none; JaxsegError names a damaged file."""
-        path = self._path(arm, seed)
-        with arrays.naming(path, AGAIN):
-            if key not in arrays.array_names(path):
-                return None
-            found = arrays.read_member(path, key)
-        form = next(form for end, form in COUNTS.items() if key.endswith(end))
-        check_form(path, key, found, form)
-        return found
-
-    def place(self, arm: str, seed: int) -> str:
-        """The path of the file."""
-        return str(self._path(arm, seed))
-
-    def _path(self, arm: str, seed: int) -> Path:
-        return self.workdir / "counts" / f"{self.cells[arm, seed]}.npz"
-
-
-def load(workdir: str | Path) -> Results:
-    """Reads config.json, cells.csv, metrics.jsonl, progress.json and examples.npz of `workdir`.
-
-    Counts are read later. Raises JaxsegError when a file is missing or damaged, or
-    when no cell is done.
-    """
-    workdir = Path(workdir)
-    about = read_about(workdir)
-    axes = axes_of(workdir / "config.json", about)
-    cells = read_cells(workdir / "cells.csv", list(axes))
-    done = [cell for cell in cells if cell.status == "done"]
-    if not done:
-        states = ", ".join(f"{c.name} {c.status}" for c in cells[:4]) or "none listed"
-        diverged = cells and all(cell.status == "diverged" for cell in cells)
-        mend = "lower optim.learning_rate" if diverged else "run the same command again"
-        raise JaxsegError(f"{workdir / 'cells.csv'}: no cell is done ({states}); {mend}")
-    arms = _grid_order(done, axes)
-    fields = make_config(about.get("config", {}), strict=False)
-    return Results(
-        arms=arms,
-        seeds={arm: tuple(sorted(c.seed for c in done if c.arm == arm)) for arm in arms},
-        settings={cell.arm: cell.settings for cell in done},
-        axes=axes,
-        test_sets=_stored_test_sets(workdir, done[0]),
-        stored=CountsOfWorkdir(workdir, {(c.arm, c.seed): c.name for c in done}),
-        scoring=Scoring(
-            size=fields.data.size,
-            ring_width=fields.eval.ring_width,
-            border_px=fields.eval.border_px,
-            resamples=fields.eval.resamples,
-            empty=fields.eval.empty,
-        ),
-        workdir=workdir,
-        config=about.get("config", {}),
-        environment=about.get("environment", {}),
-        data=about.get("data", {}),
-        progress=read_progress(workdir / "progress.json"),
-        cells=cells,
-        curves=read_curves(workdir / "metrics.jsonl"),
-        examples=read_examples(workdir / "examples.npz"),
-    )
-
-
-def _stored_test_sets(workdir: Path, cell: Cell) -> list[str]:
-    path = workdir / "counts" / f"{cell.name}.npz"
-    with arrays.naming(path, AGAIN):
-        stored = arrays.array_names(path)
-    names = {key.removesuffix(".border") for key in stored if key.endswith(".border")}
-    if not names:
-        raise JaxsegError(f"{path}: holds counts of no test set; run the evaluation again")
-    if unknown := sorted(names - set(TEST_SETS)):
-        raise JaxsegError(
-            f"{path}: holds counts of test set {unknown[0]!r}; known are {', '.join(TEST_SETS)}"
-        )
-    return [t for t in TEST_SETS if t in names]
-
-
-def _grid_order(done: list[Cell], axes: dict[str, list[str]]) -> list[str]:
-    def place(cell: Cell) -> list[int]:
-        return [
-            values.index(cell.settings[axis]) if cell.settings[axis] in values else len(values)
-            for axis, values in axes.items()
-        ]
-
-    return list(dict.fromkeys(cell.arm for cell in sorted(done, key=place)))
+        _check_name(where, name)

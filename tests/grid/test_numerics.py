@@ -16,7 +16,7 @@ from jaxseg.grid.devices import check_devices
 from jaxseg.grid.loading import load_cell
 from jaxseg.grid.run import run_grid
 from jaxseg.grid.sweeps import MOST_SEED
-from jaxseg.studies.grid_cautions import condition_cautions
+from jaxseg.studies.wording import condition_cautions
 
 # A value of each setting under which a grid used to give other numbers or to stop.
 HOSTILE = {

@@ -1,6 +1,6 @@
-"""The arms of a study of annotations: their settings, their names for readers, and their parts.
+"""The arms of a study of annotations: their settings, their names for readers, and their roles.
 
-Which is the baseline, which the others are held against, and which belong to one dose-response.
+Which is the baseline, with which the others are compared, and which belong to one dose-response.
 """
 
 from collections.abc import Mapping
@@ -42,7 +42,10 @@ class Roles(NamedTuple):
 
 
 class Line(NamedTuple):
-    """Arms that differ only in the dose: `arms` maps contamination in [0, 1], ascending, to arm."""
+    """Arms that differ only in the dose: `arms` maps contamination in [0, 1], ascending, to arm.
+
+    `name` is what they share.
+    """
 
     name: str
     arms: dict[float, str]
@@ -58,7 +61,7 @@ def arm_value(results: Results, arm: str, field: str) -> str:
     value = results.fields.flat().get(field)
     if value is None:
         raise JaxsegError(
-            f"{file_of(results, 'config.json')}: has no {field}, though test frames with "
+            f"{results.file('config.json')}: has no {field}, though test frames with "
             "annotations were scored; run the same command again"
         )
     return text(value)
@@ -67,7 +70,7 @@ def arm_value(results: Results, arm: str, field: str) -> str:
 def dose(results: Results, arm: str) -> float:
     """Share of the arm's training frames that carry annotations, in [0, 1]."""
     value = arm_value(results, arm, DOSE)
-    check_shares(f"{file_of(results, 'cells.csv')}: arm {arm!r}: {DOSE}", [value])
+    check_shares(f"{results.file('cells.csv')}: arm {arm!r}: {DOSE}", [value])
     return float(value)
 
 
@@ -77,13 +80,8 @@ def removes(results: Results, arm: str) -> bool:
 
 
 def is_drawn(results: Results, arm: str) -> bool:
-    """False for a placebo: marks' places are removed without a mark ever drawn there."""
+    """False for a placebo: places are cleared on which no annotation was drawn."""
     return arm_value(results, arm, DRAWN) == "True"
-
-
-def file_of(results: Results, name: str) -> str:
-    """The file or folder of the workdir, for messages."""
-    return str(results.workdir / name) if results.workdir else name
 
 
 def _without(settings: Mapping[str, str], free: tuple[str, ...]) -> dict[str, str]:
@@ -95,33 +93,24 @@ def _without(settings: Mapping[str, str], free: tuple[str, ...]) -> dict[str, st
 
 
 def arm_names(results: Results) -> dict[str, str]:
-    """A reader's name for every arm, such as `100 % annotated, tied, removed by telea`."""
-    brief = {arm: _arm_name(results, arm, brief=True) for arm in results.arms}
+    """A reader's name for every arm, such as `100 % annotated, tied, removed by telea`.
+
+    What has no effect where no annotation is drawn is left out, unless two arms then share a name.
+    """
+    brief, full = {}, {}
+    for arm in results.arms:
+        share, drawn, parts = dose(results, arm), is_drawn(results, arm), _name_parts(results, arm)
+        if share and not drawn:
+            start = f"{100 * share:g} % {parts.pop('removal', 'placebo without removal')}"
+        else:
+            start = f"{100 * share:g} % annotated" if share else "never annotated"
+        full[arm] = ", ".join([start, *parts.values()])
+        if not share:
+            idle = ("placement",) if drawn else ("placement", "removal")
+            parts = {name: part for name, part in parts.items() if name not in idle}
+        brief[arm] = ", ".join([start, *parts.values()])
     taken = list(brief.values())
-    return {
-        arm: name if taken.count(name) == 1 else _arm_name(results, arm, brief=False)
-        for arm, name in brief.items()
-    }
-
-
-def _arm_name(results: Results, arm: str, brief: bool) -> str:
-    """`brief` leaves out what has no effect where no annotation is drawn."""
-    share, drawn = dose(results, arm), is_drawn(results, arm)
-    parts = _name_parts(results, arm)
-    if share and not drawn:
-        start = f"{100 * share:g} % {parts.pop('removal', 'placebo without removal')}"
-    else:
-        start = f"{100 * share:g} % annotated" if share else "never annotated"
-        if brief and not share:
-            parts.pop("placement", None)
-            if not drawn:
-                parts.pop("removal", None)
-    return ", ".join([start, *parts.values()])
-
-
-def line_name(results: Results, arm: str) -> str:
-    """What an arm shares with all that differ from it only in the dose."""
-    return ", ".join(_name_parts(results, arm).values()) or "annotations not removed"
+    return {arm: name if taken.count(name) == 1 else full[arm] for arm, name in brief.items()}
 
 
 def _name_parts(results: Results, arm: str) -> dict[str, str]:
@@ -137,7 +126,7 @@ def _name_parts(results: Results, arm: str) -> dict[str, str]:
     return parts | {axis: f"{short(axis)} {value}" for axis, value in others.items()}
 
 
-# Parts.
+# Roles and lines.
 
 
 def roles(results: Results) -> Roles:
@@ -188,7 +177,8 @@ def lines(results: Results) -> list[Line]:
         one = next(iter(arms.values()))
         zero = zeros.get(_at_zero(results, one))
         whole = ({0.0: zero} if zero else {}) | arms
-        found.append(Line(line_name(results, one), dict(sorted(whole.items()))))
+        name = ", ".join(_name_parts(results, one).values()) or "annotations not removed"
+        found.append(Line(name, dict(sorted(whole.items()))))
     starts = {line.arms.get(0.0) for line in found if len(line.arms) > 1}
     return [line for line in found if set(line.arms) != {0.0} or line.arms[0.0] not in starts]
 
@@ -199,14 +189,17 @@ def shown_arms(results: Results) -> list[str]:
     if len(results.arms) <= MOST_SHOWN:
         return results.arms
     chosen = roles(results)
-    near = [
-        arm
-        for axis in results.axes
-        if axis != DOSE
-        for arm in _alike(results, chosen.baseline, (axis,))
-    ]
-    kept = list(dict.fromkeys([*chosen.present, *near]))[:MOST_SHOWN]
+    kept = chosen.present
+    for axis in results.axes:
+        kept += _alike(results, chosen.baseline, (axis,)) if axis != DOSE else []
+    kept = list(dict.fromkeys(kept))[:MOST_SHOWN]
     return [arm for arm in results.arms if arm in kept]
+
+
+def shown_roles(roles: Roles) -> list[str]:
+    """Arms of pictures: the baseline, and the mitigated arm or else the control or placebo."""
+    others = (roles.mitigated, roles.control, roles.placebo)
+    return [roles.baseline, *[arm for arm in others if arm is not None][:1]]
 
 
 def _closeness(results: Results, arm: str) -> tuple[bool, bool, bool, int, float]:

@@ -1,4 +1,4 @@
-"""Figures of a study of annotations: dose-response, stability along a sequence, examples."""
+"""Figures of a study of annotations: dose-response, sequences, examples, saliency."""
 
 from collections.abc import Sequence
 
@@ -15,9 +15,7 @@ from jaxseg.report.plot import (
     DASHES,
     MARKERS,
     Style,
-    bare,
     curve,
-    draw_errors,
     errors_legend,
     legend_below,
     page_style,
@@ -32,20 +30,24 @@ from jaxseg.studies.annotations.arms import (
     dose,
     lines,
     shown_arms,
+    shown_roles,
 )
 from jaxseg.studies.annotations.measures import (
     ALL,
     ANNOTATED,
+    POINTING,
+    RANDOM,
+    RATIO,
     RELIANCE,
     SEQUENCE,
     TO_LAST,
+    Saliency,
     Study,
     defined_mean,
     difference_of,
     in_truth,
 )
-from jaxseg.studies.annotations.saliency import POINTING, RANDOM, RATIO, Saliency
-from jaxseg.studies.grid_figures import Look
+from jaxseg.studies.grid_sections import Look, draw_scored, keep_to_shares, picture_axes
 from jaxseg.studies.results import Results
 from jaxseg.studies.rows import EstimateRow, value_of
 
@@ -54,7 +56,7 @@ CONTROL = "#777777"
 
 NEVER = Style("#000000", ":", "o")
 HUES = tuple(colour for colour in COLOURS if colour != NEVER.colour)
-# Structures that lie in one frame stand next to each other in the list of classes: they differ.
+# Structures that lie in one frame are neighbours in the list of classes: their colours differ.
 STRUCTURE_HUES = COLOURS[:6]
 # Percent of contamination by which neighbouring lines stand apart, so that no bar hides another.
 APART = 1.2
@@ -73,8 +75,9 @@ def arm_looks(results: Results) -> dict[str, Style]:
     """Style of every arm: that of its line at the highest dose, other dashes below; black for the
     one arm that never saw an annotation."""
     found: dict[str, Style] = {}
+    styles = line_styles(results)
     for j, line in enumerate(lines(results)):
-        style = line_styles(results)[line.name]
+        style = styles[line.name]
         for k, arm in enumerate(reversed(line.arms.values())):
             found.setdefault(arm, style._replace(dash=DASHES[(j + k) % len(DASHES)]))
     never = {arm: NEVER for arm in found if dose(results, arm) == 0 and len(found) > 1}
@@ -94,13 +97,13 @@ def dose_response(results: Results, rows: Sequence[EstimateRow]) -> Figure | Non
     One panel while all lines fit in it, else one for each placement. None where every arm has the
     same contamination.
     """
-    found = lines(results)
-    if len({value for line in found for value in line.arms}) < 2:
+    every = lines(results)
+    if len({value for line in every for value in line.arms}) < 2:
         return None
     panels: dict[str, list[Line]] = {}
-    for line in found:
+    for line in every:
         placement = arm_value(results, [*line.arms.values()][-1], PLACEMENT)
-        panels.setdefault(placement if len(found) > MOST_SHOWN else "", []).append(line)
+        panels.setdefault(placement if len(every) > MOST_SHOWN else "", []).append(line)
     styles = line_styles(results)
     with page_style():
         figure = Figure(figsize=(max(7.2, 3.6 * len(panels)), 4.4), layout="constrained")
@@ -109,7 +112,26 @@ def dose_response(results: Results, rows: Sequence[EstimateRow]) -> Figure | Non
             ax.axhline(0, color="black", linewidth=0.8)
             for k, line in enumerate(inside):
                 shift = (k - (len(inside) - 1) / 2) * APART
-                _dose_line(ax, rows, line, styles[line.name], shift)
+                found = {
+                    100 * share + shift: row
+                    for share, arm in line.arms.items()
+                    if (row := value_of(rows, arm, difference_of(ANNOTATED), ALL, RELIANCE))
+                }
+                values = np.array([row.value for row in found.values()])
+                ends = np.array([(row.ci_low, row.ci_high) for row in found.values()]).T
+                style = styles[line.name]
+                ax.errorbar(
+                    [*found],
+                    values,
+                    # A percentile interval of a skewed statistic need not hold the value itself.
+                    yerr=np.maximum([values - ends[0], ends[1] - values], 0),
+                    color=style.colour,
+                    linestyle=style.dash,
+                    marker=style.marker,
+                    ms=5,
+                    elinewidth=1.2,
+                    capsize=2.5,
+                )
             ax.set_xticks(sorted({100 * value for line in inside for value in line.arms}))
             ax.set(title=title, xlabel="Training frames with annotations (%)")
         axes[0].set_ylabel("Reliance: Dice, annotated − clean")
@@ -117,45 +139,24 @@ def dose_response(results: Results, rows: Sequence[EstimateRow]) -> Figure | Non
     return figure
 
 
-def _dose_line(
-    ax: Axes, rows: Sequence[EstimateRow], line: Line, style: Style, shift: float
-) -> None:
-    found = [
-        (100 * share + shift, row)
-        for share, arm in line.arms.items()
-        if (row := value_of(rows, arm, difference_of(ANNOTATED), ALL, RELIANCE)) is not None
-    ]
-    values = np.array([row.value for _, row in found])
-    ends = np.array([(row.ci_low, row.ci_high) for _, row in found]).T
-    ax.errorbar(
-        [x for x, _ in found],
-        values,
-        # A percentile interval of a skewed statistic need not hold the value itself.
-        yerr=np.maximum([values - ends[0], ends[1] - values], 0),
-        color=style.colour,
-        linestyle=style.dash,
-        marker=style.marker,
-        ms=5,
-        elinewidth=1.2,
-        capsize=2.5,
-    )
-
-
-def sequence(results: Results, study: Study, rows: Sequence[EstimateRow]) -> Figure | None:
+def sequence(study: Study, rows: Sequence[EstimateRow]) -> Figure | None:
     """Dice to the last prediction along the stages of annotating a frozen frame (Fig. 2).
 
     None without sequences.
     """
     if not study.to_last:
         return None
-    look = study_look(results)
+    look = study_look(study.results)
     with page_style():
         figure = Figure(figsize=(7.2, 4.2), layout="constrained")
         ax = figure.subplots()
         for arm, style in look.styles.items():
             stages = range(study.to_last[arm].shape[-1])
-            found = {k: value_of(rows, arm, SEQUENCE, f"stage:{k}", TO_LAST) for k in stages}
-            picked = {k: row for k, row in found.items() if row is not None}
+            picked = {
+                k: row
+                for k in stages
+                if (row := value_of(rows, arm, SEQUENCE, f"stage:{k}", TO_LAST))
+            }
             values = [row.value for row in picked.values()]
             low = [row.ci_low for row in picked.values()]
             high = [row.ci_high for row in picked.values()]
@@ -163,39 +164,27 @@ def sequence(results: Results, study: Study, rows: Sequence[EstimateRow]) -> Fig
         ax.set_xlabel("Stage of annotating the frame (0: no annotation yet, last: all)")
         ax.set_ylabel("Dice to the prediction at the last stage")
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-        bottom, top = ax.get_ylim()
-        ax.set_ylim(max(bottom, -0.02), min(top, 1.02))
+        keep_to_shares(ax)
         legend_below(figure, look.legend)
     return figure
 
 
-def shown_roles(study: Study) -> list[str]:
-    """Arms of pictures: the baseline, and the mitigated arm or else the control or placebo."""
-    found = (study.roles.mitigated, study.roles.control, study.roles.placebo)
-    return [study.roles.baseline, *[arm for arm in found if arm is not None][:1]]
-
-
-def shown_seed(results: Results, study: Study) -> int:
-    """The lowest seed that the shown arms have in common, else the baseline's own lowest."""
-    shared = results.common_seeds(shown_roles(study))
-    return shared[0] if shared else results.seeds[study.roles.baseline][0]
-
-
-def examples(results: Results, study: Study) -> Figure | None:
+def examples(study: Study) -> Figure | None:
     """Rows are frames; columns the frame without and with annotations, the truth, predictions.
 
     Predictions of the arms of `shown_roles` on both frames, with what is missed and added and the
     Dice of `frame_dice` (Fig. 1). What was not stored is left out; None without examples.
     """
-    shown = results.examples
+    results, arms = study.results, shown_roles(study.roles)
+    shown, seed = results.examples, results.shown_seed(arms)
     if shown is None:
         return None
     images = {"clean": shown.clean_image, "annotated": shown.image}
     pictures = {name: image for name, image in images.items() if image is not None}
-    names, seed = arm_names(results), shown_seed(results, study)
+    names = arm_names(results)
     predicted = {
         (arm, name): prediction
-        for arm in shown_roles(study)
+        for arm in arms
         if seed in results.seeds[arm]
         for name in pictures
         if (prediction := results.example_prediction(arm, seed, PREDICTIONS[name])) is not None
@@ -204,19 +193,23 @@ def examples(results: Results, study: Study) -> Figure | None:
     columns, frames = len(pictures) + 1 + len(predicted), len(shown.truth)
     with page_style():
         size = 1.5 * columns + 0.9, 1.8 * frames + 0.9
-        figure = Figure(figsize=size, layout="constrained")
-        axes = np.asarray(figure.subplots(frames, columns, squeeze=False))
-        bare(axes)
+        figure, axes = picture_axes(shown.label, columns, size)
         for k, row in enumerate(axes):
-            row[0].set_ylabel(wrapped(shown.label[k]), rotation=0, ha="right", va="center")
             for ax, image in zip(row, pictures.values()):
                 ax.imshow(image[k])
-            _truth(row[len(pictures)], study, shown.truth[k])
+            truth_ax = row[len(pictures)]
+            canvas = np.zeros((*shown.truth[k].shape, 3))
+            # Structures in colours, each named below in its own.
+            for line, label in enumerate(label for label in np.unique(shown.truth[k]) if label):
+                colour = STRUCTURE_HUES[(label - 1) % len(STRUCTURE_HUES)]
+                canvas[shown.truth[k] == label] = matplotlib.colors.to_rgb(colour)
+                place = {"transform": truth_ax.transAxes, "ha": "center", "va": "top"}
+                text = study.classes[label - 1]
+                truth_ax.text(0.5, -0.03 - 0.1 * line, text, color=colour, fontsize=7, **place)
+            truth_ax.imshow(canvas)
             for ax, ((_, name), prediction) in zip(row[len(pictures) + 1 :], predicted.items()):
-                draw_errors(ax, pictures[name][k], shown.truth[k], prediction[k])
                 score = frame_dice(shown.truth[k], prediction[k])
-                text = "nothing to find" if np.isnan(score) else f"Dice {score:.2f}"
-                ax.set_xlabel(text, fontsize=8, labelpad=2)
+                draw_scored(ax, pictures[name][k], shown.truth[k], prediction[k], score)
         for ax, title in zip(axes[0], [*pictures, "truth", *titles]):
             ax.set_title(title, fontsize=8)
         figure.legend(handles=errors_legend(), loc="outside lower center", ncols=3)
@@ -233,26 +226,16 @@ def frame_dice(truth: np.ndarray, prediction: np.ndarray) -> float:
     return float(defined_mean(np.where(in_truth(counted), dice(counted), np.nan)))
 
 
-def _truth(ax: Axes, study: Study, truth: np.ndarray) -> None:
-    """Structures in colours, each named below in its own."""
-    canvas = np.zeros((*truth.shape, 3))
-    for line, k in enumerate(k for k in np.unique(truth) if k):
-        colour = STRUCTURE_HUES[(k - 1) % len(STRUCTURE_HUES)]
-        canvas[truth == k] = matplotlib.colors.to_rgb(colour)
-        place = {"transform": ax.transAxes, "ha": "center", "va": "top", "fontsize": 7}
-        ax.text(0.5, -0.03 - 0.1 * line, study.classes[k - 1], color=colour, **place)
-    ax.imshow(canvas)
-
-
-def saliency_maps(results: Results, study: Study, saliency: Saliency) -> Figure | None:
+def saliency_maps(study: Study, saliency: Saliency) -> Figure | None:
     """Columns are frames; rows the frame and the map of each arm of `shown_roles` (Fig. 8).
 
     Annotations are outlined. None when no shown arm has a map.
     """
-    seed, names = shown_seed(results, study), arm_names(results)
+    arms, names = shown_roles(study.roles), arm_names(study.results)
+    seed = study.results.shown_seed(arms)
     shown = {
         names[arm]: saliency.arrays["example_map"][saliency.place[arm, seed]]
-        for arm in shown_roles(study)
+        for arm in arms
         if (arm, seed) in saliency.place
     }
     images, marked = saliency.arrays["example_image"], saliency.arrays["example_annotated"]
@@ -260,17 +243,14 @@ def saliency_maps(results: Results, study: Study, saliency: Saliency) -> Figure 
         return None
     with page_style():
         size = 2.0 * len(images) + 1.3, 2.15 * (1 + len(shown)) + 0.4
-        figure = Figure(figsize=size, layout="constrained")
-        axes = np.asarray(figure.subplots(1 + len(shown), len(images), squeeze=False))
-        bare(axes)
+        labels = [f"{saliency.test_set} frame", *shown]
+        figure, axes = picture_axes(labels, len(images), size)
         for ax, image, name in zip(axes[0], images, saliency.example_names):
             ax.imshow(image)
             ax.set_title(name)
         for row, maps in zip(axes[1:], shown.values()):
-            for k, ax in enumerate(row):
-                _map(ax, images[k], marked[k], maps[k])
-        for ax, title in zip(axes[:, 0], [f"{saliency.test_set} frame", *shown]):
-            ax.set_ylabel(wrapped(title), rotation=0, ha="right", va="center")
+            for ax, image, marks, heat in zip(row, images, marked, maps):
+                _map(ax, image, marks, heat)
         handle = Line2D([], [], color=OUTLINE, linewidth=1, label="outline of the annotations")
         figure.legend(handles=[handle], loc="outside lower center")
     return figure

@@ -134,7 +134,7 @@ def write_saliency(
             grid's, or a checkpoint is damaged.
     """
     workdir = as_folder(workdir)
-    cells = _asked_cells(_done_cells(workdir))
+    cells = _asked_cells(workdir)
     if not cells:
         raise UsageError(f"{workdir}: no network of a finished cell has named layers to ask")
     data = read_config(workdir)["data"]
@@ -179,7 +179,7 @@ def is_current(workdir: str | os.PathLike[str]) -> bool:
     True as well where none can: there is nothing to make.
     """
     workdir = as_folder(workdir)
-    asked = [cell.id for cell in _asked_cells(_done_cells(workdir))]
+    asked = [cell.id for cell in _asked_cells(workdir)]
     if not (workdir / FILE).exists():
         return not asked
     with naming(workdir / FILE):
@@ -195,17 +195,11 @@ def check_saliency_layer(config: Config) -> None:
         check_choice("eval.saliency_layer", layer, net.layers(size))
 
 
-def _asked_cells(cells: Sequence[_Done]) -> list[_Done]:
-    """Those whose networks have named layers; others have no saliency."""
-    return [
-        cell
-        for cell in cells
-        if has_layers(make_net(cell.config.net, classes=1), cell.config.data.size)
-    ]
+def _asked_cells(workdir: Path) -> list[_Done]:
+    """The cells that are done and whose networks have named layers; others have no saliency.
 
-
-def _done_cells(workdir: Path) -> list[_Done]:
-    """The cells that are done, in the order of their checkpoints: those of one lie together."""
+    In the order of their checkpoints: those of one lie together.
+    """
     status = {cell: row["status"] for cell, row in read_finished(workdir).items()}
     done = [
         _Done(cell, folder, position, meta)
@@ -214,7 +208,11 @@ def _done_cells(workdir: Path) -> list[_Done]:
     ]
     if not done:
         raise JaxsegError(f"{workdir}: no cell is done; run the grid's command again to finish it")
-    return done
+    return [
+        cell
+        for cell in done
+        if has_layers(make_net(cell.config.net, classes=1), cell.config.data.size)
+    ]
 
 
 def _prepared_sets(workdir: Path, config: Config, test_set: str) -> dict[str, TestSet]:

@@ -19,29 +19,36 @@ from jaxseg.studies.annotations.arms import (
     lines,
     shown_arms,
 )
-from jaxseg.studies.annotations.comparisons import ARM, Analysis
 from jaxseg.studies.annotations.measures import (
     ALL,
     ANNOTATED,
+    ARM,
     CLEAN,
     DICE,
+    POINTING,
+    RANDOM,
+    RATIO,
     RELIANCE,
     SEQUENCE,
     STABILITY,
+    Analysis,
     bands,
     difference_of,
     image_dice,
 )
-from jaxseg.studies.annotations.saliency import POINTING, RANDOM, RATIO
-from jaxseg.studies.grid_cautions import (
+from jaxseg.studies.rows import ContrastRow, EstimateRow
+from jaxseg.studies.wording import (
+    abs_interval,
+    amount,
+    brief_verdict,
     condition_cautions,
+    could_text,
     data_cautions,
     learning_cautions,
     left_out_cautions,
     seed_cautions,
+    verdict_text,
 )
-from jaxseg.studies.rows import ContrastRow, EstimateRow
-from jaxseg.studies.wording import abs_interval, amount, brief_verdict, could_text, verdict_text
 
 LABEL = "reliance: Dice on test frames with annotations minus the same frames without"
 MOST_CLASSES = 3
@@ -57,44 +64,9 @@ LITTLE_ROOM = 0.95
 def headline(analysis: Analysis) -> str:
     """The reliance of the baseline, chosen by `arms.roles`, and what removal does to it."""
     lead = analysis.reliance(analysis.roles.baseline)
-    sentences = [_reliance_sentence(analysis, lead)]
+    sentence = _reliance_sentence(analysis, lead)
     row = analysis.contrast(RELIANCE, analysis.roles.baseline, analysis.roles.mitigated)
-    if row is not None:
-        sentences.append(_removal_sentence(analysis, row))
-    return " ".join(sentences)
-
-
-def findings(analysis: Analysis) -> list[str]:
-    """The other arms of `Roles` and trends first, then where, in what, and how else."""
-    return [
-        *_mitigated(analysis),
-        *_control(analysis),
-        *_placebo(analysis),
-        *_trends(analysis),
-        *_other_arms(analysis),
-        *_other_test_sets(analysis),
-        *_planes(analysis),
-        *_classes(analysis),
-        *_stability(analysis),
-        *_saliency(analysis),
-    ]
-
-
-def cautions(analysis: Analysis) -> list[str]:
-    """What limits the numbers, most general first."""
-    of_arms = [row for row in analysis.contrasts if row.kind == ARM]
-    return [
-        *seed_cautions(analysis.pairs or of_arms, analysis.rows),
-        *_baseline_cautions(analysis),
-        *_frame_cautions(analysis),
-        *_design_cautions(analysis),
-        *data_cautions(analysis.results),
-        *left_out_cautions(analysis.results),
-        *condition_cautions(analysis.results),
-    ]
-
-
-# The headline.
+    return f"{sentence} {_removal_sentence(analysis, row)}" if row else sentence
 
 
 def _reliance_sentence(analysis: Analysis, lead: ContrastRow) -> str:
@@ -145,6 +117,22 @@ def _removal_sentence(analysis: Analysis, row: ContrastRow) -> str:
 # Findings.
 
 
+def findings(analysis: Analysis) -> list[str]:
+    """The other arms of `Roles` and trends first, then where, in what, and how else."""
+    return [
+        *_mitigated(analysis),
+        *_control(analysis),
+        *_placebo(analysis),
+        *_trends(analysis),
+        *_other_arms(analysis),
+        *_other_test_sets(analysis),
+        *_planes(analysis),
+        *_classes(analysis),
+        *_stability(analysis),
+        *_saliency(analysis),
+    ]
+
+
 def _mitigated(analysis: Analysis) -> Iterator[str]:
     """Freedom from reliance is never proved: the interval leaves room for some."""
     arm = analysis.roles.mitigated
@@ -159,10 +147,9 @@ def _mitigated(analysis: Analysis) -> Iterator[str]:
     elif row.verdict == NOT_SIGNIFICANT:
         yield f"{start}: reliance {amount(row)}, {brief_verdict(row)}."
     else:
-        room = ""
+        room = share = ""
         if row.n_seeds > 1 and row.ci_high > 0:
             room = f"; its interval leaves room for at most {number(row.ci_high)}"
-        share = ""
         whole = analysis.reliance(analysis.roles.baseline)
         removed = analysis.contrast(RELIANCE, analysis.roles.baseline, arm)
         if removed is not None and whole.verdict == removed.verdict == HIGHER:
@@ -237,16 +224,16 @@ def _trends(analysis: Analysis) -> Iterator[str]:
 
 def _other_arms(analysis: Analysis) -> Iterator[str]:
     """Arms of the baseline's dose that are placed or removed otherwise, most reliance first."""
-    level, names = dose(analysis.results, analysis.roles.baseline), analysis.names
+    level = dose(analysis.results, analysis.roles.baseline)
     others = [
         analysis.reliance(arm)
         for arm in shown_arms(analysis.results)
         if arm not in analysis.roles and dose(analysis.results, arm) == level
     ]
-    parts = []
-    for row in sorted(others, key=lambda row: -row.difference):
-        verdict = "" if row.is_shown else f", {row.verdict}"
-        parts.append(f"{names[row.arm_a]}: {amount(row)}{verdict}")
+    parts = [
+        f"{analysis.names[row.arm_a]}: {amount(row)}{'' if row.is_shown else f', {row.verdict}'}"
+        for row in sorted(others, key=lambda row: -row.difference)
+    ]
     if parts:
         yield f"Reliance of other arms at the same dose: {'; '.join(parts)}."
 
@@ -274,11 +261,11 @@ def _planes(analysis: Analysis) -> Iterator[str]:
 
 def _classes(analysis: Analysis) -> Iterator[str]:
     """Structures whose interval lies above 0; such rows carry no test."""
-    each = {
-        name: analysis.class_reliance(analysis.roles.baseline, name)
+    found = {
+        name: row
         for name in analysis.study.classes
+        if (row := analysis.class_reliance(analysis.roles.baseline, name))
     }
-    found = {name: row for name, row in each.items() if row is not None}
     above = {name: row for name, row in found.items() if row.n_seeds > 1 and row.ci_low > 0}
     if not above:
         return
@@ -334,14 +321,28 @@ def _saliency(analysis: Analysis) -> Iterator[str]:
 # Cautions.
 
 
+def cautions(analysis: Analysis) -> list[str]:
+    """What limits the numbers, most general first."""
+    of_arms = [row for row in analysis.contrasts if row.kind == ARM]
+    return [
+        *seed_cautions(analysis.pairs or of_arms, analysis.rows),
+        *_baseline_cautions(analysis),
+        *_frame_cautions(analysis),
+        *data_cautions(analysis.results),
+        *left_out_cautions(analysis.results),
+        *condition_cautions(analysis.results),
+    ]
+
+
 def _baseline_cautions(analysis: Analysis) -> Iterator[str]:
-    if not is_planned(analysis.results, analysis.roles.baseline):
+    roles = analysis.roles
+    if not is_planned(analysis.results, roles.baseline):
         yield (
             "The headline is meant for annotations that are drawn, tied, not removed and at the "
             "highest contamination. No such arm has finished, so it is about "
-            f"“{analysis.names[analysis.roles.baseline]}”."
+            f"“{analysis.names[roles.baseline]}”."
         )
-    row = analysis.estimate(analysis.roles.control or analysis.roles.baseline, CLEAN, DICE)
+    row = analysis.estimate(roles.control or roles.baseline, CLEAN, DICE)
     if row is not None and row.value > LITTLE_ROOM:
         yield (
             f"Dice on clean frames is {row.value:.3f} already, without any annotation seen. There "
@@ -354,45 +355,43 @@ def _baseline_cautions(analysis: Analysis) -> Iterator[str]:
 
 
 def _frame_cautions(analysis: Analysis) -> Iterator[str]:
-    """Few frames of a plane, structures and frames without a score."""
+    """Few frames of a plane, structures and frames without a score; then arms that are missing."""
+    study, roles = analysis.study, analysis.roles
     sizes = {
-        band: int(mask.sum()) for band, mask in bands(analysis.study, CLEAN).items() if band != ALL
+        band.removeprefix("plane:"): int(mask.sum())
+        for band, mask in bands(study, CLEAN).items()
+        if band != ALL
     }
-    few = [f"{b.removeprefix('plane:')} ({n})" for b, n in sizes.items() if n < FEW_FRAMES]
+    few = [f"{plane} ({n})" for plane, n in sizes.items() if n < FEW_FRAMES]
     if few:
         yield f"Planes with fewer than {FEW_FRAMES} test frames: {', '.join(few)}."
-    scores = analysis.study.by_class[CLEAN, analysis.roles.baseline]
-    absent = [
-        name for k, name in enumerate(analysis.study.classes) if np.isnan(scores[..., k]).all()
-    ]
+    scores = study.by_class[CLEAN, roles.baseline]
+    absent = [name for k, name in enumerate(study.classes) if np.isnan(scores[..., k]).all()]
     if absent:
         yield f"No test frame holds {', '.join(absent)}: nothing is said about it."
-    empty = int(np.isnan(image_dice(analysis.study, analysis.roles.baseline, CLEAN)[0]).sum())
+    empty = int(np.isnan(image_dice(study, roles.baseline, CLEAN)[0]).sum())
     if empty:
         are = "holds no structure and is" if empty == 1 else "hold no structure and are"
         yield f"{plural(empty, 'test frame')} {are} left out of Dice and reliance."
-    if len(absent) < len(analysis.study.classes) - 1:
+    if len(absent) < len(study.classes) - 1:
         yield (
             "Dice of a frame is the mean over the structures it holds; pixels predicted as a "
             "structure that it does not hold lower it only where they take the place of one that "
             "it does."
         )
-    row = analysis.estimate(analysis.roles.baseline, SEQUENCE, STABILITY)
+    row = analysis.estimate(roles.baseline, SEQUENCE, STABILITY)
     if row is not None and row.n_left_out > 0:
         yield (
             f"Of {row.n_images} sequences, stability has no value in {row.n_left_out:.3g} "
             "(baseline, averaged over seeds): neither prediction finds a structure that the frame "
             "holds."
         )
-
-
-def _design_cautions(analysis: Analysis) -> Iterator[str]:
-    if analysis.roles.control is None:
+    if roles.control is None:
         yield (
             "No arm was trained without any annotation (contamination 0): how much of the "
             "reliance comes from training with annotations is not known."
         )
-    if analysis.roles.mitigated is not None and analysis.roles.placebo is None:
+    if roles.mitigated is not None and roles.placebo is None:
         yield (
             "No placebo (annotate.drawn False): the effect of removal cannot be separated from "
             "that of the traces it leaves."
@@ -419,6 +418,7 @@ def _sized(row: ContrastRow) -> str:
 
 
 def _could(row: ContrastRow) -> str:
+    """What could have been shown, in brackets; empty where so few seeds cannot show any."""
     could = could_text(row) if row.p_floor <= ALPHA else ""
     return f" ({could})" if could else ""
 

@@ -1,6 +1,6 @@
 """The figures of a grid by position: curves over the frame (the paper's Fig. 4) and examples."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -9,21 +9,20 @@ from matplotlib.figure import Figure
 from jaxseg.metrics.dice import dice
 from jaxseg.report.plot import (
     Style,
-    bare,
     curve,
-    draw_errors,
     errors_legend,
     legend_below,
     page_style,
     total_counts,
-    wrapped,
 )
-from jaxseg.studies.grid_figures import (
+from jaxseg.studies.grid_sections import (
     Look,
+    draw_scored,
     grid_of_panels,
-    label_rows,
-    settings_apart,
-    share_limits,
+    keep_to_shares,
+    name_and_align,
+    near_first,
+    picture_axes,
 )
 from jaxseg.studies.results import Results
 from jaxseg.studies.rows import EstimateRow
@@ -35,66 +34,47 @@ def band_dice(results: Results, rows: Sequence[EstimateRow], look: Look) -> Figu
     """Dice by distance from the centre, and recall by distance to the border (the paper's Fig. 4).
 
     Columns are test sets; when there are more arms than one panel can hold, panels are the values
-    of the axes not told by colour, on the probe test set alone.
+    of the axes that colour does not show, on the probe test set alone.
     """
-    panels = look.panels
+    panels, size = look.panels, results.scoring.size
     test_sets = results.test_sets if len(panels) == 1 else [results.probe]
     columns = [(test_set, *panel) for panel in panels for test_set in test_sets]
+    # The border is at the right in both layouts, so that one column reads as one picture.
+    layouts = (
+        ("centre", "dice", "Dice", "Half-width of the ring", (0, size / 2 + 0.5)),
+        ("border", "recall", "Recall", "Distance to the border", (size / 2 + 0.5, 0)),
+    )
     with page_style():
         figure, blocks = grid_of_panels(2, len(columns))
-        for axes, (layout, metric) in zip(blocks, (("centre", "dice"), ("border", "recall"))):
+        for axes, (layout, metric, name, distance, limits) in zip(blocks, layouts):
+            of_layout = [
+                row for row in rows if row.metric == metric and row.band.startswith(f"{layout}:")
+            ]
             for ax, (test_set, title, arms) in zip(axes, columns):
-                styles = {arm: look.styles[arm] for arm in arms}
-                _curves_by_band(ax, results, rows, test_set, layout, metric, styles)
-                ax.set_title(title or f"{test_set} test set")
-            label_rows(axes, f"{'Dice' if metric == 'dice' else 'Recall'} in the ring")
-            share_limits(axes)
+                for arm in arms:
+                    _curve(ax, of_layout, arm, test_set, look.styles[arm])
+                ax.set(title=title or f"{test_set} test set", xlim=limits)
+                ax.set_xlabel(f"{distance} (px of {size})")
+                keep_to_shares(ax)
+            name_and_align(axes, f"{name} in the ring")
         legend_below(figure, look.legend, look.title)
     return figure
 
 
-def _curves_by_band(
-    ax: Axes,
-    results: Results,
-    rows: Sequence[EstimateRow],
-    test_set: str,
-    layout: str,
-    metric: str,
-    styles: Mapping[str, Style],
-) -> None:
-    for arm, style in styles.items():
-        picked = [
-            row
-            for row in rows
-            if (row.arm, row.test_set, row.metric) == (arm, test_set, metric)
-            and row.band.startswith(f"{layout}:")
-        ]
-        spans = [row.band.split(":")[1] for row in picked]
-        # A border ring is drawn at its middle, a square ring at its outer half-width, as published.
-        x = [float(np.mean([float(v) for v in span.split("-")])) for span in spans]
-        low, high = [r.ci_low for r in picked], [r.ci_high for r in picked]
-        curve(ax, x, [row.value for row in picked], low, high, style)
-    size = results.scoring.size
-    names = {"centre": "Half-width of the ring", "border": "Distance to the border"}
-    ax.set_xlabel(f"{names[layout]} (px of {size})")
-    # The border stands at the right in both layouts, so that one column reads as one picture.
-    ax.set_xlim((0, size / 2 + 0.5) if layout == "centre" else (size / 2 + 0.5, 0))
-    # Values are shares; an interval may pass 1 by its Student part.
-    low, high = ax.get_ylim()
-    ax.set_ylim(max(low, -0.02), min(high, 1.02))
+def _curve(ax: Axes, rows: Sequence[EstimateRow], arm: str, test_set: str, style: Style) -> None:
+    picked = [row for row in rows if (row.arm, row.test_set) == (arm, test_set)]
+    spans = [row.band.split(":")[1].split("-") for row in picked]
+    # A border ring is drawn at its middle, a square ring at its outer half-width, as published.
+    x = [float(np.mean([float(edge) for edge in span])) for span in spans]
+    low, high = [row.ci_low for row in picked], [row.ci_high for row in picked]
+    curve(ax, x, [row.value for row in picked], low, high, style)
 
 
 def shown_arms(results: Results) -> list[str]:
     """Arms of the figure: all when they fit, else the first and those one axis away from it."""
     if len(results.arms) <= MAX_ARMS:
         return results.arms
-    return settings_apart(results, at_most=1)[:MAX_ARMS]
-
-
-def shown_seed(results: Results, arm: str) -> int:
-    """The lowest seed that all shown arms have done; the arm's own lowest when there is none."""
-    shared = results.common_seeds(shown_arms(results))
-    return shared[0] if shared else results.seeds[arm][0]
+    return near_first(results)[:MAX_ARMS]
 
 
 def examples(results: Results) -> Figure | None:
@@ -105,31 +85,26 @@ def examples(results: Results) -> Figure | None:
     """
     if results.examples is None:
         return None
-    predictions = {
-        arm: prediction
-        for arm in shown_arms(results)
-        if (prediction := results.example_prediction(arm, shown_seed(results, arm))) is not None
-    }
-    shown, truth = results.examples, results.examples.truth
-    columns, rows = 2 + len(predictions), len(truth)
+    arms = shown_arms(results)
+    predictions = {}
+    for arm in arms:
+        # An arm without the common seed shows its own.
+        seed = (results.common_seeds(arms) or results.seeds[arm])[0]
+        found = results.example_prediction(arm, seed)
+        if found is not None:
+            predictions[arm] = found
+    shown, columns = results.examples, 2 + len(predictions)
     with page_style():
-        figure = Figure(figsize=(1.5 * columns + 1.1, 1.72 * rows + 0.5), layout="constrained")
-        axes = np.asarray(figure.subplots(rows, columns, squeeze=False))
-        bare(axes)
-        for k in range(rows):
-            axes[k, 0].imshow(shown.image[k])
-            axes[k, 0].set_ylabel(wrapped(shown.label[k]), rotation=0, ha="right", va="center")
-            axes[k, 1].imshow(truth[k] > 0, cmap="gray", vmin=0, vmax=1)
-            for ax, prediction in zip(axes[k, 2:], predictions.values()):
-                _overlay(ax, shown.image[k], truth[k], prediction[k])
+        size = 1.5 * columns + 1.1, 1.72 * len(shown.truth) + 0.5
+        figure, axes = picture_axes(shown.label, columns, size)
+        for k, row in enumerate(axes):
+            image, truth = shown.image[k], shown.truth[k]
+            row[0].imshow(image)
+            row[1].imshow(truth > 0, cmap="gray", vmin=0, vmax=1)
+            for ax, predicted in zip(row[2:], predictions.values()):
+                score = float(dice(total_counts(truth, predicted[k])))
+                draw_scored(ax, image, truth, predicted[k], score)
         for ax, title in zip(axes[0], ["image", "truth", *predictions]):
             ax.set_title(title.replace("/", "\n"), fontsize=8)
         figure.legend(handles=errors_legend(), loc="outside lower center", ncols=3)
     return figure
-
-
-def _overlay(ax: Axes, image: np.ndarray, truth: np.ndarray, prediction: np.ndarray) -> None:
-    draw_errors(ax, image, truth, prediction)
-    score = dice(total_counts(truth, prediction))
-    text = "nothing to find" if np.isnan(score) else f"Dice {score:.2f}"
-    ax.set_xlabel(text, fontsize=8, labelpad=2)

@@ -4,28 +4,28 @@ import functools
 import itertools
 from collections.abc import Iterator, Sequence
 
-import numpy as np
-
 from jaxseg.errors import JaxsegError
 from jaxseg.metrics import statistics
 from jaxseg.metrics.bands import border_ring_edges, square_ring_edges
 from jaxseg.metrics.dice import dice, iou, recall
-from jaxseg.studies.comparisons import compare, corrected, designs
-from jaxseg.studies.estimates import (
+from jaxseg.studies.results import Results
+from jaxseg.studies.rows import (
     BAND_RESAMPLES,
     DIFFERENCE,
     INNER,
     OUTER,
     SHARE,
+    ContrastRow,
+    EstimateRow,
     Scored,
     by_image,
     class_rows,
+    contrast_rows,
+    designs,
     regions,
     row_of,
     spread_row,
 )
-from jaxseg.studies.results import Results
-from jaxseg.studies.rows import ContrastRow, EstimateRow
 
 INDEX = "border_shortcut_index"
 
@@ -70,7 +70,7 @@ def band_labels(results: Results, layout: str, bands: int) -> list[str]:
         labels = [f"border:{low:g}-{high:g}" for low, high in itertools.pairwise(edges)]
     if len(labels) != bands:
         raise JaxsegError(
-            f"{results.place}: {bands} {layout} rings, but config.json (data.size, "
+            f"{results.file('counts')}: {bands} {layout} rings, but config.json (data.size, "
             f"eval.ring_width, eval.border_px) makes {len(labels)}; run the evaluation again"
         )
     return labels
@@ -78,48 +78,42 @@ def band_labels(results: Results, layout: str, bands: int) -> list[str]:
 
 def _arm_rows(results: Results, arm: str, test_set: str) -> Iterator[EstimateRow]:
     items, image = results.counts(arm, test_set, "border"), results.clusters(test_set)
-    border = by_image(items, image)
-    centre = by_image(results.counts(arm, test_set, "centre"), image)
-    scored = Scored(arm, test_set, regions(border), results.scoring.resamples)
-    yield from _number_rows(scored, [key for key in NUMBERS if key[0] == "all"])
+    rings = {
+        "centre": by_image(results.counts(arm, test_set, "centre"), image),
+        "border": by_image(items, image),
+    }
+    scored = Scored(arm, test_set, regions(rings["border"]), results.scoring.resamples)
+    numbers = {
+        (band, metric): row_of(
+            scored, band, metric, statistic, within=DIFFERENCE if metric == INDEX else SHARE
+        )
+        for (band, metric), statistic in NUMBERS.items()
+    }
+    yield from (row for (band, _), row in numbers.items() if band == "all")
+    # By image: the mean over items, and the SD between items of one run, averaged over runs.
     each = scored._replace(parts=regions(items))
-    yield from _per_image_rows(each, image, results.scoring.empty)
-    yield from class_rows(scored, border, results.data.get("classes") or [])
-    yield from _number_rows(scored, [key for key in NUMBERS if key[0] != "all"])
-    yield from _band_rows(results, scored, "centre", centre)
-    yield from _band_rows(results, scored, "border", border)
-
-
-def _per_image_rows(scored: Scored, image: np.ndarray, empty: str) -> Iterator[EstimateRow]:
-    """Mean over items and the SD between items of one run, averaged over runs."""
-    metric = functools.partial(dice, empty=empty)
-    mean = row_of(scored, "all", "dice_per_image", statistics.per_image(metric), image)
+    metric = functools.partial(dice, empty=results.scoring.empty)
+    mean = row_of(each, "all", "dice_per_image", statistics.per_image(metric), image)
     yield mean
-    yield spread_row(mean, metric(scored.parts.sum(axis=2)[:, :, 0]))
-
-
-def _number_rows(scored: Scored, keys: Sequence[tuple[str, str]]) -> Iterator[EstimateRow]:
-    for band, metric in keys:
-        within = DIFFERENCE if metric == INDEX else SHARE
-        yield row_of(scored, band, metric, NUMBERS[band, metric], within=within)
-
-
-def _band_rows(
-    results: Results, scored: Scored, layout: str, rings: np.ndarray
-) -> Iterator[EstimateRow]:
-    rings = rings.sum(axis=-2, keepdims=True)
-    for k, label in enumerate(band_labels(results, layout, rings.shape[2])):
-        one = scored._replace(parts=rings[:, :, k : k + 1], resamples=BAND_RESAMPLES)
-        yield row_of(one, label, "dice", statistics.pooled(dice))
-        if layout == "border":
-            yield row_of(one, label, "recall", statistics.pooled(recall))
+    yield spread_row(mean, metric(each.parts.sum(axis=2)[:, :, 0]))
+    yield from class_rows(scored, rings["border"], results.data.get("classes") or [])
+    yield from (row for (band, _), row in numbers.items() if band != "all")
+    for layout, counts in rings.items():
+        whole = counts.sum(axis=-2, keepdims=True)
+        for k, label in enumerate(band_labels(results, layout, whole.shape[2])):
+            one = scored._replace(parts=whole[:, :, k : k + 1], resamples=BAND_RESAMPLES)
+            yield row_of(one, label, "dice", statistics.pooled(dice))
+            if layout == "border":
+                yield row_of(one, label, "recall", statistics.pooled(recall))
 
 
 def compared(results: Results) -> list[tuple[str, str, str]]:
     """(test set, band, metric) of every comparison: three on the probe, and Dice on full."""
     probe = results.probe
     keys = [(probe, "inner-outer", INDEX), (probe, "outer", "recall"), (probe, "all", "dice")]
-    return keys + [("full", "all", "dice")] * ("full" in results.test_sets and probe != "full")
+    if "full" in results.test_sets and probe != "full":
+        keys.append(("full", "all", "dice"))
+    return keys
 
 
 def contrasts(results: Results) -> list[ContrastRow]:
@@ -135,8 +129,8 @@ def contrasts(results: Results) -> list[ContrastRow]:
             arm: regions(by_image(results.counts(arm, test_set, "border"), image))
             for arm in results.arms
         }
-        key, statistic = (test_set, band, metric), NUMBERS[band, metric]
-        rows += corrected(compare(results, parts, design, key, statistic) for design in planned)
+        key = test_set, band, metric
+        rows += contrast_rows(results, planned, key, parts, NUMBERS[band, metric])
     return rows
 
 

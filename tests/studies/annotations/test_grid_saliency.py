@@ -182,9 +182,9 @@ def test_the_config_names_the_layer(workdir, test_sets, monkeypatch):
     check_saliency_layer(make_config(fields))
     done = [
         cell._replace(meta={**cell.meta, "settings": [fields] * 2})
-        for cell in grid_saliency._done_cells(workdir)
+        for cell in grid_saliency._asked_cells(workdir)
     ]
-    monkeypatch.setattr(grid_saliency, "_done_cells", lambda _: done)
+    monkeypatch.setattr(grid_saliency, "_asked_cells", lambda _: done)
     with np.load(write_saliency(workdir, test_sets, frames=1)) as stored:
         assert str(stored["layer"]) == "inc"
     with pytest.raises(UsageError, match=r"eval.saliency_layer='imc': .*did you mean 'inc'"):

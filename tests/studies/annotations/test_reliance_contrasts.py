@@ -7,7 +7,7 @@ from fake_annotation_workdir import DOSES, PLANTED, WHOLE, default_arms, fake_st
 
 from jaxseg.metrics.paired import holm
 from jaxseg.metrics.verdict import NO_DIFFERENCE
-from jaxseg.studies.annotations import comparisons as c
+from jaxseg.studies.annotations import measures as c
 from jaxseg.studies.annotations import measures as r
 from jaxseg.studies.workdir_files import load
 
@@ -17,7 +17,7 @@ LOST = ["0.5-tied-none-True-s2"]
 def compared(path, **options):
     results = load(fake_study(path, saliency=False, **options))
     study = r.study(results)
-    return results, study, c.contrasts(results, study)
+    return results, study, c.contrasts(study)
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ def scored(tmp_path_factory):
     root = fake_study(tmp_path_factory.mktemp("study"), arms=ARMS, seeds=4, frames=24)
     results = load(root)
     study = r.study(results)
-    return study, r.estimates(results, study)
+    return study, r.estimates(study)
 
 
 def test_rows_are_tidy(scored):
@@ -79,7 +79,7 @@ def test_pooled_dice_stands_beside(scored):
 
 def test_frames_without_structures_are_counted(tmp_path):
     results = load(fake_study(tmp_path, arms=ARMS, seeds=2, frames=8, never=["femur"]))
-    rows = r.estimates(results, r.study(results))
+    rows = r.estimates(r.study(results))
     row = value_of(rows, "none", "clean", "all", "dice_per_image")
     assert row.n_left_out == 2
     femur = value_of(rows, "none", "clean", "plane:femur", "dice_per_image")

@@ -15,8 +15,7 @@ from jaxseg.studies.annotations.figures import (
     saliency_maps,
     sequence,
 )
-from jaxseg.studies.annotations.measures import estimates, study
-from jaxseg.studies.annotations.saliency import read_saliency
+from jaxseg.studies.annotations.measures import estimates, read_saliency, study
 from jaxseg.studies.grid_report import write_report
 from jaxseg.studies.rows import COMPARISON_COLUMNS, SUMMARY_COLUMNS
 from jaxseg.studies.workdir_files import load
@@ -40,7 +39,7 @@ def results(workdir):
 
 @pytest.fixture(scope="module")
 def rows(results):
-    return estimates(results, study(results))
+    return estimates(study(results))
 
 
 def words(text):
@@ -102,8 +101,8 @@ def test_a_study_without_extras_still_reports(tmp_path):
 def test_examples_without_clean_frames_show_what_there_is(tmp_path, results):
     root = fake_study(tmp_path, arms=[WHOLE], seeds=1, frames=4, clean_examples=False)
     lean = load(root)
-    assert len(examples(lean, study(lean)).axes) == 4 * (1 + 1 + 1)
-    assert len(examples(results, study(results)).axes) == 4 * (2 + 1 + 4)
+    assert len(examples(study(lean)).axes) == 4 * (1 + 1 + 1)
+    assert len(examples(study(results)).axes) == 4 * (2 + 1 + 4)
 
 
 def test_saliency_of_other_cells_than_shown_draws_no_map(tmp_path):
@@ -114,7 +113,7 @@ def test_saliency_of_other_cells_than_shown_draws_no_map(tmp_path):
     arrays |= {"cells": np.array(["elsewhere-s0", "single-s1"])}
     np.savez(root / "saliency.npz", **arrays)
     other = load(root)
-    assert saliency_maps(other, study(other), read_saliency(other)) is None
+    assert saliency_maps(study(other), read_saliency(other)) is None
     assert write_report(root)[0].is_file()
 
 
@@ -136,7 +135,7 @@ def test_lines_show_the_rows(results, rows):
     }
     drawn = [y for line in ax.get_lines() for y in line.get_ydata()]
     assert set(found.values()) <= set(drawn)
-    steps = sequence(results, study(results), rows).axes[0]
+    steps = sequence(study(results), rows).axes[0]
     assert all(line.get_ydata()[-1] == pytest.approx(1) for line in steps.get_lines())
 
 

@@ -3,7 +3,7 @@ import pytest
 from fake_annotation_workdir import PLANTED, WHOLE, fake_study
 
 from jaxseg.errors import JaxsegError
-from jaxseg.studies.annotations.saliency import read_saliency, saliency_rows
+from jaxseg.studies.annotations.measures import read_saliency, saliency_rows
 from jaxseg.studies.rows import value_of
 from jaxseg.studies.workdir_files import load
 
@@ -20,7 +20,7 @@ def rewrite(path, **changes):
 
 def scores(root):
     results = load(root)
-    return saliency_rows(results, read_saliency(results))
+    return list(saliency_rows(results, read_saliency(results)))
 
 
 def test_the_planted_dwelling_on_annotations_is_found(tmp_path):
@@ -61,7 +61,7 @@ def test_ratio_and_pointing_by_hand(tmp_path):
 
 def test_without_a_file_there_is_nothing_to_say(tmp_path):
     results = load(fake_study(tmp_path, saliency=False, **SMALL))
-    assert read_saliency(results) is None and saliency_rows(results, None) == []
+    assert read_saliency(results) is None and not list(saliency_rows(results, None))
 
 
 def test_cells_that_are_no_longer_done_take_no_part(tmp_path):

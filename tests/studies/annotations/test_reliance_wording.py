@@ -5,8 +5,7 @@ import pytest
 from fake_annotation_workdir import PLANTED, WHOLE, fake_study
 
 from jaxseg.studies.annotations import findings, wording
-from jaxseg.studies.annotations.comparisons import Analysis
-from jaxseg.studies.annotations.measures import study
+from jaxseg.studies.annotations.measures import Analysis, study
 from jaxseg.studies.grid_report import terminal_report
 from jaxseg.studies.workdir_files import load
 
@@ -95,7 +94,7 @@ def test_removal_that_fails_is_told(tmp_path):
         else row
         for row in found.contrasts
     ]
-    analysis = Analysis(found.results, study(found.results), found.estimates, rows)
+    analysis = Analysis(study(found.results), found.estimates, rows)
     words = wording.findings(analysis)
     assert "still relies on annotations" in " ".join(words)
 
@@ -153,7 +152,7 @@ def test_networks_without_room_or_without_skill_are_told(tmp_path):
 
     def cautions(factor):
         rows = [row._replace(value=factor * row.value) for row in found.estimates]
-        analysis = Analysis(found.results, study(found.results), rows, found.contrasts)
+        analysis = Analysis(study(found.results), rows, found.contrasts)
         return " ".join(wording.cautions(analysis))
 
     assert "hardly learnt" not in cautions(1) and "little room" not in cautions(1)

@@ -11,7 +11,7 @@ from jaxseg.metrics import statistics
 from jaxseg.metrics.dice import recall
 from jaxseg.report.export import table_csv
 from jaxseg.report.section import Table
-from jaxseg.studies import estimates as e
+from jaxseg.studies import rows as e
 from jaxseg.studies.position import measures as t
 from jaxseg.studies.rows import SUMMARY_COLUMNS, value_of
 from jaxseg.studies.workdir_files import load

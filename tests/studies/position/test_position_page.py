@@ -7,7 +7,7 @@ from fake_workdir import fake_workdir
 from parsed_page import Page
 
 from jaxseg.studies import grid_report
-from jaxseg.studies.grid_figures import MAX_PANELS, grid_look
+from jaxseg.studies.grid_sections import MAX_PANELS, grid_look
 from jaxseg.studies.position.figures import MAX_ARMS, band_dice, examples, shown_arms
 from jaxseg.studies.position.measures import estimates
 from jaxseg.studies.rows import COMPARISON_COLUMNS, SUMMARY_COLUMNS

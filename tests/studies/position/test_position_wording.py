@@ -2,8 +2,7 @@ import pytest
 from fake_workdir import fake_workdir
 
 from jaxseg.studies.grid_report import terminal_report
-from jaxseg.studies.position import findings
-from jaxseg.studies.position.wording import cautions
+from jaxseg.studies.position import cautions, findings
 from jaxseg.studies.workdir_files import load
 
 
