@@ -418,9 +418,11 @@ def run_section(results: Results) -> Section:
     facts: dict[str, Any] = {}
     if results.data:
         facts["Data"] = results.data.get("description") or results.data.get("name", "")
-        facts["Masks"] = str(results.data.get("masks", "")).removeprefix("masks: ")
+        if masks := results.data.get("masks"):
+            facts["Masks"] = str(masks).removeprefix("masks: ")
         vary = "data.train_split" in results.axes
-        facts["Training images"] = "differ by arm" if vary else results.data.get("n_train", "")
+        if vary or "n_train" in results.data:
+            facts["Training images"] = "differ by arm" if vary else results.data["n_train"]
         facts["Test images"] = results.data.get("n_test", "")
     if results.cells:
         done = sum(cell.status == "done" for cell in results.cells)

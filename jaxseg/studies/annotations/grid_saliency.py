@@ -394,7 +394,7 @@ def score_cells(
 
 
 def _cells_per_device() -> int:
-    return 1 if jax.default_backend() == "cpu" else _CELLS_PER_DEVICE
+    return 1 if jax.local_devices()[0].platform == "cpu" else _CELLS_PER_DEVICE
 
 
 @functools.lru_cache(maxsize=8)
